@@ -1,0 +1,1 @@
+"""Exposures: FITS in and out, in electrons."""

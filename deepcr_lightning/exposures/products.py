@@ -1,0 +1,241 @@
+"""What prediction leaves behind: mask files, DQ copies, cleaned copies; whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+import deepcr_lightning
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.exposure import Exposure, dq_image, science_images
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a mask was made; goes into the header of every product.
+
+    Attributes
+    ----------
+    model : str
+        File name of the checkpoint.
+    sha256 : str
+        Of the checkpoint file.
+    threshold : float
+        On the probability.
+    grow : int
+        Pixels by which the mask was grown.
+    """
+
+    model: str
+    sha256: str
+    threshold: float
+    grow: int
+
+    def stamp(self, header: fits.Header, flagged: float) -> None:
+        """Write the keywords and HISTORY into a header; `flagged` is the share of pixels in the mask."""
+        version = deepcr_lightning.__version__
+        header["DCRSOFT"] = ("deepcr-lightning", "software that found the cosmic rays")
+        header["DCRVERS"] = (version, "its version")
+        header["DCRMODEL"] = (self.model[-60:], "network")
+        header["DCRSHA"] = self.sha256
+        header["DCRTHR"] = (self.threshold, "threshold on the probability")
+        header["DCRGROW"] = (self.grow, "[pix] growth of the mask")
+        header["DCRFRAC"] = (round(flagged, 7), "share of pixels flagged as cosmic ray")
+        header.add_history(f"Cosmic rays found by deepcr-lightning {version}, network {self.model},")
+        header.add_history(f"SHA-256 {self.sha256},")
+        header.add_history(f"threshold {self.threshold:g}, grown by {self.grow} pixel(s), {flagged:.4%} flagged.")
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Where the file is to stand; its directory is made.
+    write : callable
+        Gets the path of a temporary file with the same ending in the same directory, and writes it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written: no permission, disk full. Nothing remains then.
+    """
+    endings = "".join(part for part in path.suffixes[-2:] if part in (".fits", ".fit", ".fts", ".gz", ".fz"))
+    partial = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, partial = tempfile.mkstemp(prefix=".partial-", suffix=endings, dir=path.parent)
+        os.close(descriptor)
+        write(Path(partial))
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(partial, 0o666 & ~umask)
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        if partial is not None and os.path.exists(partial):
+            os.remove(partial)
+
+
+def write_mask(
+    path: Path,
+    exposure: Exposure,
+    masks: Sequence[NDArray[np.bool_]],
+    provenance: Provenance,
+    probabilities: Sequence[NDArray[np.float32]] | None = None,
+) -> None:
+    """Write ``CRMASK`` (uint8, 1 = cosmic ray) and, if given, ``CRPROB`` (float32), one extension a chip.
+
+    Parameters
+    ----------
+    path : Path
+    exposure : Exposure
+        What was cleaned; gives EXTVER and the cards that identify it.
+    masks : sequence of ndarray of bool, shape (H, W)
+        One a chip.
+    provenance : Provenance
+    probabilities : sequence of ndarray of float32, shape (H, W), optional
+        One a chip; tile-compressed without loss.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    primary = fits.PrimaryHDU()
+    for key in (
+        "TELESCOP",
+        "INSTRUME",
+        "DETECTOR",
+        "ROOTNAME",
+        "TARGNAME",
+        "FILTER",
+        "FILTER1",
+        "FILTER2",
+        "EXPTIME",
+    ):
+        if key in exposure.header:
+            primary.header[key] = (exposure.header[key], exposure.header.comments[key])
+    primary.header["DCRINPUT"] = (exposure.path.name[-60:], "file that was searched")
+    provenance.stamp(primary.header, _share(masks))
+    hdus = fits.HDUList([primary])
+    for chip, mask in zip(exposure.chips, masks, strict=True):
+        hdu = fits.ImageHDU(mask.astype(np.uint8), name="CRMASK", ver=chip.extver)
+        hdu.header["DCRFRAC"] = (
+            round(float(mask.mean()), 7),
+            "share of pixels flagged as cosmic ray",
+        )
+        hdus.append(hdu)
+    for chip, probability in zip(exposure.chips, probabilities or (), strict=probabilities is not None):
+        hdu = fits.CompImageHDU(probability, name="CRPROB", compression_type="GZIP_2", quantize_level=0)
+        hdu.ver = chip.extver
+        hdus.append(hdu)
+    write_atomically(path, lambda partial: hdus.writeto(partial, overwrite=True))
+
+
+def write_dq_copy(
+    path: Path,
+    exposure: Exposure,
+    masks: Sequence[NDArray[np.bool_]],
+    dq_bit: int,
+    provenance: Provenance,
+) -> None:
+    """Write a copy of the input with `dq_bit` set in DQ where the mask is; all else stays as it is.
+
+    Raises
+    ------
+    InputError
+        If the input has no DQ, or the copy cannot be written.
+    """
+
+    def edit(hdus: fits.HDUList) -> None:
+        for chip, image, mask in zip(exposure.chips, science_images(hdus), masks, strict=True):
+            hdu = dq_image(hdus, image)
+            if hdu is None:
+                raise InputError(
+                    f"{exposure.path}[SCI,{chip.extver}]: has no DQ array for bit {dq_bit}; take dq_copy out of products="
+                )
+            bit = np.array(dq_bit, np.uint16).astype(hdu.data.dtype)
+            hdu.data[mask] |= bit
+        hdus[0].header["DCRDQBIT"] = (dq_bit, "DQ bit of the cosmic rays")
+
+    _write_copy(path, exposure, masks, provenance, edit)
+
+
+def write_clean_copy(
+    path: Path,
+    exposure: Exposure,
+    filled: Sequence[NDArray[np.float32]],
+    masks: Sequence[NDArray[np.bool_]],
+    provenance: Provenance,
+) -> None:
+    """Write a copy of the input in which the pixels of the mask hold the filled values; all else stays as it is.
+
+    Parameters
+    ----------
+    path : Path
+    exposure : Exposure
+    filled : sequence of ndarray of float32, shape (H, W)
+        Images with the CR pixels filled, in electrons.
+    masks : sequence of ndarray of bool, shape (H, W)
+    provenance : Provenance
+
+    Raises
+    ------
+    InputError
+        If the copy cannot be written.
+    """
+
+    def edit(hdus: fits.HDUList) -> None:
+        for chip, image, electrons, mask in zip(exposure.chips, science_images(hdus), filled, masks, strict=True):
+            zero, scale = image.header.get("BZERO", 0.0), image.header.get("BSCALE", 1.0)
+            values = (electrons[mask] / chip.electrons_per_unit - zero) / scale
+            if image.data.dtype.kind in "iu":
+                limits = np.iinfo(image.data.dtype)
+                values = np.clip(np.rint(values), limits.min, limits.max)
+            image.data[mask] = values.astype(image.data.dtype)
+        hdus[0].header.add_history("Cosmic rays filled by the median of the good pixels around.")
+
+    _write_copy(path, exposure, masks, provenance, edit)
+
+
+def _write_copy(
+    path: Path,
+    exposure: Exposure,
+    masks: Sequence[NDArray[np.bool_]],
+    provenance: Provenance,
+    edit: Callable[[fits.HDUList], None],
+) -> None:
+    if path.exists() and path.samefile(exposure.path):
+        raise InputError(f"{path}: would overwrite the input; choose another output_dir")
+
+    def write(partial: Path) -> None:
+        # Raw values and raw headers: what is not edited goes through byte by byte.
+        with fits.open(exposure.path, memmap=False, do_not_scale_image_data=True) as hdus:
+            checksums = [hdu for hdu in hdus if "CHECKSUM" in hdu.header]
+            edit(hdus)
+            provenance.stamp(hdus[0].header, _share(masks))
+            edited = [
+                hdus[0],
+                *science_images(hdus),
+                *filter(None, (dq_image(hdus, i) for i in science_images(hdus))),
+            ]
+            for hdu in edited:
+                if any(hdu is other for other in checksums):
+                    hdu.add_checksum()
+            hdus.writeto(partial, overwrite=True, output_verify="ignore")
+
+    write_atomically(path, write)
+
+
+def _share(masks: Sequence[NDArray[np.bool_]]) -> float:
+    return float(sum(mask.sum() for mask in masks) / sum(mask.size for mask in masks))
