@@ -1,0 +1,144 @@
+"""Science chips to sky tiles: where they lie, their sky and their noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.exposure import Chip, Exposure
+
+MIN_USABLE = 0.5
+"""Tiles with a smaller share of usable pixels are left out."""
+_SAMPLE = 1_000_000
+_NOISE_FLOOR = 0.1
+_MAD_TO_SIGMA = 1.4826
+
+
+def sky_and_noise(electrons: NDArray[np.float32], usable: NDArray[np.bool_] | None = None) -> tuple[float, float]:
+    """Estimate the sky level and its noise by iterated clipping of median and MAD.
+
+    Parameters
+    ----------
+    electrons : ndarray of float, shape (H, W)
+        Image in electrons, finite.
+    usable : ndarray of bool, shape (H, W), optional
+        Pixels to look at; all by default.
+
+    Returns
+    -------
+    sky, noise : float
+        In electrons. The noise is the MAD scaled to a standard deviation and at least 0.1 e.
+
+    Notes
+    -----
+    Pixels are clipped at 3 sigma until nothing changes, so that stars and CRs, which lie on one side, pull
+    neither number far. At most a million evenly spaced pixels are looked at.
+    """
+    values = electrons[usable] if usable is not None else electrons.ravel()
+    values = values[:: max(1, values.size // _SAMPLE)].astype(np.float64)
+    for _ in range(20):
+        sky = float(np.median(values))
+        noise = max(_MAD_TO_SIGMA * float(np.median(np.abs(values - sky))), _NOISE_FLOOR)
+        kept = values[np.abs(values - sky) <= 3.0 * noise]
+        if kept.size in (0, values.size):
+            break
+        values = kept
+    return sky, noise
+
+
+@dataclass(frozen=True, eq=False)
+class SkyTile:
+    """A square cut from a science chip.
+
+    Attributes
+    ----------
+    electrons : ndarray of float32, shape (size, size)
+    usable : ndarray of bool, shape (size, size)
+    sky, noise : float
+        Of the whole chip, in electrons: what prediction will normalise this place with.
+    filter, visit, file : str
+    exposure_time, cr_time : float
+        In seconds; `cr_time` is the time in which the tile collected its own CRs.
+    chip : int
+        EXTVER.
+    y, x : int
+        Offset of the tile's first pixel in its chip.
+    """
+
+    electrons: NDArray[np.float32]
+    usable: NDArray[np.bool_]
+    sky: float
+    noise: float
+    filter: str
+    visit: str
+    file: str
+    exposure_time: float
+    cr_time: float
+    chip: int
+    y: int
+    x: int
+
+
+def tile_offsets(length: int, size: int) -> list[int]:
+    """Offsets of the fewest tiles of one size that cover a length; the last one is moved inward."""
+    return sorted({min(start, length - size) for start in range(0, length, size)})
+
+
+def cut_sky_tiles(exposure: Exposure, size: int) -> Iterator[SkyTile]:
+    """Cut the chips of a science exposure into tiles that cover them.
+
+    Parameters
+    ----------
+    exposure : Exposure
+    size : int
+        Side of a tile in pixels.
+
+    Yields
+    ------
+    SkyTile
+        Tiles of which at least half (`MIN_USABLE`) is usable.
+
+    Raises
+    ------
+    InputError
+        If a chip is smaller than a tile.
+    """
+    for chip in exposure.chips:
+        rows, columns = chip.electrons.shape
+        if min(rows, columns) < size:
+            raise InputError(
+                f"{exposure.path}[SCI,{chip.extver}]: {rows} x {columns} pixels, smaller than a tile of {size}; "
+                f"set data.tile_size={_largest_tile(min(rows, columns))} or leave the file out"
+            )
+        sky, noise = sky_and_noise(chip.electrons, ~chip.unusable)
+        for y in tile_offsets(rows, size):
+            for x in tile_offsets(columns, size):
+                tile = _tile(exposure, chip, sky, noise, y, x, size)
+                if tile.usable.mean() >= MIN_USABLE:
+                    yield tile
+
+
+def _tile(exposure: Exposure, chip: Chip, sky: float, noise: float, y: int, x: int, size: int) -> SkyTile:
+    cut = np.s_[y : y + size, x : x + size]
+    return SkyTile(
+        electrons=chip.electrons[cut],
+        usable=~chip.unusable[cut],
+        sky=sky,
+        noise=noise,
+        filter=exposure.filter,
+        visit=exposure.visit,
+        file=str(exposure.path),
+        exposure_time=exposure.exposure_time,
+        cr_time=exposure.cr_time,
+        chip=chip.extver,
+        y=y,
+        x=x,
+    )
+
+
+def _largest_tile(length: int) -> int:
+    return max(16, length // 16 * 16)

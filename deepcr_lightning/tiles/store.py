@@ -1,0 +1,226 @@
+"""Tiles and CR layers on disk, built once, memory-mapped ever after."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.exposure import Exposure, read_exposure
+from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.tiles.dark_cr import extract_cr_layers
+from deepcr_lightning.tiles.sky import SkyTile, cut_sky_tiles
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Raised whenever the meaning of the files changes; older stores are then built again."""
+_COLUMNS = tuple(f.name for f in fields(SkyTile) if f.name not in ("electrons", "usable"))
+
+
+@dataclass(frozen=True, eq=False)
+class LayerInfo:
+    """Where one CR layer lies in ``layers.bin`` and which dark it came from."""
+
+    file: str
+    visit: str
+    chip: int
+    cr_time: float
+    start: int
+    rows: int
+    columns: int
+
+
+class TileStore:
+    """Sky tiles and CR layers of one set of files, read-only.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder that `build_store` made.
+
+    Attributes
+    ----------
+    electrons : memory-mapped ndarray of float32, shape (N, size, size)
+    usable : memory-mapped ndarray of bool, shape (N, size, size)
+    table : dict of str to ndarray, shape (N,)
+        The other attributes of `SkyTile`, by name.
+    layers : list of LayerInfo
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        info = json.loads((folder / "store.json").read_text())
+        size, count = info["tile_size"], info["tiles"]
+        shape = (count, size, size)
+        self.electrons: NDArray[np.float32] = np.memmap(folder / "tiles.bin", np.float32, "r", shape=shape)
+        self.usable: NDArray[np.bool_] = np.memmap(folder / "usable.bin", np.bool_, "r", shape=shape)
+        with np.load(folder / "table.npz") as table:
+            self.table: dict[str, NDArray] = {name: table[f"tile_{name}"] for name in _COLUMNS}
+        self.layers = [LayerInfo(**row) for row in info["layers"]]
+        self._charge = np.memmap(folder / "layers.bin", np.float32, "r")
+
+    def __len__(self) -> int:
+        return len(self.electrons)
+
+    def charge(self, layer: int) -> NDArray[np.float32]:
+        """CR charge of one layer, in electrons, shape (rows, columns), memory-mapped."""
+        info = self.layers[layer]
+        return self._charge[info.start : info.start + info.rows * info.columns].reshape(info.rows, info.columns)
+
+
+def store_key(files: Sequence[Path], settings: dict[str, object]) -> str:
+    """Return a name that changes with the files (path, size, time of change) and with the settings."""
+    stats = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    text = json.dumps([FORMAT, settings, stats], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def build_store(
+    store_dir: str | Path,
+    science: Sequence[Path],
+    darks: Sequence[Path],
+    tile_size: int,
+    settings: ReadSettings | None = None,
+) -> TileStore:
+    """Cut and separate the exposures into a store, or open the one that stands.
+
+    Two runs that start at once share one store: the second waits for the first. A store that was not
+    finished leaves nothing that a later run could mistake for one. Never more than one exposure is in memory.
+
+    Parameters
+    ----------
+    store_dir : str or Path
+        Folder of all stores; each has a folder of its own, named by `store_key`.
+    science, darks : sequence of Path
+        Files of science and of dark exposures.
+    tile_size : int
+        Side of a tile in pixels.
+    settings : ReadSettings, optional
+
+    Returns
+    -------
+    TileStore
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, is of the wrong kind, or is smaller than a tile.
+    """
+    settings = settings or ReadSettings()
+    key = store_key([*science, *darks], {"tile_size": tile_size, "science": len(science), **asdict(settings)})
+    root = Path(store_dir)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f".{key}.lock"):
+            if not (root / key / "store.json").exists():
+                _build(root / key, science, darks, tile_size, settings)
+    except OSError as error:
+        raise InputError(
+            f"data.store_dir={root}: cannot write the tile store there ({error.strerror or error})"
+        ) from error
+    return TileStore(root / key)
+
+
+def _build(folder: Path, science: Sequence[Path], darks: Sequence[Path], size: int, settings: ReadSettings) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        tiles = _write_tiles(partial, science, size, settings)
+        layers = _write_layers(partial, darks, size, settings)
+        info = {"tile_size": size, "tiles": tiles, "layers": [asdict(layer) for layer in layers]}
+        (partial / "store.json").write_text(json.dumps(info))
+        os.rename(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    log.info("Tile store %s: %d tiles of %d px, %d dark CR layers", folder, tiles, size, len(layers))
+
+
+def _read_as(kind: str, path: Path, settings: ReadSettings) -> Exposure:
+    exposure = read_exposure(path, settings)
+    if exposure.image_type != kind:
+        other = "darks" if kind == "science" else "science"
+        option = "science" if kind == "science" else "darks"
+        raise InputError(
+            f"{path}: a {exposure.image_type} exposure by its IMAGETYP or TARGNAME, given as data.{option}=; "
+            f"give it as data.{other}="
+        )
+    return exposure
+
+
+def _write_tiles(folder: Path, science: Sequence[Path], size: int, settings: ReadSettings) -> int:
+    columns: dict[str, list[object]] = {name: [] for name in _COLUMNS}
+    with (folder / "tiles.bin").open("wb") as tiles, (folder / "usable.bin").open("wb") as usable:
+        for path in tqdm(science, desc="Cutting science tiles", unit="exposure", leave=False):
+            for tile in cut_sky_tiles(_read_as("science", path, settings), size):
+                tile.electrons.tofile(tiles)
+                tile.usable.tofile(usable)
+                for name in _COLUMNS:
+                    columns[name].append(getattr(tile, name))
+    if not columns["file"]:
+        raise InputError(f"data.science: no tile of {size} x {size} pixels is at least half usable; check the DQ bits")
+    table: dict[str, Any] = {f"tile_{name}": np.array(values) for name, values in columns.items()}
+    np.savez(folder / "table.npz", **table)
+    return len(columns["file"])
+
+
+def _write_layers(folder: Path, darks: Sequence[Path], size: int, settings: ReadSettings) -> list[LayerInfo]:
+    # A dark goes with those of the same chip, shape and place; each is put on disk first, so that the median
+    # over many darks reads a few rows of each and not all of them at once.
+    groups: dict[tuple, list[LayerInfo]] = defaultdict(list)
+    count = 0
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        for path in tqdm(darks, desc="Reading darks", unit="exposure", leave=False):
+            exposure = _read_as("dark", path, settings)
+            for chip in exposure.chips:
+                rows, columns = chip.electrons.shape
+                if min(rows, columns) < size:
+                    raise InputError(
+                        f"{path}[SCI,{chip.extver}]: a dark of {rows} x {columns} pixels, below a tile of {size}; "
+                        f"set data.tile_size to at most {min(rows, columns)} or leave it out"
+                    )
+                np.save(f"{scratch}/{count}.npy", chip.electrons)
+                np.save(f"{scratch}/{count}_unusable.npy", chip.unusable)
+                info = LayerInfo(str(path), exposure.visit, chip.extver, exposure.cr_time, count, rows, columns)
+                groups[exposure.detector, chip.extver, rows, columns].append(info)
+                count += 1
+        return _write_charge(folder, Path(scratch), list(groups.values()), count)
+
+
+def _write_charge(folder: Path, scratch: Path, groups: list[list[LayerInfo]], count: int) -> list[LayerInfo]:
+    layers: list[LayerInfo] = []
+    start = 0
+    with (
+        (folder / "layers.bin").open("wb") as file,
+        tqdm(total=count, desc="Separating dark CRs", unit="chip", leave=False) as bar,
+    ):
+        for group in groups:
+            if len(group) == 1:
+                log.warning(
+                    "%s[%d]: the only dark of its chip; hot pixels are told by DQ alone",
+                    group[0].file,
+                    group[0].chip,
+                )
+            darks = [np.load(scratch / f"{info.start}.npy", mmap_mode="r") for info in group]
+            unusable = [np.load(scratch / f"{info.start}_unusable.npy", mmap_mode="r") for info in group]
+            separated = extract_cr_layers(darks, unusable, [info.cr_time for info in group])
+            for info, layer in zip(group, separated, strict=True):
+                layer.charge.tofile(file)
+                layers.append(LayerInfo(**{**asdict(info), "start": start}))
+                start += layer.charge.size
+                bar.update()
+    return layers
