@@ -1,0 +1,1 @@
+"""Batches: science tiles with dark cosmic rays added, labelled."""

@@ -1,0 +1,111 @@
+"""How far a training image may wander from the exposure it was cut from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deepcr_lightning.errors import InputError
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random changes that a training image goes through.
+
+    Attributes
+    ----------
+    turns : bool
+        Flips and quarter turns of the composed image, and mirror images of each CR layer.
+    flux : (float, float)
+        Factor on the whole science tile, log-uniform: a shorter or longer exposure of the same field. Below 1
+        the Poisson noise that the shorter exposure would have is added.
+    sky : (float, float)
+        Sky added, uniform, in units of the tile's own sky; what is added brings its Poisson noise.
+    charge : (float, float)
+        Factor on the charge of the added CRs, log-uniform.
+    noise : (float, float)
+        Gaussian noise added, uniform, in units of the tile's own noise.
+    layers : (int, int)
+        Number of dark CR layers added, uniform, both ends included.
+
+    Raises
+    ------
+    InputError
+        If a range is not ordered or leaves what is physical.
+    """
+
+    turns: bool = False
+    flux: tuple[float, float] = (1.0, 1.0)
+    sky: tuple[float, float] = (0.0, 0.0)
+    charge: tuple[float, float] = (1.0, 1.0)
+    noise: tuple[float, float] = (0.0, 0.0)
+    layers: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        lowest: dict[str, float] = {
+            "flux": 1e-3,
+            "sky": -1.0,
+            "charge": 1e-3,
+            "noise": 0.0,
+            "layers": 1,
+        }
+        for name, floor in lowest.items():
+            low, high = getattr(self, name)
+            object.__setattr__(self, name, (low, high))
+            if not floor <= low <= high:
+                raise InputError(
+                    f"augmentation {name}: [{low}, {high}] must be a range, low to high, from {floor:g} up"
+                )
+
+    @classmethod
+    def from_config(cls, settings: dict[str, Any] | None) -> Augmentation:
+        """Make one from a plain dict of lists; no settings mean no augmentation."""
+        try:
+            return cls(**(settings or {}))
+        except TypeError as error:
+            raise InputError(f"augmentation: {error}") from None
+
+
+def uniform(low_high: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
+    """Draw `count` values evenly from a range; float32, shape (count, 1, 1), on the generator's device."""
+    low, high = low_high
+    unit = torch.rand(count, 1, 1, generator=generator, device=generator.device)
+    return low + (high - low) * unit
+
+
+def log_uniform(low_high: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
+    """Draw `count` values evenly in their logarithm; float32, shape (count, 1, 1)."""
+    low, high = (float(torch.log(torch.tensor(value))) for value in low_high)
+    return uniform((low, high), count, generator).exp()
+
+
+def turn(images: list[Tensor], generator: torch.Generator) -> list[Tensor]:
+    """Apply one of the eight flips and quarter turns to each place of a batch, the same to all images.
+
+    Parameters
+    ----------
+    images : list of Tensor, shape (B, S, S)
+        Square images that belong together.
+    generator : torch.Generator
+
+    Returns
+    -------
+    list of Tensor, shape (B, S, S)
+    """
+    coins = torch.rand(3, images[0].shape[0], 1, 1, generator=generator, device=generator.device) < 0.5
+    for coin, act in zip(coins, (lambda t: t.flip(-1), lambda t: t.flip(-2), lambda t: t.mT), strict=True):
+        images = [torch.where(coin, act(image), image) for image in images]
+    return images
+
+
+def mirror(layers: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror each layer left to right or not, by chance; shape (B, n, S, S).
+
+    Not up and down: charge-transfer tails run along the columns, and those of the added CRs must run the way
+    that the image's own do, or the network would learn to tell them apart.
+    """
+    coins = torch.rand(*layers.shape[:2], 1, 1, generator=generator, device=generator.device) < 0.5
+    return torch.where(coins, layers.flip(-1), layers)

@@ -1,0 +1,98 @@
+"""Science tile + dark cosmic rays -> image, label, ignore: the heart of label-free training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from deepcr_lightning.batches.augment import Augmentation, log_uniform, mirror, turn, uniform
+from deepcr_lightning.batches.normalise import normalise
+
+LABEL_SNR = 2.0
+"""Default of `label_snr`: added charge counts as a CR from twice the local noise."""
+
+
+def dark_share(dark_time: Tensor, science_time: Tensor) -> Tensor:
+    """Share of the CRs in a composed image that were added, ``c``.
+
+    Parameters
+    ----------
+    dark_time : Tensor of float32, shape (B, n)
+        CR-collecting seconds of each layer; 0 where there is none.
+    science_time : Tensor of float32, shape (B,)
+        CR-collecting seconds of the tile.
+
+    Returns
+    -------
+    Tensor of float32, shape (B,)
+        ``c = sum t_dark / (sum t_dark + t_science)``, in (0, 1].
+    """
+    added = dark_time.sum(-1)
+    return added / (added + science_time)
+
+
+def compose_batch(
+    batch: dict[str, Tensor],
+    generator: torch.Generator,
+    augmentation: Augmentation | None = None,
+    label_snr: float = LABEL_SNR,
+) -> dict[str, Tensor]:
+    """Add dark CRs to science tiles and say where they are.
+
+    A pure function of its tensors and the generator; everything stays on the device of the tiles.
+
+    Parameters
+    ----------
+    batch : dict of Tensor
+        ``electrons`` (B, S, S) float32 and ``usable`` (B, S, S) bool: the sky tiles; ``sky``, ``noise``,
+        ``science_time`` (B,) float32; ``charge`` (B, n, S, S) float32 electrons: the CR layers, zero where a
+        tile gets fewer than n; ``dark_time`` (B, n) float32, zero there too.
+    generator : torch.Generator
+        On the device of the tiles.
+    augmentation : Augmentation, optional
+        None changes nothing.
+    label_snr : float
+        A pixel is labelled where the added charge is at least this many times the noise of the composed
+        image there, which is the tile's noise and the Poisson noise of the light above its sky.
+
+    Returns
+    -------
+    dict of Tensor
+        ``image`` (B, 1, S, S) float32, normalised; ``cr_mask`` (B, 1, S, S) float32, 1 on added CRs;
+        ``ignore`` (B, 1, S, S) bool, pixels without a meaning; ``dark_share`` (B,) float32.
+    """
+    augmentation = augmentation or Augmentation()
+    tiles, count = batch["electrons"], batch["electrons"].shape[0]
+    sky, noise = batch["sky"].view(-1, 1, 1), batch["noise"].view(-1, 1, 1)
+    layers = batch["charge"]
+
+    flux = log_uniform(augmentation.flux, count, generator)
+    extra_sky = uniform(augmentation.sky, count, generator) * sky.clamp(min=0)
+    extra_noise = uniform(augmentation.noise, count, generator) * noise
+    # Scaling by f < 1 leaves f^2 of the variance where a real short exposure has f: the rest is added.
+    thinning = (flux * (1 - flux)).clamp(min=0)
+    added_variance = extra_sky.clamp(min=0) + extra_noise**2
+    variance = thinning * tiles.clamp(min=0) + added_variance
+    tiles = tiles * flux + extra_sky
+    if augmentation.flux != (1.0, 1.0) or augmentation.sky != (0.0, 0.0) or augmentation.noise != (0.0, 0.0):
+        tiles = tiles + variance.sqrt() * torch.randn(tiles.shape, generator=generator, device=tiles.device)
+    noise = (noise**2 * flux**2 + thinning * sky.clamp(min=0) + added_variance).sqrt()
+    sky = sky * flux + extra_sky
+
+    if augmentation.turns:
+        layers = mirror(layers, generator)
+    charge = layers.sum(1) * log_uniform(augmentation.charge, count, generator)
+    local_noise = (noise**2 + (tiles - sky).clamp(min=0)).sqrt()
+    cr_mask = charge >= label_snr * local_noise
+    image = normalise(tiles + charge, sky, noise)
+
+    planes = [image, cr_mask, ~batch["usable"]]
+    if augmentation.turns:
+        planes = turn(planes, generator)
+    image, cr_mask, ignore = (plane.unsqueeze(1) for plane in planes)
+    return {
+        "image": image,
+        "cr_mask": cr_mask.to(image.dtype),
+        "ignore": ignore,
+        "dark_share": dark_share(batch["dark_time"], batch["science_time"]),
+    }

@@ -1,0 +1,220 @@
+"""The data of a label-free training run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from deepcr_lightning.batches.augment import Augmentation
+from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch
+from deepcr_lightning.batches.dataset import PairedTiles, TileDraws
+from deepcr_lightning.batches.splits import split_by_visit
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.paths import find_exposures
+from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.tiles.store import TileStore, build_store
+
+log = logging.getLogger(__name__)
+
+PathOption = str | Sequence[str] | None
+
+
+class LabelFreeDataModule(pl.LightningDataModule):
+    """Science tiles with dark CRs added, split by visit.
+
+    Parameters
+    ----------
+    science, darks : str or list of str
+        Directory, file, glob, or a list of these.
+    filters : str or list of str, optional
+        Filters to train on; all that the files have by default.
+    tile_size : int
+        Side of a tile in pixels.
+    batch_size : int
+        Tiles a batch on each device.
+    tiles_per_epoch : int, optional
+        Training tiles an epoch; by default each tile once.
+    balance_filters : bool
+        Draw every filter equally often.
+    label_snr : float
+        Added charge is a CR from this many times the local noise (`batches.compose`).
+    augmentation : dict, optional
+        Ranges of `batches.augment.Augmentation` for training.
+    val_fraction, test_fraction : float
+        Shares of visits.
+    num_workers : int
+        Loader processes.
+    store_dir : str
+        Folder of the tile stores, shared by all runs.
+    seed : int
+        Of the split and of all draws.
+    units, gain, exposure_time : optional
+        For files whose headers do not say (`exposures.units.ReadSettings`).
+
+    Raises
+    ------
+    InputError
+        From `prepare_data` and `setup`, if files or filters are not there or do not fit.
+    """
+
+    def __init__(
+        self,
+        science: PathOption = None,
+        darks: PathOption = None,
+        filters: str | Sequence[str] | None = None,
+        tile_size: int = 256,
+        batch_size: int = 16,
+        tiles_per_epoch: int | None = None,
+        balance_filters: bool = False,
+        label_snr: float = LABEL_SNR,
+        augmentation: dict[str, Any] | None = None,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        num_workers: int = 0,
+        store_dir: str = "outputs/tiles",
+        seed: int = 1,
+        units: str | None = None,
+        gain: float | None = None,
+        exposure_time: float | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in (
+            ("tile_size", tile_size),
+            ("batch_size", batch_size),
+            ("label_snr", label_snr),
+        ):
+            if not value > 0:
+                raise InputError(f"data.{name}={value}: must be positive")
+        if tile_size % 16:
+            raise InputError(f"data.tile_size={tile_size}: must be a multiple of 16, for the network to pool")
+        if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1 or val_fraction == 0:
+            raise InputError("data.val_fraction must be above 0, and with data.test_fraction below 1 in sum")
+        self.science, self.darks = science, darks
+        self.filters = [filters] if isinstance(filters, str) else list(filters or [])
+        self.tile_size, self.batch_size, self.tiles_per_epoch = (
+            tile_size,
+            batch_size,
+            tiles_per_epoch,
+        )
+        self.balance_filters, self.label_snr = balance_filters, label_snr
+        self.augmentation = Augmentation.from_config(augmentation)
+        self.fractions = (val_fraction, test_fraction)
+        self.num_workers, self.store_dir, self.seed = num_workers, store_dir, seed
+        self.read_settings = ReadSettings(units=units, gain=gain, exposure_time=exposure_time)
+        self.store: TileStore | None = None
+
+    def prepare_data(self) -> None:
+        """Build the tile store, or find it built."""
+        self._open_store()
+
+    def _open_store(self) -> TileStore:
+        science = list(find_exposures("data.science", self.science))
+        darks = list(find_exposures("data.darks", self.darks))
+        return build_store(self.store_dir, science, darks, self.tile_size, self.read_settings)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the store, choose the filters and split tiles and layers."""
+        if self.store is not None:
+            return
+        store = self._open_store()
+        chosen = self._chosen(store)
+        visits, files = (store.table[name][chosen].tolist() for name in ("visit", "file"))
+        split = split_by_visit("science", visits, files, self.fractions, self.seed)
+        self.tiles = {side: chosen[index] for side, index in split.items()}
+        layer_visits, layer_files = ([getattr(info, name) for info in store.layers] for name in ("visit", "file"))
+        self.layers = split_by_visit("darks", layer_visits, layer_files, self.fractions, self.seed)
+        if not len(self.layers["test"]):
+            # Too few darks for a side of their own: an unseen test side would need CRs that trained.
+            self.tiles["test"] = self.tiles["test"][:0]
+        self.store = store
+        for side, tiles in self.tiles.items():
+            exposures = len(np.unique(store.table["file"][tiles]))
+            log.info(
+                "%s: %d tiles of %d exposures, %d CR layers",
+                side,
+                len(tiles),
+                exposures,
+                len(self.layers[side]),
+            )
+
+    def _chosen(self, store: TileStore) -> NDArray[np.int64]:
+        there = sorted(set(store.table["filter"].tolist()))
+        unknown = [name for name in self.filters if name.upper() not in there]
+        if unknown:
+            raise InputError(
+                f"data.filters: no science file is of {', '.join(unknown)}; the files have {', '.join(there)}"
+            )
+        wanted = [name.upper() for name in self.filters] or there
+        return np.flatnonzero(np.isin(store.table["filter"], wanted))
+
+    def description(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of its data, as plain values."""
+        if self.store is None:
+            raise RuntimeError("description() needs setup() first")
+        train = self.tiles["train"]
+        table = self.store.table
+        darks = sorted({self.store.layers[i].file for i in self.layers["train"]})
+        return {
+            "filters": sorted(set(table["filter"][train].tolist())),
+            "label_snr": float(self.label_snr),
+            "tile_size": int(self.tile_size),
+            "store": self.store.folder.name,
+            "science": sorted(set(table["file"][train].tolist())),
+            "darks": darks,
+            "mean_dark_share": self.mean_dark_share(),
+        }
+
+    def mean_dark_share(self) -> float:
+        """Mean share of added CRs over the training tiles, at the middle of the range of layers."""
+        assert self.store is not None
+        layers = sum(self.augmentation.layers) / 2
+        dark = layers * np.mean([self.store.layers[i].cr_time for i in self.layers["train"]])
+        return float(np.mean(dark / (dark + self.store.table["cr_time"][self.tiles["train"]])))
+
+    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """Load tiles in an order and with draws that change every epoch."""
+        return self._loader("train", self.augmentation.layers)
+
+    def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """Load the same tiles with the same CRs every time."""
+        return self._loader("val", Augmentation().layers)
+
+    def test_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """Load the same tiles with the same CRs every time."""
+        return self._loader("test", Augmentation().layers)
+
+    def _loader(self, side: str, layer_range: tuple[int, int]) -> DataLoader[dict[str, Tensor]]:
+        assert self.store is not None
+        training, tiles = side == "train", self.tiles[side]
+        draws = TileDraws(
+            tiles,
+            seed=self.seed,
+            count=self.tiles_per_epoch if training else None,
+            filters=self.store.table["filter"][tiles] if training and self.balance_filters else None,
+            shuffle=training,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+        )
+        return DataLoader(
+            PairedTiles(self.store, self.layers[side], layer_range),
+            batch_size=self.batch_size,
+            sampler=draws,
+            drop_last=training and len(draws) >= self.batch_size,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
+        """Compose the batch on the device it came to."""
+        training = bool(self.trainer and self.trainer.training)
+        generator = torch.Generator(batch["electrons"].device).manual_seed(int(batch["seed"][0]))
+        return compose_batch(batch, generator, self.augmentation if training else None, self.label_snr)

@@ -1,0 +1,66 @@
+"""Who trains, who validates, who tests: no exposure and no dark serves two sides."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+SIDES = ("train", "val", "test")
+
+
+def split_by_visit(
+    what: str,
+    visits: Sequence[str],
+    files: Sequence[str],
+    fractions: tuple[float, float],
+    seed: int,
+) -> dict[str, NDArray[np.int64]]:
+    """Split tiles or layers into train, validation and test, whole visits at a time.
+
+    Parameters
+    ----------
+    what : str
+        What is split, for the log.
+    visits, files : sequence of str, length N
+        Visit and file of each item.
+    fractions : (float, float)
+        Shares of validation and of test. A share above 0 gets at least one group where training keeps one too.
+    seed : int
+        The same seed and visits give the same split.
+
+    Returns
+    -------
+    dict of str to ndarray of int64
+        Indices of the items of ``train``, ``val`` and ``test``, in order.
+
+    Notes
+    -----
+    Where there are fewer visits than sides, exposures are split instead. Where there are fewer exposures than
+    sides, the test side is empty, and a single exposure both trains and validates; the log says so.
+    """
+    wanted = 1 + sum(fraction > 0 for fraction in fractions)
+    groups = np.asarray(visits)
+    if len(np.unique(groups)) < wanted:
+        log.info("Fewer visits of %s than sides of the split: split by exposure", what)
+        groups = np.asarray(files)
+    names = np.unique(groups)
+    if len(names) == 1:
+        log.warning("A single exposure of %s: it both trains and validates", what)
+        everything = np.arange(len(groups))
+        return {"train": everything, "val": everything, "test": everything[:0]}
+    names = names[np.random.default_rng(seed).permutation(len(names))]
+    sizes = _group_counts(len(names), fractions)
+    bounds = np.cumsum(sizes)
+    sides = dict(zip(("val", "test", "train"), np.split(names, bounds), strict=True))
+    return {side: np.flatnonzero(np.isin(groups, sides[side])) for side in SIDES}
+
+
+def _group_counts(groups: int, fractions: tuple[float, float]) -> tuple[int, int]:
+    validation, test = (max(1, round(fraction * groups)) if fraction > 0 else 0 for fraction in fractions)
+    test = min(test, max(0, groups - validation - 1))
+    return min(validation, groups - 1), test
