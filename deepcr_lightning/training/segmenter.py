@@ -1,0 +1,161 @@
+"""The LightningModule that learns to find the added cosmic rays."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, describe
+from deepcr_lightning.training.losses import LOSSES
+from deepcr_lightning.training.metrics import TruthFreeCurves, at_threshold, average_precision
+
+CALIBRATED_THRESHOLD = 0.5
+FINAL_RATE = 0.01
+"""The learning rate ends at this share of its highest value."""
+
+
+class CosmicRaySegmenter(pl.LightningModule):
+    """U-Net, loss and optimiser of one run.
+
+    Parameters
+    ----------
+    depth, hidden, norm
+        Shape of the network (`networks.unet.UNet`).
+    loss : {"calibrated_bce", "bce"}
+        `training.losses`; with ``bce`` the map saturates at the dark share.
+    learning_rate : float
+        Highest rate of AdamW.
+    weight_decay : float
+        Of AdamW.
+    warmup : float
+        Share of the steps in which the rate rises from 0; it then falls along a cosine.
+    compile : bool
+        Compile the network with torch.compile.
+
+    Raises
+    ------
+    InputError
+        If a parameter is out of its range.
+    """
+
+    def __init__(
+        self,
+        depth: int = 2,
+        hidden: int = 32,
+        norm: str = "none",
+        loss: str = "calibrated_bce",
+        learning_rate: float = 3e-3,
+        weight_decay: float = 1e-4,
+        warmup: float = 0.1,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        if loss not in LOSSES:
+            raise InputError(f"model.loss={loss}: must be one of {', '.join(LOSSES)}")
+        if not learning_rate > 0:
+            raise InputError(f"model.learning_rate={learning_rate}: must be positive")
+        if not 0 <= warmup < 1:
+            raise InputError(f"model.warmup={warmup}: must be a share of the steps, 0 to below 1")
+        self.save_hyperparameters()
+        self.net = UNet(depth, hidden, norm).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.loss = LOSSES[loss]
+        self.calibrated = loss == "calibrated_bce"
+        self.threshold = CALIBRATED_THRESHOLD
+        self.curves = TruthFreeCurves()
+
+    def setup(self, stage: str) -> None:
+        """Compile if asked, and choose the default threshold."""
+        if self.hparams["compile"]:
+            self.net.compile()
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if stage == "fit" and not self.calibrated and datamodule is not None:
+            # A plain map is c times the probability: one half of it lies at half of c.
+            self.threshold = round(CALIBRATED_THRESHOLD * datamodule.mean_dark_share(), 4)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits of normalised images, shape (B, 1, H, W)."""
+        return self.net(image.contiguous(memory_format=torch.channels_last))
+
+    def _loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
+        # Half precision is for the convolutions; the loss and its logarithms are computed in full.
+        logits = self(batch["image"]).float()
+        scored = (logits, batch["cr_mask"], batch["ignore"], batch["dark_share"])
+        return self.loss(*scored), scored
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Loss of a composed batch."""
+        loss, _ = self._loss(batch)
+        self.log(
+            "train/loss",
+            loss,
+            prog_bar=True,
+            on_step=True,
+            on_epoch=True,
+            batch_size=len(batch["image"]),
+        )
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Loss and curves of a batch that is the same every epoch."""
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Loss and curves of held-out tiles and darks."""
+        self._evaluate(batch, "test")
+
+    def _evaluate(self, batch: dict[str, Tensor], side: str) -> None:
+        loss, scored = self._loss(batch)
+        self.log(f"{side}/loss", loss, prog_bar=True, batch_size=len(batch["image"]), sync_dist=True)
+        self.curves.update(*scored)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores of the epoch."""
+        self._log_curves("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the scores of the test side."""
+        self._log_curves("test")
+
+    def _log_curves(self, side: str) -> None:
+        self.last_curves = {name: values.cpu() for name, values in self.curves.compute().items()}
+        here = at_threshold(self.last_curves, self.threshold)
+        self.log(f"{side}/average_precision", average_precision(self.last_curves).float(), prog_bar=True)
+        for name in ("completeness", "purity"):
+            self.log(f"{side}/{name}", here[name].float())
+        self.curves.reset()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW, with warm-up and cosine by the step."""
+        optimizer = torch.optim.AdamW(
+            self.net.parameters(),
+            lr=self.hparams["learning_rate"],
+            weight_decay=self.hparams["weight_decay"],
+        )
+        total = max(1, int(self.trainer.estimated_stepping_batches))
+        warmup = int(self.hparams["warmup"] * total)
+
+        def rate(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / (warmup + 1)
+            progress = min(1.0, (step - warmup) / max(1, total - warmup))
+            return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put beside the weights all that prediction needs to know of them."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        data = datamodule.description() if datamodule is not None else {}
+        network = {name: self.hparams[name] for name in ("depth", "hidden", "norm")}
+        checkpoint[DESCRIPTION_KEY] = describe(network, self.threshold, self.calibrated, data)
