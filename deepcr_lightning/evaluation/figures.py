@@ -1,0 +1,119 @@
+"""Pictures of cleaned exposures and of their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from deepcr_lightning.evaluation.scores import PixelScores
+from deepcr_lightning.evaluation.truth import ChipTruth
+from deepcr_lightning.tiles.sky import sky_and_noise
+
+_COLOURS = {"found": "#2ca02c", "missed": "#d62728", "false": "#1f77b4", "not counted": "#444444"}
+
+
+def plot_cleaned(
+    path: Path,
+    electrons: NDArray[np.float32],
+    cleaned: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    truth: ChipTruth | None,
+    title: str,
+) -> None:
+    """Show a cut-out before and after, on one stretch, and how its mask compares with the truth.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    electrons, cleaned : ndarray of float32, shape (H, W)
+        In electrons.
+    mask : ndarray of bool, shape (H, W)
+    truth : ChipTruth, optional
+        Without it the third panel shows the mask alone.
+    title : str
+    """
+    sky, noise = sky_and_noise(electrons)
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4.9), layout="constrained")
+    for cell, image, name in ((axes[0], electrons, "exposure"), (axes[1], cleaned, "cleaned")):
+        shown = cell.imshow(
+            np.arcsinh((image - sky) / noise),
+            cmap="gray",
+            vmin=-2,
+            vmax=np.arcsinh(300),
+            origin="lower",
+            interpolation="nearest",
+        )
+        cell.set_title(name)
+    ticks = [0, 10, 100, 1000]
+    bar = figure.colorbar(shown, ax=axes[:2], shrink=0.9, label="electrons above the sky")
+    bar.set_ticks([float(np.arcsinh(t / noise)) for t in ticks], labels=[str(t) for t in ticks])
+    kinds = np.where(mask, 1, 0) if truth is None else _kinds(mask, truth)
+    colours = ListedColormap(["black", *_COLOURS.values()])
+    axes[2].imshow(kinds, cmap=colours, vmin=0, vmax=4, origin="lower", interpolation="nearest")
+    axes[2].set_title("cosmic rays" if truth is None else "cosmic rays against the truth")
+    if truth is not None:
+        handles = [Patch(color=colour, label=label) for label, colour in _COLOURS.items()]
+        figure.legend(handles=handles, loc="outside lower right", ncols=4, frameon=False)
+    for cell in axes:
+        cell.set(xlabel="x [pixel]")
+    axes[0].set_ylabel("y [pixel]")
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def plot_roc(path: Path, scores: Mapping[str, PixelScores], title: str) -> None:
+    """Plot completeness against false-positive rate, a line a name, the mask's own point on each.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    scores : dict of str to PixelScores
+    title : str
+    """
+    figure, axes = plt.subplots(figsize=(6, 4.4), layout="constrained")
+    for name, score in scores.items():
+        rate, completeness = score.roc()
+        (line,) = axes.plot(
+            100 * rate,
+            100 * completeness,
+            label=f"{name}, average precision {score.average_precision():.3f}",
+        )
+        axes.plot(100 * score.false_positive_rate, 100 * score.completeness, "o", color=line.get_color())
+    axes.plot([], [], "o", color="grey", label="mask as written")
+    axes.set_xscale("log")
+    axes.set(
+        xlabel="false-positive rate [% of pixels]",
+        ylabel="completeness [% of CR pixels]",
+        xlim=(1e-3, 5),
+        title=title,
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize="small")
+    _save(figure, path)
+
+
+def _kinds(mask: NDArray[np.bool_], truth: ChipTruth) -> NDArray[np.int64]:
+    counted = truth.counted()
+    kinds = np.zeros(mask.shape, np.int64)
+    kinds[mask & truth.cr], kinds[~mask & truth.cr], kinds[mask & ~truth.cr & counted] = 1, 2, 3
+    kinds[mask & ~counted] = 4
+    kinds[truth.ignore & (mask | truth.cr)] = 4
+    return kinds
+
+
+def _save(figure: plt.Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

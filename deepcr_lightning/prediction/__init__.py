@@ -1,0 +1,1 @@
+"""Prediction: probability maps of whole exposures, and the files made of them."""

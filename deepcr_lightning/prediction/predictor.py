@@ -1,0 +1,82 @@
+"""The LightningModule that maps whole exposures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.prediction.sliding_window import predict_probability
+from deepcr_lightning.tiles.sky import sky_and_noise
+from deepcr_lightning.training.checkpoint import Model
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that could not be read or cleaned, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class ProbabilityMaps:
+    """An exposure and, for each of its chips, the CR probability, float32, shape (H, W)."""
+
+    exposure: Exposure
+    maps: list[NDArray[np.float32]]
+
+
+class ExposurePredictor(pl.LightningModule):
+    """A trained network that takes whole exposures.
+
+    Parameters
+    ----------
+    model : Model
+        From `training.checkpoint.load_model`.
+    tile : int
+        Largest side of a tile in pixels; memory grows with its square, not with the chip.
+    """
+
+    def __init__(self, model: Model, tile: int = 512) -> None:
+        super().__init__()
+        if tile < 64:
+            raise InputError(f"tile={tile}: must be at least 64 pixels")
+        self.net, self.tile = model.net, tile
+
+    def predict_step(self, batch: Exposure | Failure) -> ProbabilityMaps | Failure:
+        """Map one exposure; what failed before is passed on."""
+        if isinstance(batch, Failure):
+            return batch
+        try:
+            return ProbabilityMaps(batch, self.probabilities(batch))
+        except (RuntimeError, MemoryError) as error:
+            return Failure(batch.path, f"the network failed on it: {error}")
+
+    def probabilities(self, exposure: Exposure) -> list[NDArray[np.float32]]:
+        """CR probability of each chip, float32, shape (H, W)."""
+        maps = []
+        for chip in exposure.chips:
+            sky, noise = sky_and_noise(chip.electrons, ~chip.unusable)
+            maps.append(
+                predict_probability(
+                    self.net,
+                    chip.electrons,
+                    sky,
+                    noise,
+                    margin=self.net.margin,
+                    step=self.net.step,
+                    tile=self.tile,
+                )
+            )
+        return maps
+
+    def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:
+        """Leave the exposure where it is; its tiles go to the device one by one."""
+        return batch

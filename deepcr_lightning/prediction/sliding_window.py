@@ -1,0 +1,83 @@
+"""A chip of any size through the network in overlapping tiles, without seams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from deepcr_lightning.batches.normalise import normalise
+
+
+def reflected(start: int, stop: int, length: int) -> NDArray[np.int64]:
+    """Index an axis that is continued beyond its ends by reflection, however far."""
+    period = max(1, 2 * (length - 1))
+    index = np.arange(start, stop) % period
+    return np.minimum(index, period - index) if length > 1 else np.zeros(stop - start, np.int64)
+
+
+def windows(length: int, tile: int, step: int) -> Iterator[tuple[int, int]]:
+    """Cut a length into windows of nearly equal size, at most `tile`, that start at multiples of `step`."""
+    count = -(-length // tile)
+    size = -(-length // (count * step)) * step
+    for start in range(0, length, size):
+        yield start, min(start + size, length)
+
+
+@torch.inference_mode()
+def predict_probability(
+    net: nn.Module,
+    electrons: NDArray[np.float32],
+    sky: float,
+    noise: float,
+    *,
+    margin: int,
+    step: int,
+    tile: int = 512,
+) -> NDArray[np.float32]:
+    """Map the probability of a cosmic ray over a chip.
+
+    The chip is continued by reflection and goes through in tiles that overlap by what the network sees
+    beyond a pixel, so that no seam shows: the map is that of the whole chip.
+
+    Parameters
+    ----------
+    net : nn.Module
+        Gives logits of shape (B, 1, H, W); on the device where it is to run.
+    electrons : ndarray of float32, shape (H, W)
+        Chip in electrons, finite, of any size.
+    sky, noise : float
+        Of the chip, in electrons.
+    margin, step : int
+        Reach and alignment of the network (`networks.unet.UNet`).
+    tile : int
+        Largest side of a tile, without its margins; memory grows with its square.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        Probability, 0 to 1.
+    """
+    rows, columns = electrons.shape
+    probability = np.empty((rows, columns), np.float32)
+    device = next(net.parameters()).device
+    tile = max(step, tile // step * step)
+    for top, bottom in windows(rows, tile, step):
+        # Whole steps below the last row: pooling must not fall differently at the edge than inside.
+        height = -(-(bottom - top) // step) * step
+        band = electrons[reflected(top - margin, top + height + margin, rows)]
+        for left, right in windows(columns, tile, step):
+            width = -(-(right - left) // step) * step
+            cut = band[:, reflected(left - margin, left + width + margin, columns)]
+            logits = _logits(net, torch.from_numpy(cut).to(device), sky, noise)
+            kept = logits[margin : margin + bottom - top, margin : margin + right - left]
+            probability[top:bottom, left:right] = torch.sigmoid(kept).cpu().numpy()
+    return probability
+
+
+def _logits(net: nn.Module, electrons: Tensor, sky: float, noise: float) -> Tensor:
+    image = normalise(electrons, sky, noise)[None, None]
+    return net(image.contiguous(memory_format=torch.channels_last))[0, 0].float()

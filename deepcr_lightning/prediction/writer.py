@@ -1,0 +1,163 @@
+"""Masks written while the network works on the next exposure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from numpy.typing import NDArray
+from pytorch_lightning.callbacks import BasePredictionWriter
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.exposure import root_of
+from deepcr_lightning.exposures.products import (
+    Provenance,
+    write_clean_copy,
+    write_dq_copy,
+    write_mask,
+)
+from deepcr_lightning.prediction.fill import fill_median
+from deepcr_lightning.prediction.mask import threshold_mask
+from deepcr_lightning.prediction.predictor import Failure, ProbabilityMaps
+
+PRODUCTS = ("mask", "dq_copy", "clean")
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A cleaned exposure: its file and the share of its pixels that was flagged."""
+
+    path: Path
+    flagged: float
+
+
+class ProductWriter(BasePredictionWriter):
+    """Turn probability maps into files, in a thread of its own.
+
+    Parameters
+    ----------
+    places : dict of Path to Path
+        Each input file and its place below the output directory (`exposures.paths.find_exposures`).
+    output_dir : Path
+    provenance : Provenance
+        Names the threshold and the growth.
+    products : sequence of str
+        Of `PRODUCTS`: ``mask`` writes ``<root>_crmask.fits``, ``dq_copy`` a copy of the input under its own
+        name with `dq_bit` set, ``clean`` a copy ``<root>_crclean.fits`` with the CR pixels filled.
+    dq_bit : int
+        A power of 2 up to 32768.
+    save_probability : bool
+        Add the probability to the mask file.
+    overwrite : bool
+        Replace products that exist.
+
+    Attributes
+    ----------
+    results : list of Cleaned or Failure
+        In the order of the input, complete when prediction has ended.
+    """
+
+    def __init__(
+        self,
+        places: dict[Path, Path],
+        output_dir: Path,
+        provenance: Provenance,
+        products: Sequence[str] = ("mask",),
+        dq_bit: int = 8192,
+        save_probability: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        super().__init__(write_interval="batch")
+        unknown = [name for name in products if name not in PRODUCTS]
+        if unknown or not products:
+            raise InputError(f"products={list(products)}: choose from {', '.join(PRODUCTS)}")
+        if dq_bit not in [1 << n for n in range(16)]:
+            raise InputError(f"dq_bit={dq_bit}: must be a power of 2 from 1 to 32768")
+        self.places, self.output_dir, self.provenance = places, output_dir, provenance
+        self.products, self.dq_bit = tuple(products), dq_bit
+        self.save_probability, self.overwrite = save_probability, overwrite
+        self.results: list[Cleaned | Failure] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._pending: Future[Cleaned | Failure] | None = None
+        self._refuse_clashes()
+
+    def outputs(self, path: Path) -> dict[str, Path]:
+        """Name the files that come of an input, by product."""
+        place = self.output_dir / self.places[path]
+        names = {
+            "mask": f"{root_of(path)}_crmask.fits",
+            "dq_copy": path.name,
+            "clean": f"{root_of(path)}_crclean.fits",
+        }
+        return {product: place.with_name(names[product]) for product in self.products}
+
+    def to_do(self) -> list[Path]:
+        """List the inputs of which a product is missing, or all of them with `overwrite`."""
+        return [p for p in self.places if self.overwrite or not all(o.exists() for o in self.outputs(p).values())]
+
+    def _refuse_clashes(self) -> None:
+        owners: dict[Path, Path] = {}
+        for path in self.places:
+            for output in self.outputs(path).values():
+                if output in owners:
+                    raise InputError(f"{path} and {owners[output]} would both become {output}; clean them in two runs")
+                if output.exists() and output.samefile(path):
+                    raise InputError(
+                        f"output_dir={self.output_dir}: {output.name} would overwrite the input; choose another"
+                    )
+                owners[output] = path
+
+    def write_on_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        prediction: ProbabilityMaps | Failure,
+        *_: Any,
+    ) -> None:
+        """Hand an exposure to the writing thread, once it has written the one before."""
+        self._collect()
+        if isinstance(prediction, Failure):
+            self.results.append(prediction)
+        else:
+            self._pending = self._thread.submit(self._write, prediction)
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Wait for the last exposure."""
+        self._collect()
+        self._thread.shutdown()
+
+    def _collect(self) -> None:
+        if self._pending is not None:
+            self.results.append(self._pending.result())
+            self._pending = None
+
+    def _write(self, prediction: ProbabilityMaps) -> Cleaned | Failure:
+        exposure, provenance = prediction.exposure, self.provenance
+        outputs = self.outputs(exposure.path)
+        if not self.overwrite:
+            outputs = {product: path for product, path in outputs.items() if not path.exists()}
+        masks: list[NDArray[np.bool_]] = [
+            threshold_mask(probability, provenance.threshold, ~chip.unusable, provenance.grow)
+            for chip, probability in zip(exposure.chips, prediction.maps, strict=True)
+        ]
+        try:
+            if "mask" in outputs:
+                maps = prediction.maps if self.save_probability else None
+                write_mask(outputs["mask"], exposure, masks, provenance, maps)
+            if "dq_copy" in outputs:
+                write_dq_copy(outputs["dq_copy"], exposure, masks, self.dq_bit, provenance)
+            if "clean" in outputs:
+                filled = [
+                    fill_median(chip.electrons, mask, ~chip.unusable)
+                    for chip, mask in zip(exposure.chips, masks, strict=True)
+                ]
+                write_clean_copy(outputs["clean"], exposure, filled, masks, provenance)
+        except InputError as error:
+            return Failure(exposure.path, str(error))
+        flagged = sum(int(mask.sum()) for mask in masks) / sum(mask.size for mask in masks)
+        return Cleaned(exposure.path, flagged)
