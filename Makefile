@@ -1,0 +1,42 @@
+# make demo   environment, simulated exposures, training, cleaned images, scores
+# make test   environment, lint, types, tests
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO := outputs/demo
+
+.PHONY: demo test lint clean
+.DEFAULT_GOAL := demo
+
+# The stamp says that what pyproject.toml and constraints.txt ask for is installed.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+	  || { echo "Python 3.11 to 3.13 is needed; name one with: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/installed
+	@$(BIN)/python -m deepcr_lightning.simulation $(DEMO)/simulated --filters F336W F814W \
+	  --exposures 8 --darks 6 --size 512 512 --chips 1
+	@$(BIN)/python train.py experiment=demo
+	@$(BIN)/python predict.py ckpt_path=$(DEMO)/train/checkpoints/best.ckpt \
+	  'input=$(DEMO)/simulated/science/isim04*' output_dir=$(DEMO)/cleaned \
+	  products='[mask,clean]' save_probability=true overwrite=true hydra.run.dir=$(DEMO)/predict
+	@$(BIN)/python -m deepcr_lightning.evaluation $(DEMO)/cleaned $(DEMO)/simulated/truth \
+	  --science $(DEMO)/simulated/science --output $(DEMO)/scores
+	@echo "Simulated exposures   $(DEMO)/simulated"
+	@echo "Training, its figures $(DEMO)/train, $(DEMO)/train/figures"
+	@echo "Cleaned exposures     $(DEMO)/cleaned"
+	@echo "Scores and pictures   $(DEMO)/scores"
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) outputs

@@ -1,0 +1,91 @@
+"""Find the cosmic rays of exposures: python predict.py ckpt_path=.../best.ckpt input=DIR output_dir=DIR."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch.utils.data import DataLoader
+
+from deepcr_lightning.command import choose_precision, command, fail
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.paths import find_exposures
+from deepcr_lightning.exposures.products import Provenance
+from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.prediction.predictor import ExposurePredictor, Failure
+from deepcr_lightning.prediction.reader import ExposureReader
+from deepcr_lightning.prediction.writer import ProductWriter
+from deepcr_lightning.training.checkpoint import load_model
+
+log = logging.getLogger("predict")
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="predict")
+def main(cfg: DictConfig) -> None:
+    """Compose the config, build the parts, clean every exposure, and report those that failed."""
+    with command(cfg):
+        predict(cfg)
+
+
+def predict(cfg: DictConfig) -> None:
+    """Clean exposures as a config says; exit with status 1 if one failed."""
+    choose_precision(cfg)
+    if cfg.output_dir is None:
+        raise InputError("output_dir= is not given; name the directory for the masks")
+    if cfg.ckpt_path is None:
+        raise InputError("ckpt_path= is not given; name the best.ckpt of a run")
+    model = load_model(cfg.ckpt_path)
+    threshold = model.description["threshold"] if cfg.threshold is None else cfg.threshold
+    if not 0 <= threshold < 1:
+        raise InputError(f"threshold={threshold}: must be a probability, from 0 to below 1")
+    if cfg.grow < 0:
+        raise InputError(f"grow={cfg.grow}: must be 0 or more pixels")
+    writer = ProductWriter(
+        find_exposures("input", cfg.input),
+        Path(cfg.output_dir),
+        Provenance(model.path.name, model.sha256, float(threshold), int(cfg.grow)),
+        products=list(cfg.products),
+        dq_bit=cfg.dq_bit,
+        save_probability=cfg.save_probability,
+        overwrite=cfg.overwrite,
+    )
+    paths = writer.to_do()
+    kept = len(writer.places) - len(paths)
+    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    if paths:
+        exposures = DataLoader(ExposureReader(paths, settings), batch_size=None)
+        trainer = instantiate(
+            cfg.trainer,
+            callbacks=[writer],
+            logger=False,
+            enable_checkpointing=False,
+            _convert_="all",
+        )
+        trainer.predict(ExposurePredictor(model, cfg.tile), exposures, return_predictions=False)
+    report(writer, kept)
+
+
+def report(writer: ProductWriter, kept: int) -> None:
+    """Say what was cleaned, kept and not cleaned; exit with status 1 if anything failed."""
+    failures = [result for result in writer.results if isinstance(result, Failure)]
+    for result in writer.results:
+        if not isinstance(result, Failure):
+            log.info("%s: %.2f %% flagged", result.path.name, 100 * result.flagged)
+    if kept:
+        log.info("%d exposures had their products already; overwrite=true makes them again", kept)
+    log.info(
+        "%d exposures cleaned, threshold %g, in %s",
+        len(writer.results) - len(failures),
+        writer.provenance.threshold,
+        writer.output_dir,
+    )
+    if failures:
+        lines = "\n".join(f"  {failure.reason}" for failure in failures)
+        fail(f"{len(failures)} of {len(writer.results)} exposures were not cleaned:\n{lines}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Train a cosmic-ray network without labels: python train.py experiment=f336w data.science=... data.darks=..."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import hydra
+import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from deepcr_lightning.command import choose_precision, command
+from deepcr_lightning.training.checkpoint import read_checkpoint
+
+log = logging.getLogger("train")
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="train")
+def main(cfg: DictConfig) -> float | None:
+    """Compose the config, build the parts, fit, and test where a test side exists."""
+    with command(cfg):
+        return train(cfg)
+
+
+def train(cfg: DictConfig) -> float | None:
+    """Train as a config says and return the best validation loss."""
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    choose_precision(cfg)
+    OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
+    if cfg.ckpt_path is not None:
+        read_checkpoint(Path(cfg.ckpt_path))
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    data = instantiate(cfg.data, _convert_="all")
+    model = instantiate(cfg.model, _convert_="all")
+    callbacks = [instantiate(c, _convert_="all") for c in cfg.callbacks.values()]
+    loggers = [instantiate(c, _convert_="all") for c in cfg.logger.values()]
+    trainer = instantiate(
+        cfg.trainer,
+        callbacks=callbacks,
+        logger=loggers,
+        default_root_dir=str(run_dir),
+        _convert_="all",
+    )
+    for logger in loggers:
+        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+
+    trainer.fit(model, data, ckpt_path=cfg.ckpt_path, weights_only=True)
+    best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else ""
+    if best and len(data.tiles["test"]):
+        trainer.test(model, data, ckpt_path=best, weights_only=True, verbose=False)
+    scores = {name: f"{float(value):.4f}" for name, value in trainer.callback_metrics.items() if "/" in name}
+    log.info(
+        "Scores, estimated without truth: %s",
+        ", ".join(f"{k} {v}" for k, v in scores.items() if "train" not in k),
+    )
+    log.info("Run folder: %s", run_dir)
+    log.info("Best checkpoint: %s", best or "none")
+    return float(trainer.checkpoint_callback.best_model_score) if best else None
+
+
+if __name__ == "__main__":
+    main()
