@@ -26,6 +26,7 @@ READOUT_WAIT = 50.0
 The effective time of HSTcosmicrays (Miles et al. 2021, ApJ 918, 86): EXPTIME + FLASHDUR + 50 s.
 """
 FULL_CHIP_PIXELS = 2051 * 4096
+FITS_BLOCK = 2880
 
 _UNREADABLE = (OSError, ValueError, EOFError, zlib.error, AstropyUserWarning)
 _SUFFIX = re.compile(r"(_(?:fl[ct]|raw|ima|crj|crc|dr[zc]|c0m|d0m|cal))?\.(?:fits|fit|fts)(?:\.(?:gz|fz))?$", re.I)
@@ -164,11 +165,12 @@ def read_exposure(path: str | Path, settings: ReadSettings | None = None) -> Exp
 def _check_whole(hdus: fits.HDUList, data: BinaryIO) -> None:
     # astropy stops at the first header that it cannot read: a file cut between its chips would pass for a
     # file of fewer chips, or of chips without DQ. NEXTEND is no help, archive files carry stale ones.
-    last = hdus[len(hdus) - 1]
-    place = last.fileinfo()
+    last = hdus[len(hdus) - 1].fileinfo()
+    end = last["datLoc"] + last["datSpan"]
     size = data.seek(0, io.SEEK_END)
-    data.seek(place["datLoc"] + place["datSpan"])
-    if size < place["datLoc"] + last.size or data.read().strip(b"\0"):
+    data.seek(end)
+    # Some programs leave the last block unfilled, or add empty ones.
+    if size <= end - FITS_BLOCK or data.read().strip(b"\0"):
         raise OSError(f"byte {size} is not the end of an extension")
 
 
