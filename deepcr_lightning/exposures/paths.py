@@ -27,7 +27,8 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
     option : str
         Name of the option, for messages.
     value : path, glob, or a list of these
-        A directory stands for all FITS files in and below it, our own products left out.
+        A directory stands for all FITS files in and below it, a glob for those it matches, our own
+        products left out of both.
 
     Returns
     -------
@@ -44,15 +45,16 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
     parts = [value] if isinstance(value, str | Path) else list(value)
     found: dict[Path, Path] = {}
     for part in parts:
-        text = str(Path(part).expanduser())
-        matches = [Path(text)] if Path(text).exists() else [Path(m) for m in glob.glob(text, recursive=True)]
-        before = len(found)
-        for match in matches:
+        path = Path(part).expanduser()
+        named = [path] if path.exists() else [Path(match) for match in glob.glob(str(path), recursive=True)]
+        here: dict[Path, Path] = {}
+        for match in named:
             if match.is_dir():
-                found.update({f: f.relative_to(match) for f in match.rglob("*") if is_fits(f) and f.is_file()})
-            else:
-                found[match] = Path(match.name)
-        if len(found) == before and not any(m in found for m in matches):
-            missing = "no FITS files there" if matches else "no such file or directory"
+                here.update({f: f.relative_to(match) for f in match.rglob("*") if is_fits(f) and f.is_file()})
+            elif match == path or is_fits(match):
+                here[match] = Path(match.name)
+        if not here:
+            missing = "no FITS files there" if named else "no such file or directory"
             raise InputError(f"{option}={part}: {missing}; give a directory, a file, a quoted glob, or a list")
+        found |= here
     return dict(sorted(found.items()))

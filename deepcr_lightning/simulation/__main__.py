@@ -1,0 +1,106 @@
+"""Command line: ``python -m deepcr_lightning.simulation OUT``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from deepcr_lightning.simulation.dataset import simulate_set
+from deepcr_lightning.simulation.filters import FILTERS
+from deepcr_lightning.simulation.plan import FULL_CHIP
+from deepcr_lightning.simulation.stars import FIELDS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 after an error, of which one line stands on stderr.
+    """
+    options = _parser().parse_args(arguments)
+    started = time.monotonic()
+    try:
+        paths = simulate_set(
+            options.out,
+            filters=options.filters,
+            exposures=options.exposures,
+            darks=options.darks,
+            size=tuple(options.size),
+            chips=options.chips,
+            fields=options.fields,
+            exposure_times=tuple(options.exposure_times),
+            dark_time=options.dark_time,
+            seed=options.seed,
+            progress=not options.quiet,
+        )
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    science = sum(path.parent.name == "science" for path in paths)
+    print(
+        f"{options.out}: {science} science exposures ({' '.join(options.filters)}) and "
+        f"{len(paths) - science} darks of {options.chips} x {options.size[0]} x "
+        f"{options.size[1]} pixels, with truth and stars, in {time.monotonic() - started:.0f} s"
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m deepcr_lightning.simulation",
+        description="Write simulated WFC3/UVIS exposures: OUT/science (_flc), OUT/darks (_flt), "
+        "OUT/truth (cosmic-ray masks and charge) and OUT/stars (star lists).",
+        epilog="A run that was interrupted goes on where it stopped.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("out", metavar="OUT", help="folder to write, new or of the same settings")
+    parser.add_argument(
+        "--filters",
+        nargs="+",
+        default=["F336W", "F814W"],
+        metavar="FILTER",
+        help=f"filters of the science exposures, out of {' '.join(FILTERS)}",
+    )
+    parser.add_argument("--exposures", type=int, default=8, metavar="N", help="science exposures per filter")
+    parser.add_argument("--darks", type=int, default=6, metavar="N", help="number of darks")
+    parser.add_argument(
+        "--size",
+        nargs=2,
+        type=int,
+        default=list(FULL_CHIP),
+        metavar=("H", "W"),
+        help="rows and columns of a chip; smaller than the default makes subarrays",
+    )
+    parser.add_argument("--chips", type=int, choices=(1, 2), default=2, help="chips per exposure")
+    parser.add_argument(
+        "--fields",
+        nargs="+",
+        default=list(FIELDS),
+        metavar="FIELD",
+        help=f"field types of the visits in turn, out of {' '.join(FIELDS)}",
+    )
+    parser.add_argument(
+        "--exposure-times",
+        nargs=2,
+        type=float,
+        default=[350.0, 1300.0],
+        metavar=("MIN", "MAX"),
+        help="range of the science exposure times in s",
+    )
+    parser.add_argument("--dark-time", type=float, default=900.0, metavar="S", help="exposure time of darks in s")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

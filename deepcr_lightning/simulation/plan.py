@@ -1,0 +1,225 @@
+"""The plan of a simulated set: which exposures it holds, with every number that sets them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepcr_lightning.simulation.chip import MEAN_DARK
+from deepcr_lightning.simulation.filters import get_filter
+from deepcr_lightning.simulation.stars import FIELDS
+
+FULL_CHIP = (2051, 4096)
+"""Rows and columns of a whole WFC3/UVIS chip."""
+
+CHIP_GAP = 31
+"""Rows between the two chips."""
+
+FLASH_RATE = 2.6
+"""Post-flash in electrons / s at the simulated lamp current."""
+
+_BACKGROUND = (12.0, 20.0)
+_PER_VISIT = 2
+_FIRST_MJD = 58270.0
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass(frozen=True)
+class SetSettings:
+    """Everything that a simulated set depends on.
+
+    Attributes
+    ----------
+    filters : tuple of str
+        Filters of the science exposures.
+    exposures : int
+        Science exposures per filter.
+    darks : int
+        Number of darks.
+    size : tuple of int
+        Rows and columns of a chip.
+    chips : int
+        Chips per exposure: 1 or 2.
+    fields : tuple of str
+        Field types, one visit after the other.
+    exposure_times : tuple of float
+        Shortest and longest science exposure in s.
+    dark_time : float
+        Exposure time of the darks in s.
+    seed : int
+        Seed of all random numbers.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range; the message says which and what is allowed.
+    """
+
+    filters: tuple[str, ...]
+    exposures: int
+    darks: int
+    size: tuple[int, int] = FULL_CHIP
+    chips: int = 2
+    fields: tuple[str, ...] = FIELDS
+    exposure_times: tuple[float, float] = (350.0, 1300.0)
+    dark_time: float = 900.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.filters or len(set(self.filters)) != len(self.filters):
+            raise ValueError("filters: give at least one, each of them once")
+        for name in self.filters:
+            get_filter(name)
+        for field in self.fields or ("",):
+            if field not in FIELDS:
+                raise ValueError(f"unknown field type {field!r}: choose from {', '.join(FIELDS)}")
+        if self.exposures < 0 or self.darks < 0 or self.exposures + self.darks < 1:
+            raise ValueError("exposures and darks: neither below 0 and not both 0")
+        height, width = self.size
+        if not (16 <= height <= FULL_CHIP[0] and 16 <= width <= FULL_CHIP[1]):
+            raise ValueError(f"size: from 16 x 16 to {FULL_CHIP[0]} x {FULL_CHIP[1]}, got {self.size}")
+        if self.chips not in (1, 2):
+            raise ValueError(f"chips: 1 or 2, got {self.chips}")
+        if len(self.exposure_times) != 2 or not 0 < self.exposure_times[0] <= self.exposure_times[1]:
+            raise ValueError("exposure times: give the shortest and the longest, both above 0 s")
+        if not self.dark_time > 0:
+            raise ValueError(f"dark time: must be above 0 s, got {self.dark_time}")
+        if self.seed < 0:
+            raise ValueError(f"seed: must not be negative, got {self.seed}")
+
+    @property
+    def subarray(self) -> bool:
+        """Whether the exposures show less than both whole chips."""
+        return self.size != FULL_CHIP or self.chips == 1
+
+    @property
+    def pointing(self) -> tuple[int, int]:
+        """Rows and columns that a pointing spans, the gap between the chips included."""
+        return self.chips * self.size[0] + (self.chips - 1) * CHIP_GAP, self.size[1]
+
+
+@dataclass(frozen=True)
+class PlannedExposure:
+    """One exposure of a set, before it is taken.
+
+    Attributes
+    ----------
+    index : int
+        Number of the exposure in its set; its random numbers derive from it.
+    root : str
+        Rootname of 9 characters.
+    filter_name : str
+        Filter; of no meaning for a dark.
+    field : str
+        Field type, or "dark".
+    visit : int
+        Number of the visit; its scene derives from it.
+    dither : tuple of float
+        Offset (y, x) of the pointing in pixels.
+    seconds : float
+        Exposure time in s.
+    flash : float
+        Post-flash in electrons.
+    mjd : float
+        Start, as modified Julian date.
+    """
+
+    index: int
+    root: str
+    filter_name: str
+    field: str
+    visit: int
+    dither: tuple[float, float]
+    seconds: float
+    flash: float
+    mjd: float
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether the shutter stays closed."""
+        return self.field == "dark"
+
+
+def plan_set(settings: SetSettings) -> list[PlannedExposure]:
+    """List the exposures of a set: science first, visit by visit, then the darks.
+
+    A visit is one pointing; it holds up to two dithered exposures in every filter.
+
+    Parameters
+    ----------
+    settings : SetSettings
+        The settings of the set.
+
+    Returns
+    -------
+    list of PlannedExposure
+        The exposures, in the order of their indices.
+    """
+    planned: list[PlannedExposure] = []
+    for visit, members in enumerate(_visits(settings.exposures)):
+        rng = np.random.default_rng([settings.seed, 1, visit])
+        field = settings.fields[visit % len(settings.fields)]
+        dithers = rng.uniform(-4, 4, (_PER_VISIT, 2))
+        number = 0
+        for name in settings.filters:
+            seconds = float(np.round(np.exp(rng.uniform(*np.log(settings.exposure_times)))))
+            seconds = float(np.clip(seconds, *settings.exposure_times))
+            sky = get_filter(name).sky * seconds + MEAN_DARK / 3600 * seconds
+            flash = _flash(sky, rng)
+            for member in range(members):
+                planned.append(
+                    PlannedExposure(
+                        index=len(planned),
+                        root=_root("isim", visit, number),
+                        filter_name=name,
+                        field=field,
+                        visit=visit,
+                        dither=(float(dithers[member, 0]), float(dithers[member, 1])),
+                        seconds=seconds,
+                        flash=flash,
+                        mjd=_FIRST_MJD + 0.7 * visit + 0.018 * number,
+                    )
+                )
+                number += 1
+    for visit, members in enumerate(_visits(settings.darks)):
+        rng = np.random.default_rng([settings.seed, 2, visit])
+        flash = _flash(MEAN_DARK / 3600 * settings.dark_time, rng)
+        for member in range(members):
+            planned.append(
+                PlannedExposure(
+                    index=len(planned),
+                    root=_root("idrk", visit, member),
+                    filter_name=settings.filters[0],
+                    field="dark",
+                    visit=visit,
+                    dither=(0.0, 0.0),
+                    seconds=settings.dark_time,
+                    flash=flash,
+                    mjd=_FIRST_MJD + 0.35 + 0.7 * visit + 0.018 * member,
+                )
+            )
+    return planned
+
+
+def _visits(exposures: int) -> Sequence[int]:
+    """Share exposures out over visits of up to two."""
+    full, rest = divmod(exposures, _PER_VISIT)
+    return [_PER_VISIT] * full + [rest] * (rest > 0)
+
+
+def _flash(background: float, rng: np.random.Generator) -> float:
+    """Post-flash in electrons that lifts a background to 12-20 e; the lamp ticks in 0.1 s."""
+    wanted = max(0.0, float(rng.uniform(*_BACKGROUND)) - background)
+    return float(np.ceil(10 * wanted / FLASH_RATE) / 10 * FLASH_RATE)
+
+
+def _root(program: str, visit: int, number: int) -> str:
+    """Rootname: program, visit, exposure, and q for normal tracking."""
+    visit += 1
+    if visit >= len(_DIGITS) ** 2:
+        raise ValueError("too many exposures: a set has room for 1295 visits")
+    first, second = divmod(number + 1, len(_DIGITS))
+    code = _DIGITS[visit // len(_DIGITS)] + _DIGITS[visit % len(_DIGITS)]
+    return f"{program}{code}{_DIGITS[first + 10]}{_DIGITS[second]}q"

@@ -1,0 +1,147 @@
+"""Point-spread function (PSF) of WFC3/UVIS, integrated over pixels.
+
+The diffraction pattern of the obscured aperture is the squared modulus of the Fourier
+transform of the pupil (Goodman, "Introduction to Fourier Optics", section 6.1), averaged
+over the band. Jitter, micro-roughness and charge diffusion blur it to the width that the
+WFC3 Instrument Handbook (table 6.7) gives for each wavelength.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from deepcr_lightning.simulation.filters import Filter, get_filter
+
+PHASES = 8
+"""Sub-pixel positions per axis at which the PSF is tabulated."""
+
+RADIUS = 60
+"""Half-size of the largest stamp in pixels."""
+
+_SIZE_PX = 128
+_PIXEL_RAD = 0.04 * np.pi / 648000
+_APERTURE_M = 2.4
+_OBSCURATION = 0.33
+_VANE = 0.022
+_COMA_TILT = 3 * (1 + _OBSCURATION**2)
+# Light that mid-frequency polishing errors scatter out of the core; share and radius are
+# set so that the encircled energy beyond 0.2 arcsec is near that of TinyTim.
+_HALO_SHARE = 0.07
+_HALO_PX = 4.0
+
+_TABLE_NM = (200, 300, 400, 500, 600, 700, 800, 900, 1000, 1100)
+_TABLE_FWHM = (2.069, 1.870, 1.738, 1.675, 1.681, 1.746, 1.844, 1.960, 2.091, 2.236)
+_FWHM_OVER_SIGMA = 2.3548
+
+
+def expected_fwhm(filter_name: str) -> float:
+    """Full width at half maximum of the PSF before pixelation.
+
+    Parameters
+    ----------
+    filter_name : str
+        Name of a filter.
+
+    Returns
+    -------
+    float
+        FWHM in pixels at the pivot wavelength (WFC3 Instrument Handbook, table 6.7).
+    """
+    return float(np.interp(get_filter(filter_name).pivot_nm, _TABLE_NM, _TABLE_FWHM))
+
+
+@lru_cache(maxsize=16)
+def psf_stamps(filter_name: str) -> NDArray[np.float32]:
+    """Tabulate the pixel-integrated PSF of a filter at sub-pixel positions.
+
+    Parameters
+    ----------
+    filter_name : str
+        Name of a filter.
+
+    Returns
+    -------
+    ndarray of float32, shape (PHASES, PHASES, 2 * RADIUS + 1, 2 * RADIUS + 1)
+        Share of the star's light in each pixel. Stamp ``[i, j]`` is of a star that lies
+        ``(i + 0.5) / PHASES - 0.5`` pixels above and ``(j + 0.5) / PHASES - 0.5`` pixels to
+        the right of the middle of the central pixel.
+
+    Raises
+    ------
+    ValueError
+        If the filter is unknown.
+    """
+    band = get_filter(filter_name)
+    fine = _blurred(_diffraction(band), expected_fwhm(filter_name))
+    # The mean over a pixel, at every fine position: a box filter of PHASES samples.
+    ahead = np.cumsum(np.cumsum(np.pad(fine, ((1, 0), (1, 0))), axis=0), axis=1)
+    boxed = ahead[PHASES:, PHASES:] - ahead[:-PHASES, PHASES:] - ahead[PHASES:, :-PHASES] + ahead[:-PHASES, :-PHASES]
+    # boxed[k] covers fine samples k .. k + PHASES - 1; the star is at sample `centre`.
+    centre = PHASES * _SIZE_PX // 2
+    side = 2 * RADIUS + 1
+    stamps = np.empty((PHASES, PHASES, side, side), dtype=np.float32)
+    for i in range(PHASES):
+        for j in range(PHASES):
+            top = centre - i - PHASES * RADIUS
+            left = centre - j - PHASES * RADIUS
+            stamps[i, j] = boxed[top : top + PHASES * side : PHASES, left : left + PHASES * side : PHASES]
+    stamps.flags.writeable = False
+    return stamps
+
+
+def _diffraction(band: Filter) -> NDArray[np.float64]:
+    """Average the diffraction pattern over the band, on a grid of PHASES samples a pixel."""
+    samples = PHASES * _SIZE_PX
+    pattern = np.zeros((samples, samples))
+    step = (np.arange(samples) - samples // 2)[None, :]
+    for nm in band.wavelengths_nm:
+        diameter = samples * _APERTURE_M * (_PIXEL_RAD / PHASES) / (nm * 1e-9)
+        x = step / (diameter / 2)
+        y = x.T
+        radius = np.hypot(x, y)
+        edge = 2 / diameter
+        pupil = np.clip((1 - radius) / edge + 0.5, 0, 1)
+        pupil *= np.clip((radius - _OBSCURATION) / edge + 0.5, 0, 1)
+        # Four vanes at 45 degrees to the rows of the chip, as WFC3 sees them.
+        for across in ((x + y) / np.sqrt(2), (x - y) / np.sqrt(2)):
+            pupil *= np.clip((np.abs(across) - _VANE / 2) / edge + 0.5, 0, 1)
+        # A little coma and astigmatism (waves at 547 nm), as phase retrieval finds. The tilt in
+        # the coma keeps the centroid in place: its mean slope over the annulus is nil.
+        waves = 547 / nm * (0.03 * (3 * radius**2 - _COMA_TILT) * y + 0.02 * (x**2 - y**2) * 2.4)
+        field = fft.fft2(fft.ifftshift(pupil * np.exp(2j * np.pi * waves)).astype(np.complex64))
+        intensity = np.abs(fft.fftshift(field)).astype(np.float64) ** 2
+        pattern += intensity / intensity.sum()
+    distance = np.hypot(step, step.T) / (PHASES * _HALO_PX)
+    halo: NDArray[np.float64] = (1 + distance**2) ** -1.5
+    mixed: NDArray[np.float64] = (1 - _HALO_SHARE) * pattern / pattern.sum()
+    mixed += _HALO_SHARE * halo / halo.sum()
+    return mixed
+
+
+def _blurred(pattern: NDArray[np.float64], fwhm: float) -> NDArray[np.float64]:
+    """Blur a pattern with the Gaussian that gives it this FWHM (pixels)."""
+    samples = len(pattern)
+    frequency = fft.fftfreq(samples, d=1 / PHASES)
+    transform = fft.fft2(fft.ifftshift(pattern).astype(np.complex64))
+    squared = frequency[:, None] ** 2 + frequency[None, :] ** 2
+    narrow, wide = 0.0, fwhm / _FWHM_OVER_SIGMA
+    blurred: NDArray[np.float64] = pattern
+    for _ in range(6):
+        sigma = (narrow + wide) / 2
+        otf = np.exp(-2 * (np.pi * sigma) ** 2 * squared)
+        light = fft.fftshift(fft.ifft2(transform * otf.astype(np.float32)).real)
+        blurred = np.asarray(np.maximum(light, 0), dtype=np.float64)
+        if _half_width(blurred) < fwhm:
+            narrow = sigma
+        else:
+            wide = sigma
+    return blurred
+
+
+def _half_width(pattern: NDArray[np.floating]) -> float:
+    """FWHM in pixels, from the area above half of the maximum."""
+    return float(2 * np.sqrt((pattern > pattern.max() / 2).sum() / np.pi) / PHASES)
