@@ -18,10 +18,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/installed
 	@$(BIN)/python -m deepcr_lightning.simulation $(DEMO)/simulated --filters F336W F814W \
-	  --exposures 8 --darks 6 --size 512 512 --chips 1
+	  --exposures 20 --darks 8 --size 512 512 --chips 1
 	@$(BIN)/python train.py experiment=demo
 	@$(BIN)/python predict.py ckpt_path=$(DEMO)/train/checkpoints/best.ckpt \
-	  'input=$(DEMO)/simulated/science/isim04*' output_dir=$(DEMO)/cleaned \
+	  'input=[$(DEMO)/simulated/science/isim08*,$(DEMO)/simulated/science/isim09*,$(DEMO)/simulated/science/isim0a*]' output_dir=$(DEMO)/cleaned \
 	  products='[mask,clean]' save_probability=true overwrite=true hydra.run.dir=$(DEMO)/predict
 	@$(BIN)/python -m deepcr_lightning.evaluation $(DEMO)/cleaned $(DEMO)/simulated/truth \
 	  --science $(DEMO)/simulated/science --output $(DEMO)/scores

@@ -19,6 +19,7 @@ from deepcr_lightning.errors import InputError
 _QUIET = (
     "does not have many workers",
     "File may have been truncated",
+    "Checkpoint directory .* exists and is not empty",
     "GPU available but not used",
 )
 

@@ -63,12 +63,14 @@ class UNet(nn.Module):
     def margin(self) -> int:
         """Pixels that a tile aligned to `step` must look beyond what it keeps: the reach of the network.
 
-        Two 3x3 convolutions on either side of each pooling reach 4 pixels, those of the level below twice
-        as far; rounded up to a multiple of `step`.
+        Counted from a kept pixel through the convolutions of each level, down and up again, and rounded up
+        to a multiple of `step`: 2, 8, 24, 48 and 96 pixels for a depth of 1 to 5.
         """
         reach = 2
-        for _ in range(self.depth - 1):
-            reach = 2 * reach + 4
+        for _ in range(self.depth - 1):  # down: the two convolutions that merge, then half as far
+            reach = -(-reach // 2) + 2
+        for _ in range(self.depth - 1):  # and up again: twice as far, then the two that open the level
+            reach = 2 * reach + 2
         return -(-reach // self.step) * self.step
 
     def forward(self, image: Tensor) -> Tensor:
@@ -109,4 +111,5 @@ def _double_conv(inputs: int, outputs: int, norm: str) -> nn.Sequential:
 
 
 def _group_count(channels: int) -> int:
-    return next(groups for groups in range(min(_GROUPS, channels), 0, -1) if channels % groups == 0)
+    # Two channels a group at least: a deep level may be left with a single pixel, whose variance is 0.
+    return next(groups for groups in range(min(_GROUPS, max(1, channels // 2)), 0, -1) if channels % groups == 0)

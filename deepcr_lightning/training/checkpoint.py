@@ -113,18 +113,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise InputError(f"ckpt_path={path}: no such file; a run keeps its checkpoints in outputs/.../checkpoints/")
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: not a PyTorch checkpoint, or a truncated one; give the best.ckpt of a run")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if not zipfile.is_zipfile(path):
-            raise InputError(f"{path}: not a PyTorch checkpoint; give the best.ckpt of a run") from error
-        raise InputError(
-            f"{path}: holds pickled code, which is never executed; give a checkpoint made by train.py"
-        ) from error
+        raise InputError(f"{path}: holds pickled code, which is never executed; give a file made by train.py") from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path}: not a PyTorch checkpoint, or a truncated one; give the best.ckpt of a run"
-        ) from error
+        raise InputError(f"{path}: not a PyTorch checkpoint; give the best.ckpt of a run") from error
     description = checkpoint.get(DESCRIPTION_KEY) if isinstance(checkpoint, dict) else None
     if not isinstance(description, dict):
         raise InputError(f"{path}: a checkpoint of another program; give one made by train.py")

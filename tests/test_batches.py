@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepcr_lightning.batches.augment import Augmentation
+from deepcr_lightning.batches.compose import compose_batch, dark_share
+from deepcr_lightning.batches.datamodule import LabelFreeDataModule
+from deepcr_lightning.batches.dataset import TileDraws
+from deepcr_lightning.batches.normalise import normalise
+from deepcr_lightning.batches.splits import split_by_visit
+from deepcr_lightning.errors import InputError
+
+STRONG = Augmentation(True, (0.3, 3.0), (-0.7, 2.0), (0.5, 2.0), (0.0, 0.5), (1, 3))
+
+
+def tiles(count: int = 4, size: int = 32, layers: int = 2) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    charge = torch.zeros(count, layers, size, size)
+    charge[:, :, 5:8, 10] = 400.0
+    charge[:, :, 20, 20] = 6.0
+    return {
+        "electrons": 30 + 6 * torch.randn(count, size, size, generator=generator),
+        "usable": torch.rand(count, size, size, generator=generator) > 0.02,
+        "sky": torch.full((count,), 30.0),
+        "noise": torch.full((count,), 6.0),
+        "science_time": torch.linspace(100.0, 1300.0, count),
+        "charge": charge,
+        "dark_time": torch.full((count, layers), 900.0),
+        "seed": torch.arange(count),
+    }
+
+
+def generator(seed: int = 1) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_without_augmentation_it_is_the_sum() -> None:
+    batch = tiles()
+    composed = compose_batch(batch, generator(), label_snr=3.0)
+    total = batch["electrons"] + batch["charge"].sum(1)
+    torch.testing.assert_close(composed["image"][:, 0], normalise(total, 30.0, 6.0))
+    assert composed["cr_mask"][:, 0, 5:8, 10].all()
+    assert composed["cr_mask"][:, 0, 20, 20].sum() == 0, "charge that drowns in the sky is no CR"
+    assert composed["cr_mask"].sum() == 4 * 3
+    torch.testing.assert_close(composed["ignore"][:, 0], ~batch["usable"])
+    torch.testing.assert_close(composed["dark_share"], 1800 / (1800 + batch["science_time"]))
+
+
+def test_charge_on_a_bright_star_must_exceed_its_poisson_noise() -> None:
+    batch = tiles()
+    batch["electrons"][:, 5:8, 10] = 100_030.0
+    assert compose_batch(batch, generator(), label_snr=3.0)["cr_mask"].sum() == 0
+
+
+@given(st.lists(st.floats(1, 5000), min_size=1, max_size=4), st.floats(0.1, 5000))
+def test_dark_share_is_a_share(dark: list[float], science: float) -> None:
+    share = float(dark_share(torch.tensor([dark]), torch.tensor([science]))[0])
+    assert 0 < share <= 1
+    assert share == pytest.approx(sum(dark) / (sum(dark) + science), rel=1e-5)
+
+
+def test_composition_is_a_pure_function_of_batch_and_generator() -> None:
+    batch = tiles()
+    before = {name: tensor.clone() for name, tensor in batch.items()}
+    first, again, other = (compose_batch(batch, generator(seed), STRONG) for seed in (1, 1, 2))
+    for name in first:
+        torch.testing.assert_close(first[name], again[name], rtol=0, atol=0)
+    assert not torch.equal(first["image"], other["image"])
+    for name, tensor in before.items():
+        torch.testing.assert_close(batch[name], tensor, rtol=0, atol=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31))
+def test_label_stays_with_its_charge(seed: int) -> None:
+    composed = compose_batch(tiles(), generator(seed), STRONG)
+    assert torch.isfinite(composed["image"]).all()
+    bright = composed["image"] > 5
+    assert (composed["cr_mask"].bool() | ~bright).all(), "what was added is what is labelled, whatever way it is turned"
+    assert composed["cr_mask"].sum() > 0
+
+
+def test_augmented_noise_is_what_the_image_is_normalised_by() -> None:
+    batch = tiles(count=64)
+    batch["charge"] *= 0
+    for augmentation in (Augmentation(flux=(0.4, 0.4)), Augmentation(sky=(2.0, 2.0)), Augmentation(noise=(0.5, 0.5))):
+        spread = torch.sinh(compose_batch(batch, generator(), augmentation)["image"]).std()
+        assert float(spread) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"flux": [2.0, 1.0]}, {"sky": [-2.0, 0.0]}, {"layers": [0, 1]}, {"noise": [-0.1, 0.1]}, {"blur": [0, 1]}],
+)
+def test_augmentation_checks_its_ranges(settings: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=next(iter(settings))):
+        Augmentation.from_config(settings)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=200), st.integers(0, 99))
+def test_no_visit_serves_two_sides(visit_numbers: list[int], seed: int) -> None:
+    visits = [f"visit{n}" for n in visit_numbers]
+    exposures = [f"{visit}/{n % 3}" for n, visit in enumerate(visits)]
+    sides = split_by_visit("science", visits, exposures, (0.1, 0.1), seed)
+    again = split_by_visit("science", visits, exposures, (0.1, 0.1), seed)
+    assert all(np.array_equal(sides[name], again[name]) for name in sides)
+    assert len(sides["train"]) > 0
+    assert len(sides["val"]) > 0
+    if len(set(exposures)) == 1:
+        return
+    groups = visits if len(set(visits)) >= 3 else exposures
+    members = [{groups[i] for i in side} for side in sides.values()]
+    assert sum(len(side) for side in sides.values()) == len(visits)
+    assert sum(len(group) for group in members) == len(set(groups))
+
+
+def test_one_visit_is_split_by_exposure_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        sides = split_by_visit("science", ["v"] * 8, list("aabbccdd"), (0.25, 0.25), 1)
+    assert "split by exposure" in caplog.text
+    assert {name: len(side) for name, side in sides.items()} == {"train": 4, "val": 2, "test": 2}
+    split_by_visit("darks", ["d"], ["d"], (0.1, 0.1), 1)
+    assert "A single exposure of darks" in caplog.text
+
+
+def test_draws_change_by_epoch_and_by_nothing_else() -> None:
+    draws = TileDraws(np.arange(10), seed=1)
+    first = list(draws)
+    assert list(draws) == first
+    assert sorted(index for index, _ in first) == list(range(10))
+    draws.set_epoch(1)
+    second = list(draws)
+    assert second != first
+    resumed = TileDraws(np.arange(10), seed=1)
+    resumed.set_epoch(1)
+    assert list(resumed) == second
+
+
+def test_fixed_draws_do_not_change() -> None:
+    draws = TileDraws(np.arange(10), seed=1, shuffle=False)
+    first = list(draws)
+    draws.set_epoch(3)
+    assert list(draws) == first
+    assert [index for index, _ in first] == list(range(10))
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_ranks_share_the_draws(shuffle: bool) -> None:
+    every = list(TileDraws(np.arange(10), seed=1, shuffle=shuffle))
+    ranks = [list(TileDraws(np.arange(10), 1, shuffle=shuffle, rank=r, world_size=2)) for r in (0, 1)]
+    assert sorted(ranks[0] + ranks[1]) == sorted(every)
+    assert not set(ranks[0]) & set(ranks[1])
+
+
+def test_filters_are_drawn_equally_often() -> None:
+    filters = np.array(["F275W"] * 5 + ["F814W"] * 95)
+    draws = TileDraws(np.arange(100), seed=1, count=2000, filters=filters)
+    count = Counter(filters[index] for index, _ in draws)
+    assert count["F275W"] == pytest.approx(1000, abs=120)
+
+
+def datamodule(survey: Path, tmp_path: Path, **settings: object) -> LabelFreeDataModule:
+    data = LabelFreeDataModule(
+        str(survey / "science"),
+        str(survey / "darks"),
+        tile_size=32,
+        batch_size=4,
+        store_dir=str(tmp_path),
+        **settings,  # type: ignore[arg-type]
+    )
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def test_sides_share_neither_visits_nor_darks(survey: Path, tmp_path: Path) -> None:
+    data = datamodule(survey, tmp_path)
+    assert data.store is not None
+    visits = [set(data.store.table["visit"][index]) for index in data.tiles.values()]
+    assert all(len(side) == 1 for side in visits)
+    assert len(set.union(*visits)) == 3
+    darks = [{data.store.layers[i].visit for i in index} for index in data.layers.values()]
+    assert sum(len(side) for side in darks) == len(set.union(*darks)) == 4
+
+
+def test_validation_is_the_same_every_time_and_training_is_not(survey: Path, tmp_path: Path) -> None:
+    data = datamodule(survey, tmp_path, augmentation={"turns": True, "layers": [1, 3]})
+
+    def charges(loader: torch.utils.data.DataLoader) -> torch.Tensor:
+        return torch.cat([batch["charge"].sum(1) for batch in loader])
+
+    torch.testing.assert_close(charges(data.val_dataloader()), charges(data.val_dataloader()))
+    loader = data.train_dataloader()
+    first = charges(loader)
+    loader.sampler.set_epoch(1)  # type: ignore[attr-defined]
+    assert not torch.equal(first, charges(loader))
+
+
+def test_filters_are_selected_and_unknown_ones_named(survey: Path, tmp_path: Path) -> None:
+    data = datamodule(survey, tmp_path, filters=["f814w"])
+    assert data.description()["filters"] == ["F814W"]
+    with pytest.raises(InputError, match=r"data.filters: .*F999X; the files have F336W, F814W"):
+        datamodule(survey, tmp_path, filters="F999X")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"tile_size": 20}, {"batch_size": 0}, {"label_snr": -1.0}, {"val_fraction": 0.0}, {"test_fraction": 0.95}]
+)
+def test_settings_are_checked(settings: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=next(iter(settings))):
+        LabelFreeDataModule("x", "y", **settings)  # type: ignore[arg-type]
+
+
+def test_dark_share_of_the_set(survey: Path, tmp_path: Path) -> None:
+    assert datamodule(survey, tmp_path).mean_dark_share() == pytest.approx(900 / 1400, abs=1e-3)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.networks.unet import UNet
+
+
+def test_published_shape() -> None:
+    net = UNet(depth=2, hidden=32, norm="none")
+    assert sum(p.numel() for p in net.parameters()) == 100_961
+    assert net.margin == 8
+    assert net.step == 2
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "group"])
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
+def test_any_size(depth: int, norm: str) -> None:
+    net = UNet(depth, 4, norm).eval()
+    for shape in ((1, 1), (7, 33), (16, 16)):
+        assert net(torch.zeros(1, 1, *shape)).shape == (1, 1, *shape)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_margin_is_all_that_a_tile_must_see(depth: int) -> None:
+    torch.manual_seed(depth)
+    net = UNet(depth, 6).eval()
+    for parameter in net.parameters():  # large weights, so that far pixels matter
+        torch.nn.init.normal_(parameter, std=0.3)
+    image = torch.randn(1, 1, 256, 256)
+    with torch.no_grad():
+        whole = net(image)
+        right = net(image[..., 128 - net.margin :])[..., net.margin :]
+        left = net(image[..., : 128 + net.margin])[..., :128]
+        closer = net(image[..., 128 - net.margin + net.step :])[..., net.margin - net.step :]
+    scale = whole.abs().max()
+    assert (right - whole[..., 128:]).abs().max() / scale < 1e-5
+    assert (left - whole[..., :128]).abs().max() / scale < 1e-5
+    if depth < 4:  # of its 48 pixels it needs 46
+        assert (closer - whole[..., 128:]).abs().max() / scale > 1e-5
+
+
+@pytest.mark.parametrize("settings", [{"depth": 0}, {"depth": 6}, {"hidden": 0}, {"norm": "layer"}])
+def test_shape_is_checked(settings: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=f"model.{next(iter(settings))}="):
+        UNet(**settings)  # type: ignore[arg-type]
