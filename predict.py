@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from operator import itemgetter
 from pathlib import Path
 
 import hydra
@@ -56,7 +57,7 @@ def predict(cfg: DictConfig) -> None:
     kept = len(writer.places) - len(paths)
     settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
     if paths:
-        exposures = DataLoader(ExposureReader(paths, settings), batch_size=None)
+        exposures = DataLoader(ExposureReader(paths, settings), batch_size=1, collate_fn=itemgetter(0))
         trainer = instantiate(
             cfg.trainer,
             callbacks=[writer],

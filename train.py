@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import hydra
@@ -11,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from deepcr_lightning.command import choose_precision, command
+from deepcr_lightning.command import choose_precision, choose_wandb_mode, command, resume_overrides
 from deepcr_lightning.training.checkpoint import read_checkpoint
 
 log = logging.getLogger("train")
@@ -35,6 +36,8 @@ def train(cfg: DictConfig) -> float | None:
     data = instantiate(cfg.data, _convert_="all")
     model = instantiate(cfg.model, _convert_="all")
     callbacks = [instantiate(c, _convert_="all") for c in cfg.callbacks.values()]
+    if "wandb" in cfg.logger:
+        choose_wandb_mode()
     loggers = [instantiate(c, _convert_="all") for c in cfg.logger.values()]
     trainer = instantiate(
         cfg.trainer,
@@ -61,4 +64,5 @@ def train(cfg: DictConfig) -> float | None:
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = resume_overrides(sys.argv[1:])
     main()

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from deepcr_lightning.allocator import keep_freed_memory
 from deepcr_lightning.errors import InputError
+
+log = logging.getLogger(__name__)
 
 # Advice about loaders and devices that the person cannot act on.
 _QUIET = (
@@ -39,12 +44,16 @@ def command(cfg: DictConfig) -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.WARNING)
     if cfg.keep_freed_memory and not uses_gpu(cfg):
         keep_freed_memory()
+    if cfg.get("debug"):
+        os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
-    except (InputError, OmegaConfBaseException) as error:
-        if cfg.get("debug"):
+    except (InputError, OmegaConfBaseException, InstantiationException) as error:
+        # Hydra wraps what a constructor raises; only our own errors are for the person.
+        cause = error.__cause__ if isinstance(error, InstantiationException) else error
+        if cfg.get("debug") or not isinstance(cause, InputError | OmegaConfBaseException):
             raise
-        fail(str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) else str(error))
+        fail(str(cause) if isinstance(cause, InputError) else str(cause).splitlines()[0])
 
 
 def fail(message: str) -> None:
@@ -56,6 +65,44 @@ def fail(message: str) -> None:
 def uses_gpu(cfg: DictConfig) -> bool:
     """Whether the trainer of a config will run on a CUDA device."""
     return cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+
+
+def resume_overrides(arguments: Sequence[str]) -> list[str]:
+    """Complete the command line of a resumed run by that of the run itself.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        What the person typed.
+
+    Returns
+    -------
+    list of str
+        With ``ckpt_path=RUN/checkpoints/last.ckpt`` among them: the overrides that RUN was started with, RUN
+        as the folder to go on in, and the arguments, which win. Otherwise the arguments as they are.
+    """
+    given = {argument.partition("=")[0]: argument.partition("=")[2] for argument in arguments}
+    run_dir = Path(given.get("ckpt_path", "")).expanduser().parent.parent
+    saved = run_dir / ".hydra" / "overrides.yaml"
+    if not given.get("ckpt_path") or not saved.is_file():
+        return list(arguments)
+    overrides = [f"hydra.run.dir={run_dir}", *OmegaConf.to_container(OmegaConf.load(saved))]
+    return [text for text in overrides if text.partition("=")[0] not in given] + list(arguments)
+
+
+def choose_wandb_mode() -> None:
+    """Let wandb run offline where nobody is logged in: it would ask, and abort without a terminal."""
+    logged_in = "WANDB_API_KEY" in os.environ or "wandb" in _netrc()
+    if "WANDB_MODE" not in os.environ and not logged_in:
+        os.environ["WANDB_MODE"] = "offline"
+        log.warning(
+            "No wandb login: the run is kept offline; send it later with: wandb sync RUN_FOLDER/wandb/offline-*"
+        )
+
+
+def _netrc() -> str:
+    path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    return path.read_text() if path.is_file() else ""
 
 
 def choose_precision(cfg: DictConfig) -> None:

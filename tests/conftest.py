@@ -121,6 +121,7 @@ def run_script(
 
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", [script, *overrides])
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         GlobalHydra.instance().clear()
         status = 0
         try:

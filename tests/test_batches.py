@@ -13,7 +13,7 @@ from deepcr_lightning.batches.augment import Augmentation
 from deepcr_lightning.batches.compose import compose_batch, dark_share
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.batches.dataset import TileDraws
-from deepcr_lightning.batches.normalise import normalise
+from deepcr_lightning.batches.normalise import SOFTENING, normalise
 from deepcr_lightning.batches.splits import split_by_visit
 from deepcr_lightning.errors import InputError
 
@@ -87,12 +87,36 @@ def test_label_stays_with_its_charge(seed: int) -> None:
     assert composed["cr_mask"].sum() > 0
 
 
-def test_augmented_noise_is_what_the_image_is_normalised_by() -> None:
+def contrast(image: torch.Tensor) -> torch.Tensor:
+    """Undo the softening of the bright end: contrast in units of the local noise."""
+    return SOFTENING * torch.sinh(image * 3 / SOFTENING)
+
+
+@pytest.mark.parametrize("level", [0.0, 50.0, 1000.0, 20_000.0])
+def test_noise_is_the_same_on_sky_and_galaxy(level: float) -> None:
+    rng = np.random.default_rng(0)
+    sky, read_noise = 30.0, 3.1
+    image = rng.poisson(sky + level, (200, 200)) + rng.normal(0, read_noise, (200, 200))
+    normalised = normalise(torch.from_numpy(image.astype(np.float32)), sky, float(np.hypot(read_noise, sky**0.5)))
+    assert float(contrast(normalised).std()) == pytest.approx(1, abs=0.05)
+
+
+def test_normalisation_is_smooth_and_rising_through_the_sky() -> None:
+    electrons = torch.linspace(-100, 1e5, 200_001)
+    steps = normalise(electrons, 30.0, 6.0).diff()
+    assert (steps > 0).all()
+    near = normalise(torch.tensor([29.9, 30.0, 30.1]), 30.0, 6.0)
+    torch.testing.assert_close(near[2] - near[1], near[1] - near[0], rtol=0.01, atol=0)
+
+
+@pytest.mark.parametrize(
+    "augmentation", [Augmentation(flux=(0.4, 0.4)), Augmentation(sky=(2.0, 2.0)), Augmentation(noise=(0.5, 0.5))]
+)
+def test_augmented_noise_is_what_the_image_is_normalised_by(augmentation: Augmentation) -> None:
     batch = tiles(count=64)
     batch["charge"] *= 0
-    for augmentation in (Augmentation(flux=(0.4, 0.4)), Augmentation(sky=(2.0, 2.0)), Augmentation(noise=(0.5, 0.5))):
-        spread = torch.sinh(compose_batch(batch, generator(), augmentation)["image"]).std()
-        assert float(spread) == pytest.approx(1, abs=0.05)
+    normalised = compose_batch(batch, generator(), augmentation)["image"]
+    assert float(contrast(normalised).std()) == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +236,8 @@ def test_filters_are_selected_and_unknown_ones_named(survey: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "settings", [{"tile_size": 20}, {"batch_size": 0}, {"label_snr": -1.0}, {"val_fraction": 0.0}, {"test_fraction": 0.95}]
+    "settings",
+    [{"tile_size": 20}, {"batch_size": 0}, {"label_snr": -1.0}, {"val_fraction": 0.0}, {"test_fraction": 0.95}],
 )
 def test_settings_are_checked(settings: dict[str, float]) -> None:
     with pytest.raises(InputError, match=next(iter(settings))):

@@ -91,9 +91,7 @@ def test_dq_copy_keeps_every_other_byte(tmp_path: Path, exposure: Exposure, mask
         assert hdus[0].header["DCRDQBIT"] == 8192
 
 
-def test_highest_dq_bit_fits_into_signed_integers(
-    tmp_path: Path, exposure: Exposure, masks: list[np.ndarray]
-) -> None:
+def test_highest_dq_bit_fits_into_signed_integers(tmp_path: Path, exposure: Exposure, masks: list[np.ndarray]) -> None:
     write_dq_copy(tmp_path / "a_flc.fits", exposure, masks, 32768, PROVENANCE)
     assert ((read_exposure(tmp_path / "a_flc.fits").chips[0].dq & 32768) > 0).sum() == masks[0].sum()
 
@@ -143,9 +141,7 @@ def small_disk(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("product", ["mask", "dq", "clean"])
-def test_full_disk_leaves_nothing(
-    tmp_path: Path, exposure: Exposure, masks: list[np.ndarray], product: str
-) -> None:
+def test_full_disk_leaves_nothing(tmp_path: Path, exposure: Exposure, masks: list[np.ndarray], product: str) -> None:
     out = tmp_path / "out"
     filled = [np.zeros(SHAPE, np.float32)] * 2
     write: dict[str, Callable[[Path], None]] = {

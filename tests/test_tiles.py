@@ -55,9 +55,14 @@ def test_tiles_know_where_they_come_from(tmp_path: Path) -> None:
     dq[1][:, 25:] = 4
     exposure = read_exposure(write_hst(tmp_path / "icau01abq_flc.fits", images, dq))
     tiles = list(cut_sky_tiles(exposure, 32))
-    assert [(t.chip, t.y, t.x) for t in tiles] == [(1, 0, 0), (1, 0, 18), (1, 8, 0), (1, 8, 18), (2, 0, 0), (2, 8, 0)], (
-        "tiles that are mostly unusable are left out"
-    )
+    assert [(t.chip, t.y, t.x) for t in tiles] == [
+        (1, 0, 0),
+        (1, 0, 18),
+        (1, 8, 0),
+        (1, 8, 18),
+        (2, 0, 0),
+        (2, 8, 0),
+    ], "tiles that are mostly unusable are left out"
     assert tiles[0].sky == pytest.approx(30, abs=0.5)
     assert tiles[-1].sky == pytest.approx(40, abs=0.5)
     assert tiles[0].visit == "icau01"
@@ -71,7 +76,9 @@ def test_chip_smaller_than_a_tile(tmp_path: Path) -> None:
 
 
 @settings(max_examples=60)
-@given(hnp.arrays(np.float32, st.tuples(st.integers(2, 9), st.just(3), st.just(4)), elements=st.floats(-50, 50, width=16)))
+@given(
+    hnp.arrays(np.float32, st.tuples(st.integers(2, 9), st.just(3), st.just(4)), elements=st.floats(-50, 50, width=16))
+)
 def test_static_rate_is_the_median_of_the_others(darks: np.ndarray) -> None:
     times = np.ones(len(darks))
     middle = middle_rates(list(darks), times)
@@ -183,7 +190,9 @@ def test_kinds_are_not_mixed_up(survey: Path, tmp_path: Path) -> None:
     science, darks = files(survey, "science"), files(survey, "darks")
     with pytest.raises(InputError, match=r"idrk01d1q_flt.fits: a dark exposure.*given as data.science=; .*data.darks="):
         build_store(tmp_path, darks, science, 32)
-    with pytest.raises(InputError, match=r"ivis01a0q_flc.fits: a science exposure.*given as data.darks=; .*data.science="):
+    with pytest.raises(
+        InputError, match=r"ivis01a0q_flc.fits: a science exposure.*given as data.darks=; .*data.science="
+    ):
         build_store(tmp_path, science, science, 32)
     assert not [path for path in tmp_path.iterdir() if path.is_dir()], "nothing remains of a store that failed"
 

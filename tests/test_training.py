@@ -54,7 +54,9 @@ def test_many_huge_losses_do_not_overflow() -> None:
 def test_calibrated_loss_is_the_likelihood(logit: float, label: float, share: float) -> None:
     q = 1 / (1 + math.exp(-logit))
     expected = -math.log(share * q) if label else -math.log(1 - share * q)
-    loss = calibrated_bce_with_logits(pixel(logit).double(), pixel(label).double(), NOTHING, torch.tensor([share], dtype=torch.float64))
+    loss = calibrated_bce_with_logits(
+        pixel(logit).double(), pixel(label).double(), NOTHING, torch.tensor([share], dtype=torch.float64)
+    )
     assert float(loss) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
@@ -175,7 +177,11 @@ def test_checkpoint_is_plain_and_says_what_it_is(trained: Path) -> None:
     checkpoint = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     description = checkpoint["deepcr_lightning"]
     assert description["network"] == {"depth": 2, "hidden": 4, "norm": "none"}
-    assert (description["normalisation"], description["threshold"], description["calibrated"]) == ("asinh", 0.5, True)
+    assert (description["normalisation"], description["threshold"], description["calibrated"]) == (
+        "stabilised",
+        0.5,
+        True,
+    )
     data = description["data"]
     assert data["filters"] == ["F336W", "F814W"]
     assert data["label_snr"] == 2.0
@@ -223,7 +229,7 @@ def test_checkpoints_that_are_refused(tmp_path: Path, trained: Path) -> None:
     description["deepcr_lightning"]["normalisation"] = "standard"
     torch.save(description, tmp_path / "standard.ckpt")
     refused("standard.ckpt", "cannot read")
-    description["deepcr_lightning"]["normalisation"] = "asinh"
+    description["deepcr_lightning"]["normalisation"] = "stabilised"
     description["deepcr_lightning"]["network"]["hidden"] = 5
     torch.save(description, tmp_path / "shape.ckpt")
     with pytest.raises(InputError, match=r"shape.ckpt.*do not fit"):
@@ -236,7 +242,9 @@ def test_settings_are_checked(settings: dict[str, object]) -> None:
         CosmicRaySegmenter(**settings)  # type: ignore[arg-type]
 
 
-def test_plain_bce_gets_the_threshold_of_its_plateau(survey: Path, run_script: Callable[..., Result], tmp_path: Path) -> None:
+def test_plain_bce_gets_the_threshold_of_its_plateau(
+    survey: Path, run_script: Callable[..., Result], tmp_path: Path
+) -> None:
     from conftest import TINY
 
     data = (f"data.science={survey}/science", f"data.darks={survey}/darks")

@@ -41,7 +41,10 @@ class LabelFreeDataModule(pl.LightningDataModule):
     batch_size : int
         Tiles a batch on each device.
     tiles_per_epoch : int, optional
-        Training tiles an epoch; by default each tile once.
+        Training tiles an epoch, each tile once by default. A number makes the time that a run takes
+        independent of the size of the survey: the tiles take turns over the epochs.
+    val_tiles : int, optional
+        At most so many validation and so many test tiles, evenly spaced; all by default.
     balance_filters : bool
         Draw every filter equally often.
     label_snr : float
@@ -73,6 +76,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
         tile_size: int = 256,
         batch_size: int = 16,
         tiles_per_epoch: int | None = None,
+        val_tiles: int | None = None,
         balance_filters: bool = False,
         label_snr: float = LABEL_SNR,
         augmentation: dict[str, Any] | None = None,
@@ -104,6 +108,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
             batch_size,
             tiles_per_epoch,
         )
+        self.val_tiles = val_tiles
         self.balance_filters, self.label_snr = balance_filters, label_snr
         self.augmentation = Augmentation.from_config(augmentation)
         self.fractions = (val_fraction, test_fraction)
@@ -129,6 +134,8 @@ class LabelFreeDataModule(pl.LightningDataModule):
         visits, files = (store.table[name][chosen].tolist() for name in ("visit", "file"))
         split = split_by_visit("science", visits, files, self.fractions, self.seed)
         self.tiles = {side: chosen[index] for side, index in split.items()}
+        for side in ("val", "test"):
+            self.tiles[side] = self._thinned(self.tiles[side])
         layer_visits, layer_files = ([getattr(info, name) for info in store.layers] for name in ("visit", "file"))
         self.layers = split_by_visit("darks", layer_visits, layer_files, self.fractions, self.seed)
         if not len(self.layers["test"]):
@@ -144,6 +151,11 @@ class LabelFreeDataModule(pl.LightningDataModule):
                 exposures,
                 len(self.layers[side]),
             )
+
+    def _thinned(self, tiles: NDArray[np.int64]) -> NDArray[np.int64]:
+        if self.val_tiles is None or len(tiles) <= self.val_tiles:
+            return tiles
+        return tiles[np.linspace(0, len(tiles) - 1, self.val_tiles).round().astype(np.int64)]
 
     def _chosen(self, store: TileStore) -> NDArray[np.int64]:
         there = sorted(set(store.table["filter"].tolist()))

@@ -5,9 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+SOFTENING = 10.0
+"""Contrast, in units of the local noise, up to which the scale is linear."""
+_UNIT = 3.0
+
 
 def normalise(electrons: Tensor, sky: Tensor | float, noise: Tensor | float) -> Tensor:
-    """Put an image on the scale of its own noise and tame its bright end.
+    """Put an image on the scale of its own noise, dark sky and bright galaxy alike.
 
     Parameters
     ----------
@@ -19,7 +23,20 @@ def normalise(electrons: Tensor, sky: Tensor | float, noise: Tensor | float) -> 
     Returns
     -------
     Tensor of float32, shape (..., H, W)
-        ``asinh((electrons - sky) / noise)``: linear within the noise, logarithmic in stars, so that one
-        bright star does not change the scale of the rest.
+
+    Notes
+    -----
+    Light above the sky brings Poisson noise, so that the local variance is ``noise^2 + (electrons - sky)``.
+    The integral of one over the local noise,
+
+        s = 2 (sqrt(noise^2 + electrons - sky) - noise)    above the sky
+        s = (electrons - sky) / noise                      below
+
+    has noise 1 everywhere (Anscombe 1948, Biometrika 35, 246): a CR of five sigma is a step of five on the
+    sky and on a galaxy. ``asinh(s / 10)`` then tames star cores and CRs themselves.
     """
-    return torch.asinh((electrons - sky) / noise)
+    light = torch.as_tensor(electrons - sky)
+    floor = torch.as_tensor(noise, dtype=light.dtype, device=light.device)
+    above = 2 * ((floor**2 + light.clamp(min=0)).sqrt() - floor)
+    contrast = torch.where(light > 0, above, light / floor)
+    return torch.asinh(contrast / SOFTENING) * (SOFTENING / _UNIT)

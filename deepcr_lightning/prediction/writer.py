@@ -101,14 +101,15 @@ class ProductWriter(BasePredictionWriter):
         return [p for p in self.places if self.overwrite or not all(o.exists() for o in self.outputs(p).values())]
 
     def _refuse_clashes(self) -> None:
+        inputs = {path.resolve() for path in self.places}
         owners: dict[Path, Path] = {}
         for path in self.places:
             for output in self.outputs(path).values():
                 if output in owners:
                     raise InputError(f"{path} and {owners[output]} would both become {output}; clean them in two runs")
-                if output.exists() and output.samefile(path):
+                if output.resolve() in inputs:
                     raise InputError(
-                        f"output_dir={self.output_dir}: {output.name} would overwrite the input; choose another"
+                        f"output_dir={self.output_dir}: {output.name} would overwrite an input; choose another"
                     )
                 owners[output] = path
 

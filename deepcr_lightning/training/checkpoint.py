@@ -17,7 +17,7 @@ from deepcr_lightning.networks.unet import UNet
 
 DESCRIPTION_KEY = "deepcr_lightning"
 FORMAT = 1
-NORMALISATION = "asinh"
+NORMALISATION = "stabilised"
 """Name of `batches.normalise.normalise`; a checkpoint that names another scale is refused."""
 
 
@@ -118,7 +118,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise InputError(f"{path}: holds pickled code, which is never executed; give a file made by train.py") from error
+        raise InputError(
+            f"{path}: holds pickled code, which is never executed; give a file made by train.py"
+        ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise InputError(f"{path}: not a PyTorch checkpoint; give the best.ckpt of a run") from error
     description = checkpoint.get(DESCRIPTION_KEY) if isinstance(checkpoint, dict) else None

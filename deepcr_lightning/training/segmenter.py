@@ -48,7 +48,7 @@ class CosmicRaySegmenter(pl.LightningModule):
     def __init__(
         self,
         depth: int = 2,
-        hidden: int = 32,
+        hidden: int = 16,
         norm: str = "none",
         loss: str = "calibrated_bce",
         learning_rate: float = 3e-3,
@@ -101,6 +101,10 @@ class CosmicRaySegmenter(pl.LightningModule):
             batch_size=len(batch["image"]),
         )
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log the rate that the epoch ended with."""
+        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Loss and curves of a batch that is the same every epoch."""

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from astropy.io import fits
+from conftest import REPOSITORY, TINY, Result, write_hst
+
+Run = Callable[..., Result]
+
+
+def data(survey: Path) -> tuple[str, str]:
+    return f"data.science={survey}/science", f"data.darks={survey}/darks"
+
+
+def metrics(run: Path, version: int = 0) -> list[dict[str, str]]:
+    with (run / "metrics" / f"version_{version}" / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def last_line(text: str) -> str:
+    # A progress bar that was wiped stands before the message, as on a terminal.
+    return re.split(r"[\r\n]|\x1b\[A", text.strip())[-1].strip()
+
+
+def test_a_run_leaves_its_folder(trained: Path) -> None:
+    for name in (
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "config.yaml",
+        "metrics/version_0/metrics.csv",
+        "train.log",
+    ):
+        assert (trained / name).is_file(), name
+    for name in ("history", "curves", "tiles"):
+        assert (trained / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    assert config["model"]["hidden"] == 4
+    assert config["trainer"]["precision"] == "32-true"
+    assert "${" not in (trained / "config.yaml").read_text()
+    rows = metrics(trained)
+    for name in ("train/loss_epoch", "val/loss", "val/average_precision", "val/completeness", "val/purity"):
+        assert any(row.get(name) for row in rows), name
+
+
+def test_training_finds_what_is_easy(survey: Path, run_script: Run, tmp_path: Path) -> None:
+    """The CRs of the fixture are bright and sharp: a minute of nothing must not pass for training."""
+    settings = [*TINY, "model.hidden=8", "trainer.max_epochs=25", "data.tiles_per_epoch=48", "augmentation=none"]
+    result = run_script("train.py", *data(survey), *settings, "hydra.run.dir=run", "model.learning_rate=0.01")
+    assert result.status == 0, result.err
+    rows = metrics(tmp_path / "run")
+    scores = [float(row["val/average_precision"]) for row in rows if row["val/average_precision"]]
+    assert scores[-1] > 0.9 > scores[0]
+
+
+def test_resume_needs_the_checkpoint_alone(trained: Path, run_script: Run, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
+    # The longest of warnings: the copy lies elsewhere than the run did.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The dirpath has changed")
+        result = run_script("train.py", "ckpt_path=run/checkpoints/last.ckpt", "trainer.max_epochs=3")
+    assert result.status == 0, result.err
+    state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert state["epoch"] == 2
+    assert state["hyper_parameters"]["hidden"] == best["hyper_parameters"]["hidden"] == 4
+    rows = metrics(tmp_path / "run", version=1)
+    assert {row["epoch"] for row in rows if row["train/loss_epoch"]} == {"2"}
+    assert metrics(tmp_path / "run"), "the numbers before the stop are kept"
+
+
+def test_debug_runs_in_a_moment(survey: Path, run_script: Run) -> None:
+    result = run_script("train.py", *data(survey), *TINY, "debug=fdr", "hydra.run.dir=run")
+    assert result.status == 0, result.err
+
+
+@pytest.mark.parametrize("logger", ["none", "tensorboard", "wandb"])
+def test_other_loggers(
+    survey: Path, run_script: Run, tmp_path: Path, logger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    settings = [*TINY, "trainer.max_epochs=1", f"logger={logger}", "hydra.run.dir=run"]
+    result = run_script("train.py", *data(survey), *settings)
+    assert result.status == 0, result.err
+    if logger != "none":
+        assert any((tmp_path / "run" / logger).rglob("*"))
+
+
+def predict(run_script: Run, trained: Path, source: object, *overrides: str, output: str = "out") -> Result:
+    return run_script(
+        "predict.py",
+        f"ckpt_path={trained}/checkpoints/best.ckpt",
+        f"input={source}",
+        f"output_dir={output}",
+        "trainer.accelerator=cpu",
+        "keep_freed_memory=false",
+        *overrides,
+    )
+
+
+def test_prediction_writes_every_product(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in (survey / "science").iterdir()}
+    settings = ["products=[mask,dq_copy,clean]", "save_probability=true", "threshold=0.01", "grow=1"]
+    result = predict(run_script, trained, survey / "science", *settings)
+    assert result.status == 0, result.err
+    assert "6 exposures cleaned" in result.out
+    assert {path: path.read_bytes() for path in before} == before
+    for path in before:
+        root = path.name.removesuffix("_flc.fits")
+        with fits.open(tmp_path / "out" / f"{root}_crmask.fits") as hdus:
+            mask = hdus["CRMASK", 1].data > 0
+            above = hdus["CRPROB", 1].data > 0.01
+            assert mask[above].all()
+            assert hdus[0].header["DCRTHR"] == 0.01
+            assert len(hdus[0].header["DCRSHA"]) == 64
+        with fits.open(tmp_path / "out" / path.name) as hdus:
+            np.testing.assert_array_equal((hdus["DQ"].data & 8192) > 0, mask)
+        with fits.open(tmp_path / "out" / f"{root}_crclean.fits") as hdus, fits.open(path) as original:
+            np.testing.assert_array_equal(hdus["SCI"].data[~mask], original["SCI"].data[~mask])
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+
+
+def test_products_that_exist_are_kept(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:
+    source = survey / "science" / "ivis01a0q_flc.fits"
+    first = predict(run_script, trained, source)
+    assert first.status == 0, first.err
+    mask = tmp_path / "out" / "ivis01a0q_crmask.fits"
+    mask.write_text("mine")
+    result = predict(run_script, trained, source)
+    assert result.status == 0
+    assert "had their products already" in result.out
+    assert mask.read_text() == "mine"
+    assert predict(run_script, trained, source, "overwrite=true").status == 0
+    assert mask.read_bytes().startswith(b"SIMPLE")
+
+
+def test_a_tree_keeps_its_shape_and_clashes_are_refused(
+    trained: Path, survey: Path, run_script: Run, tmp_path: Path
+) -> None:
+    first = survey / "science" / "ivis01a0q_flc.fits"
+    for visit in ("a", "b"):
+        (tmp_path / "tree" / visit).mkdir(parents=True)
+        shutil.copy(first, tmp_path / "tree" / visit)
+    made = predict(run_script, trained, tmp_path / "tree")
+    assert made.status == 0, made.err
+    assert (tmp_path / "out" / "a" / "ivis01a0q_crmask.fits").exists()
+    assert (tmp_path / "out" / "b" / "ivis01a0q_crmask.fits").exists()
+    both = f"[{tmp_path}/tree/a,{tmp_path}/tree/b]"
+    result = predict(run_script, trained, both, output="flat")
+    assert result.status == 1
+    assert "would both become" in last_line(result.err)
+    result = predict(run_script, trained, tmp_path / "tree", "products=[dq_copy]", output=str(tmp_path / "tree"))
+    assert result.status == 1
+    assert "would overwrite an input" in last_line(result.err)
+
+
+def test_bad_files_are_reported_and_the_rest_is_finished(
+    trained: Path, survey: Path, run_script: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    shutil.copytree(survey / "science", folder)
+    whole = (folder / "ivis01a0q_flc.fits").read_bytes()
+    (folder / "ivis01a0q_flc.fits").write_bytes(whole[:20000])
+    (folder / "notes.fits").write_text("not an image")
+    write_hst(folder / "dead_flc.fits", [np.ones((40, 40))], [np.full((40, 40), 4)])
+    result = predict(run_script, trained, folder)
+    assert result.status == 1
+    assert "5 exposures cleaned" in result.out
+    assert "3 of 8 exposures were not cleaned" in result.err
+    for name, reason in (
+        ("ivis01a0q_flc.fits", "truncated"),
+        ("notes.fits", "cannot be read"),
+        ("dead_flc.fits", "every pixel is unusable"),
+    ):
+        assert any(name in line and reason in line for line in result.err.splitlines()), name
+    assert "Traceback" not in result.err
+    assert len(list((tmp_path / "out").iterdir())) == 5
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.science=nowhere"], "data.science=nowhere: no such file"),
+        (["data.darks=null"], "data.darks= is not given"),
+        (["data.science={survey}/darks"], "give it as data.darks="),
+        (["data.darks={survey}/science"], "give it as data.science="),
+        (["data.filters=[F999W]"], "data.filters: no science file is of F999W"),
+        (["data.tile_size=128"], "smaller than a tile of 128; set data.tile_size=64"),
+        (["data.units=furlongs"], "units=furlongs: not a known unit"),
+        (["model.depth=7"], "model.depth=7: must be 1 to 5"),
+        (["ckpt_path=none.ckpt"], "ckpt_path=none.ckpt: no such file"),
+    ],
+)
+def test_bad_training_input_is_one_line(survey: Path, run_script: Run, overrides: list[str], message: str) -> None:
+    filled = [text.format(survey=survey) for text in overrides]
+    result = run_script("train.py", *data(survey), *TINY, *filled, "hydra.run.dir=run")
+    assert result.status == 1
+    assert message in last_line(result.err)
+    assert last_line(result.err).startswith("error: ")
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["input=nowhere"], "input=nowhere: no such file"),
+        (["ckpt_path=null"], "ckpt_path= is not given"),
+        (["output_dir=null"], "output_dir= is not given"),
+        (["threshold=1.5"], "threshold=1.5: must be a probability"),
+        (["grow=-1"], "grow=-1: must be 0 or more"),
+        (["products=[masks]"], "choose from mask, dq_copy, clean"),
+        (["dq_bit=3"], "dq_bit=3: must be a power of 2"),
+        (["ckpt_path={survey}/darks/idrk01d1q_flt.fits"], "not a PyTorch checkpoint"),
+    ],
+)
+def test_bad_prediction_input_is_one_line(
+    trained: Path, survey: Path, run_script: Run, overrides: list[str], message: str
+) -> None:
+    result = predict(run_script, trained, survey / "science", *[text.format(survey=survey) for text in overrides])
+    assert result.status == 1
+    assert message in last_line(result.err)
+    assert "Traceback" not in result.err
+
+
+def test_unwritable_output_is_reported(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file, not a directory")
+    result = predict(run_script, trained, survey / "science" / "ivis01a0q_flc.fits")
+    assert result.status == 1
+    assert "cannot be written" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_debug_keeps_the_traceback(survey: Path, run_script: Run) -> None:
+    from deepcr_lightning.errors import InputError
+
+    with pytest.raises(InputError, match="F999W"):
+        run_script("train.py", *data(survey), *TINY, "debug=fdr", "data.filters=[F999W]", "hydra.run.dir=run")
+
+
+@pytest.mark.parametrize("script", ["train.py", "predict.py"])
+def test_unknown_option_and_help(script: str, tmp_path: Path) -> None:
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(REPOSITORY / script), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    unknown = call("thresold=0.4")
+    assert unknown.returncode == 1
+    assert "Could not override 'thresold'" in unknown.stderr
+    assert "Traceback" not in unknown.stderr
+    shown = call("--help")
+    assert shown.returncode == 0
+    assert "ckpt_path" in shown.stdout
