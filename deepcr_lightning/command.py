@@ -86,7 +86,7 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
     saved = run_dir / ".hydra" / "overrides.yaml"
     if not given.get("ckpt_path") or not saved.is_file():
         return list(arguments)
-    overrides = [f"hydra.run.dir={run_dir}", *OmegaConf.to_container(OmegaConf.load(saved))]
+    overrides = [f"hydra.run.dir={run_dir}", *(str(text) for text in OmegaConf.load(saved))]
     return [text for text in overrides if text.partition("=")[0] not in given] + list(arguments)
 
 

@@ -28,7 +28,8 @@ def composed(name: str, overrides: list[str], run_dir: Path) -> DictConfig:
 
 
 def test_there_is_one_of_each() -> None:
-    experiments = "demo f225w f275w f336w f390w f438w f475w f555w f606w f814w f350lp universal".split()
+    filters = ("225w", "275w", "336w", "390w", "438w", "475w", "555w", "606w", "814w", "350lp")
+    experiments = ["demo", "universal", *(f"f{name}" for name in filters)]
     loggers, trainers = ["csv", "wandb", "tensorboard", "none"], ["cpu", "gpu", "ddp"]
     for group, names in (("experiment", experiments), ("logger", loggers), ("trainer", trainers), ("debug", ["fdr"])):
         assert {f"{group}={name}" for name in names} <= set(CHOICES)

@@ -205,11 +205,11 @@ def test_a_dark_alone_is_said(survey: Path, tmp_path: Path, caplog: pytest.LogCa
 
 def test_store_dir_must_be_writable(survey: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="data.store_dir="):
+    with pytest.raises(InputError, match=r"data\.store_dir="):
         build_store(tmp_path / "file", files(survey, "science"), files(survey, "darks"), 32)
 
 
 def test_small_darks_are_refused(survey: Path, tmp_path: Path) -> None:
     dark = write_hst(tmp_path / "idrk01d1q_flt.fits", [np.ones((24, 24))], **DARK)
-    with pytest.raises(InputError, match="a dark of 24 x 24 pixels, below a tile of 32"):
+    with pytest.raises(InputError, match=r"a dark of 24 x 24 pixels, below a tile of 32"):
         build_store(tmp_path / "s", files(survey, "science"), [dark], 32)

@@ -7,7 +7,6 @@ from torch import Tensor
 
 SOFTENING = 10.0
 """Contrast, in units of the local noise, up to which the scale is linear."""
-_UNIT = 3.0
 
 
 def normalise(electrons: Tensor, sky: Tensor | float, noise: Tensor | float) -> Tensor:
@@ -33,10 +32,10 @@ def normalise(electrons: Tensor, sky: Tensor | float, noise: Tensor | float) -> 
         s = (electrons - sky) / noise                      below
 
     has noise 1 everywhere (Anscombe 1948, Biometrika 35, 246): a CR of five sigma is a step of five on the
-    sky and on a galaxy. ``asinh(s / 10)`` then tames star cores and CRs themselves.
+    sky and on a galaxy. ``10 asinh(s / 10)`` then tames star cores and CRs themselves.
     """
     light = torch.as_tensor(electrons - sky)
     floor = torch.as_tensor(noise, dtype=light.dtype, device=light.device)
     above = 2 * ((floor**2 + light.clamp(min=0)).sqrt() - floor)
     contrast = torch.where(light > 0, above, light / floor)
-    return torch.asinh(contrast / SOFTENING) * (SOFTENING / _UNIT)
+    return SOFTENING * torch.asinh(contrast / SOFTENING)

@@ -161,9 +161,7 @@ def write_dq_copy(
         for chip, image, mask in zip(exposure.chips, science_images(hdus), masks, strict=True):
             hdu = dq_image(hdus, image)
             if hdu is None:
-                raise InputError(
-                    f"{exposure.path}[SCI,{chip.extver}]: has no DQ array for bit {dq_bit}; take dq_copy out of products="
-                )
+                raise InputError(f"{exposure.path}[SCI,{chip.extver}]: has no DQ array; take dq_copy out of products=")
             bit = np.array(dq_bit, np.uint16).astype(hdu.data.dtype)
             hdu.data[mask] |= bit
         hdus[0].header["DCRDQBIT"] = (dq_bit, "DQ bit of the cosmic rays")

@@ -109,11 +109,11 @@ def plot_tiles(path: Path, batch: Mapping[str, Tensor], probability: Tensor, thr
     for n, row in enumerate(axes):
         image, label, ignore = (batch[key][n, 0].cpu().numpy() for key in ("image", "cr_mask", "ignore"))
         chance = probability[n, 0].cpu().numpy()
-        shown = row[0].imshow(image, cmap="gray", vmin=-1, vmax=np.percentile(image, 99.5), origin="lower")
+        shown = row[0].imshow(image, cmap="gray", vmin=-3, vmax=np.percentile(image, 99.5), origin="lower")
         row[1].imshow(label, cmap="gray", vmin=0, vmax=1, origin="lower")
         map_shown = row[2].imshow(chance, cmap="magma", vmin=0, vmax=1, origin="lower")
         row[3].imshow(_errors(chance > threshold, label > 0.5, ignore), origin="lower", **_error_colours())
-        figure.colorbar(shown, ax=row[0], label="normalised image")
+        figure.colorbar(shown, ax=row[0], label="normalised image [local noise]")
         figure.colorbar(map_shown, ax=row[2])
     handles = [Patch(color=colour, label=label) for label, colour in ERROR_COLOURS.items()]
     figure.legend(handles=handles, loc="outside lower right", ncols=3, frameon=False)
