@@ -14,6 +14,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.dq import WFC3DQ, unusable_bits
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.simulation import draw_cosmic_rays, simulate_set
@@ -170,7 +171,7 @@ class TestFiles:
         assert simulate_set(tmp_path / "set", **settings, progress=False) == paths
         assert [path.stat().st_mtime_ns for path in paths[1:]] == stamps
         assert [path.read_bytes() for path in paths] == before
-        with pytest.raises(FileExistsError, match=r"other settings \(seed\)"):
+        with pytest.raises(InputError, match=r"other settings \(seed\)"):
             simulate_set(tmp_path / "set", **settings, seed=1, progress=False)
 
     def test_the_seed_decides(self, tmp_path: Path) -> None:
@@ -448,9 +449,9 @@ class TestScene:
             np.testing.assert_allclose(enclosed[1], enclosed[0], atol=0.07)
 
     def test_unknown_names(self) -> None:
-        with pytest.raises(ValueError, match="F225W, F275W, F336W, F350LP"):
+        with pytest.raises(InputError, match="F225W, F275W, F336W, F350LP"):
             get_filter("F658N")
-        with pytest.raises(ValueError, match="sparse, cluster, galaxy"):
+        with pytest.raises(InputError, match="sparse, cluster, galaxy"):
             draw_scene("void", (64, 64), np.random.default_rng(0))
 
     def test_filters_know_their_zeropoint(self) -> None:

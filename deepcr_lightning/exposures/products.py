@@ -53,7 +53,7 @@ class Provenance:
         header.add_history(f"threshold {self.threshold:g}, grown by {self.grow} pixel(s), {flagged:.4%} flagged.")
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file whole or not at all.
 
     Parameters
@@ -61,18 +61,17 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     path : Path
         Where the file is to stand; its directory is made.
     write : callable
-        Gets the path of a temporary file with the same ending in the same directory, and writes it.
+        Gets the path of an empty file with the same ending in the same directory, and writes over it.
 
     Raises
     ------
     InputError
         If it cannot be written: no permission, disk full. Nothing remains then.
     """
-    endings = "".join(part for part in path.suffixes[-2:] if part in (".fits", ".fit", ".fts", ".gz", ".fz"))
     partial = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(prefix=".partial-", suffix=endings, dir=path.parent)
+        descriptor, partial = tempfile.mkstemp(prefix=".partial-", suffix=f"-{path.name}", dir=path.parent)
         os.close(descriptor)
         write(Path(partial))
         umask = os.umask(0)

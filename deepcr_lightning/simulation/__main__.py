@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from deepcr_lightning.errors import InputError
 from deepcr_lightning.simulation.dataset import simulate_set
 from deepcr_lightning.simulation.filters import FILTERS
 from deepcr_lightning.simulation.plan import FULL_CHIP
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seed=options.seed,
             progress=not options.quiet,
         )
-    except (ValueError, OSError) as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     science = sum(path.parent.name == "science" for path in paths)

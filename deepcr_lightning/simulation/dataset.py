@@ -12,7 +12,9 @@ import numpy as np
 from astropy.table import Table, vstack
 from tqdm.auto import tqdm
 
+from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import cosmic_ray_time
+from deepcr_lightning.exposures.products import write_atomically
 from deepcr_lightning.simulation.chip import ChipDefects, draw_chip
 from deepcr_lightning.simulation.cosmic_rays import CR_RATE, draw_cosmic_rays, trail_charge
 from deepcr_lightning.simulation.plan import (
@@ -27,7 +29,6 @@ from deepcr_lightning.simulation.products import (
     SimulatedChip,
     exposure_hdus,
     truth_hdus,
-    write_atomically,
 )
 from deepcr_lightning.simulation.readout import expose
 from deepcr_lightning.simulation.scene import Scene, draw_scene, render_scene
@@ -91,10 +92,9 @@ def simulate_set(
 
     Raises
     ------
-    ValueError
-        If a setting is out of range, or a filter or field type is unknown.
-    FileExistsError
-        If the folder holds anything but a set with the same settings.
+    InputError
+        If a setting is out of range, a filter or field type is unknown, or the folder holds anything but a
+        set with the same settings.
     """
     settings = SetSettings(
         filters=tuple(filters),
@@ -120,7 +120,7 @@ def simulate_set(
         return draw_scene(field, settings.pointing, np.random.default_rng([seed, 4, visit]))
 
     written: list[Path] = []
-    for exposure in tqdm(planned, desc="simulating", unit="file", disable=not progress):
+    for exposure in tqdm(planned, desc="Simulating", unit="file", disable=not progress):
         targets = _targets(folder, exposure)
         written.append(targets["image"])
         if all(path.exists() for path in targets.values()):
@@ -129,12 +129,13 @@ def simulate_set(
         scene = None if exposure.is_dark else scene_of(exposure.visit, exposure.field)
         simulated, stars = simulate_exposure(exposure, settings, defects, scene)
         truth = truth_hdus(exposure, simulated)
-        write_atomically(targets["truth"], truth.writeto)
+        write_atomically(targets["truth"], partial(truth.writeto, overwrite=True))
         if stars is not None:
             write_stars = partial(stars.write, format="ascii.ecsv", overwrite=True)
             write_atomically(targets["stars"], write_stars)
         # The exposure comes last: where it lies, its truth and its stars lie too.
-        write_atomically(targets["image"], exposure_hdus(exposure, settings, simulated).writeto)
+        image = exposure_hdus(exposure, settings, simulated)
+        write_atomically(targets["image"], partial(image.writeto, overwrite=True))
     return written
 
 
@@ -202,13 +203,13 @@ def _claim(folder: Path, settings: SetSettings) -> None:
         found = json.loads(record.read_text(encoding="utf-8"))
         if found != wanted:
             differing = sorted(key for key in wanted if found.get(key) != wanted[key])
-            raise FileExistsError(
+            raise InputError(
                 f"{folder} holds a set with other settings ({', '.join(differing)}): "
                 "choose another folder or remove this one"
             )
         return
     if folder.is_dir() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty and no simulated set: choose another folder")
+        raise InputError(f"{folder} is not empty and no simulated set: choose another folder")
     text = json.dumps(wanted, indent=2) + "\n"
     write_atomically(record, lambda path: path.write_text(text, encoding="utf-8"))
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepcr_lightning.errors import InputError
+
 
 @dataclass(frozen=True)
 class Filter:
@@ -92,10 +94,10 @@ def get_filter(name: str) -> Filter:
 
     Raises
     ------
-    ValueError
+    InputError
         If the filter is not in the table; the message lists the known ones.
     """
     try:
         return FILTERS[name]
     except KeyError:
-        raise ValueError(f"unknown filter {name!r}: choose from {', '.join(sorted(FILTERS))}") from None
+        raise InputError(f"unknown filter {name!r}: choose from {', '.join(sorted(FILTERS))}") from None

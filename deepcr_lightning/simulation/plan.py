@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deepcr_lightning.errors import InputError
 from deepcr_lightning.simulation.chip import MEAN_DARK
 from deepcr_lightning.simulation.filters import get_filter
 from deepcr_lightning.simulation.stars import FIELDS
@@ -53,7 +54,7 @@ class SetSettings:
 
     Raises
     ------
-    ValueError
+    InputError
         If a value is out of range; the message says which and what is allowed.
     """
 
@@ -69,25 +70,25 @@ class SetSettings:
 
     def __post_init__(self) -> None:
         if not self.filters or len(set(self.filters)) != len(self.filters):
-            raise ValueError("filters: give at least one, each of them once")
+            raise InputError("filters: give at least one, each of them once")
         for name in self.filters:
             get_filter(name)
         for field in self.fields or ("",):
             if field not in FIELDS:
-                raise ValueError(f"unknown field type {field!r}: choose from {', '.join(FIELDS)}")
+                raise InputError(f"unknown field type {field!r}: choose from {', '.join(FIELDS)}")
         if self.exposures < 0 or self.darks < 0 or self.exposures + self.darks < 1:
-            raise ValueError("exposures and darks: neither below 0 and not both 0")
+            raise InputError("exposures and darks: neither below 0 and not both 0")
         height, width = self.size
         if not (16 <= height <= FULL_CHIP[0] and 16 <= width <= FULL_CHIP[1]):
-            raise ValueError(f"size: from 16 x 16 to {FULL_CHIP[0]} x {FULL_CHIP[1]}, got {self.size}")
+            raise InputError(f"size: from 16 x 16 to {FULL_CHIP[0]} x {FULL_CHIP[1]}, got {self.size}")
         if self.chips not in (1, 2):
-            raise ValueError(f"chips: 1 or 2, got {self.chips}")
+            raise InputError(f"chips: 1 or 2, got {self.chips}")
         if len(self.exposure_times) != 2 or not 0 < self.exposure_times[0] <= self.exposure_times[1]:
-            raise ValueError("exposure times: give the shortest and the longest, both above 0 s")
+            raise InputError("exposure times: give the shortest and the longest, both above 0 s")
         if not self.dark_time > 0:
-            raise ValueError(f"dark time: must be above 0 s, got {self.dark_time}")
+            raise InputError(f"dark time: must be above 0 s, got {self.dark_time}")
         if self.seed < 0:
-            raise ValueError(f"seed: must not be negative, got {self.seed}")
+            raise InputError(f"seed: must not be negative, got {self.seed}")
 
     @property
     def subarray(self) -> bool:
@@ -219,7 +220,7 @@ def _root(program: str, visit: int, number: int) -> str:
     """Rootname: program, visit, exposure, and q for normal tracking."""
     visit += 1
     if visit >= len(_DIGITS) ** 2:
-        raise ValueError("too many exposures: a set has room for 1295 visits")
+        raise InputError("too many exposures: a set has room for 1295 visits")
     first, second = divmod(number + 1, len(_DIGITS))
     code = _DIGITS[visit // len(_DIGITS)] + _DIGITS[visit % len(_DIGITS)]
     return f"{program}{code}{_DIGITS[first + 10]}{_DIGITS[second]}q"

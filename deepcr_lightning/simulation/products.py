@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
@@ -82,6 +80,8 @@ def truth_hdus(planned: PlannedExposure, chips: Sequence[SimulatedChip]) -> fits
     """
     primary = fits.PrimaryHDU()
     primary.header["ROOTNAME"] = planned.root
+    primary.header["FILTER"] = planned.filter_name
+    primary.header["FIELDTYP"] = (planned.field, "simulated field type")
     primary.header["CRSIGMA"] = (TRUTH_SIGMA, "CRTRUTH: charge above this times noise")
     primary.header["SIMULATE"] = (True, "simulated data")
     hdus = fits.HDUList([primary])
@@ -96,25 +96,6 @@ def truth_hdus(planned: PlannedExposure, chips: Sequence[SimulatedChip]) -> fits
         charge.header["BUNIT"] = "ELECTRONS"
         hdus.append(charge)
     return hdus
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under a temporary name beside `path`, then rename it.
-
-    Parameters
-    ----------
-    path : Path
-        The file; its folder is made if need be.
-    write : callable
-        Writes the file it is given the path of.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _primary_header(planned: PlannedExposure, settings: SetSettings) -> fits.Header:

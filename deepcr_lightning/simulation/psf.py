@@ -72,7 +72,7 @@ def psf_stamps(filter_name: str) -> NDArray[np.float32]:
 
     Raises
     ------
-    ValueError
+    InputError
         If the filter is unknown.
     """
     band = get_filter(filter_name)

@@ -67,7 +67,7 @@ def draw_scene(field: str, shape: tuple[int, int], rng: np.random.Generator) -> 
 
     Raises
     ------
-    ValueError
+    InputError
         If the field type is unknown.
     """
     stars = draw_stars(field, shape, rng)
@@ -117,7 +117,7 @@ def render_scene(
 
     Raises
     ------
-    ValueError
+    InputError
         If the filter is unknown.
     """
     band = get_filter(filter_name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepcr_lightning.errors import InputError
 from deepcr_lightning.simulation.filters import get_filter
 from deepcr_lightning.simulation.psf import PHASES, RADIUS, psf_stamps
 
@@ -93,11 +94,11 @@ def draw_stars(field: str, shape: tuple[int, int], rng: np.random.Generator) -> 
 
     Raises
     ------
-    ValueError
+    InputError
         If the field type is unknown.
     """
     if field not in _POPULATIONS:
-        raise ValueError(f"unknown field type {field!r}: choose from {', '.join(FIELDS)}")
+        raise InputError(f"unknown field type {field!r}: choose from {', '.join(FIELDS)}")
     density, bright, faint, slope = _POPULATIONS[field]
     # No two pointings are alike: their densities scatter by about half.
     density *= np.exp(rng.normal(0, _DENSITY_SCATTER))
