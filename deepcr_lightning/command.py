@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 # Advice about loaders and devices that the person cannot act on.
 _QUIET = (
     "does not have many workers",
+    "number of training batches",
+    "treespec, LeafSpec",
     "File may have been truncated",
     "Checkpoint directory .* exists and is not empty",
     "GPU available but not used",

@@ -130,9 +130,11 @@ class CosmicRaySegmenter(pl.LightningModule):
     def _log_curves(self, side: str) -> None:
         self.last_curves = {name: values.cpu() for name, values in self.curves.compute().items()}
         here = at_threshold(self.last_curves, self.threshold)
-        self.log(f"{side}/average_precision", average_precision(self.last_curves).float(), prog_bar=True)
+        self.log(
+            f"{side}/average_precision", average_precision(self.last_curves).float(), prog_bar=True, sync_dist=True
+        )
         for name in ("completeness", "purity"):
-            self.log(f"{side}/{name}", here[name].float())
+            self.log(f"{side}/{name}", here[name].float(), sync_dist=True)
         self.curves.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
