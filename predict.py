@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
-from deepcr_lightning.command import choose_precision, command, fail
+from deepcr_lightning.command import choose_device, command, fail
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance
@@ -33,7 +33,7 @@ def main(cfg: DictConfig) -> None:
 
 def predict(cfg: DictConfig) -> None:
     """Clean exposures as a config says; exit with status 1 if one failed."""
-    choose_precision(cfg)
+    choose_device(cfg)
     if cfg.output_dir is None:
         raise InputError("output_dir= is not given; name the directory for the masks")
     if cfg.ckpt_path is None:
@@ -42,8 +42,8 @@ def predict(cfg: DictConfig) -> None:
     threshold = model.description["threshold"] if cfg.threshold is None else cfg.threshold
     if not 0 <= threshold < 1:
         raise InputError(f"threshold={threshold}: must be a probability, from 0 to below 1")
-    if cfg.grow < 0:
-        raise InputError(f"grow={cfg.grow}: must be 0 or more pixels")
+    if cfg.grow < 0 or cfg.grow != int(cfg.grow):
+        raise InputError(f"grow={cfg.grow}: must be 0 or more whole pixels")
     writer = ProductWriter(
         find_exposures("input", cfg.input),
         Path(cfg.output_dir),
@@ -58,13 +58,9 @@ def predict(cfg: DictConfig) -> None:
     settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
     if paths:
         exposures = DataLoader(ExposureReader(paths, settings), batch_size=1, collate_fn=itemgetter(0))
-        trainer = instantiate(
-            cfg.trainer,
-            callbacks=[writer],
-            logger=False,
-            enable_checkpointing=False,
-            _convert_="all",
-        )
+        # Every process would map every exposure: one does them all, whatever trains on more.
+        one_process = {"devices": 1, "strategy": "auto", "logger": False, "enable_checkpointing": False}
+        trainer = instantiate(cfg.trainer, **one_process, callbacks=[writer], _convert_="all")
         trainer.predict(ExposurePredictor(model, cfg.tile), exposures, return_predictions=False)
     report(writer, kept)
 

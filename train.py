@@ -12,8 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from deepcr_lightning.command import choose_precision, choose_wandb_mode, command, resume_overrides
-from deepcr_lightning.training.checkpoint import read_checkpoint
+from deepcr_lightning.command import choose_device, choose_wandb_mode, command, resume_overrides
+from deepcr_lightning.training.checkpoint import require_same_network
 
 log = logging.getLogger("train")
 
@@ -28,10 +28,10 @@ def main(cfg: DictConfig) -> float | None:
 def train(cfg: DictConfig) -> float | None:
     """Train as a config says and return the best validation loss."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
-    choose_precision(cfg)
+    choose_device(cfg)
     OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
     if cfg.ckpt_path is not None:
-        read_checkpoint(Path(cfg.ckpt_path))
+        require_same_network(Path(cfg.ckpt_path), cfg.model)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     data = instantiate(cfg.data, _convert_="all")
     model = instantiate(cfg.model, _convert_="all")

@@ -24,7 +24,7 @@ from deepcr_lightning.simulation import simulate_set
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 
 ROUNDS, STEPS, BATCH = 7, 3, 16
-MILD = {"turns": True, "flux": [0.7, 1.4], "sky": [-0.3, 0.5], "charge": [0.7, 1.4], "layers": [1, 2]}
+MILD = {"turns": True, "flux": [0.5, 1.0], "sky": [-0.3, 0.5], "charge": [0.7, 1.4], "layers": [1, 2]}
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from hydra.errors import InstantiationException
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -50,12 +51,12 @@ def command(cfg: DictConfig) -> Iterator[None]:
         os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
-    except (InputError, OmegaConfBaseException, InstantiationException) as error:
-        # Hydra wraps what a constructor raises; only our own errors are for the person.
-        cause = error.__cause__ if isinstance(error, InstantiationException) else error
-        if cfg.get("debug") or not isinstance(cause, InputError | OmegaConfBaseException):
+    except (InputError, OmegaConfBaseException, InstantiationException, MisconfigurationException) as error:
+        if cfg.get("debug"):
             raise
-        fail(str(cause) if isinstance(cause, InputError) else str(cause).splitlines()[0])
+        # Hydra wraps what a constructor raises: a value of the wrong kind is the person's to mend, too.
+        cause = error.__cause__ or error if isinstance(error, InstantiationException) else error
+        fail(str(cause) if isinstance(cause, InputError) else str(cause).strip().splitlines()[0])
 
 
 def fail(message: str) -> None:
@@ -107,8 +108,10 @@ def _netrc() -> str:
     return path.read_text() if path.is_file() else ""
 
 
-def choose_precision(cfg: DictConfig) -> None:
-    """Fill in ``trainer.precision`` where it is null: bf16 or fp16 on a GPU, full on the CPU."""
+def choose_device(cfg: DictConfig) -> None:
+    """Fill in what the trainer leaves open: CUDA or the CPU, and bf16, fp16 or full precision with it."""
+    if cfg.trainer.accelerator == "auto":
+        OmegaConf.update(cfg, "trainer.accelerator", "gpu" if torch.cuda.is_available() else "cpu")
     if cfg.trainer.precision is None:
         half = "bf16-mixed" if uses_gpu(cfg) and torch.cuda.is_bf16_supported() else "16-mixed"
         OmegaConf.update(cfg, "trainer.precision", half if uses_gpu(cfg) else "32-true")

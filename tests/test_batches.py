@@ -17,7 +17,7 @@ from deepcr_lightning.batches.normalise import SOFTENING, normalise
 from deepcr_lightning.batches.splits import split_by_visit
 from deepcr_lightning.errors import InputError
 
-STRONG = Augmentation(True, (0.3, 3.0), (-0.7, 2.0), (0.5, 2.0), (0.0, 0.5), (1, 3))
+STRONG = Augmentation(True, (0.2, 1.0), (-0.7, 2.0), (0.5, 2.0), (0.0, 0.5), (1, 3))
 
 
 def tiles(count: int = 4, size: int = 32, layers: int = 2) -> dict[str, torch.Tensor]:
@@ -51,6 +51,16 @@ def test_without_augmentation_it_is_the_sum() -> None:
     assert composed["cr_mask"].sum() == 4 * 3
     torch.testing.assert_close(composed["ignore"][:, 0], ~batch["usable"])
     torch.testing.assert_close(composed["dark_share"], 1800 / (1800 + batch["science_time"]))
+
+
+def test_what_a_dark_cannot_tell_is_ignored() -> None:
+    batch = tiles()
+    batch["charge"][:, 0, 6, 10] = torch.nan
+    composed = compose_batch(batch, generator())
+    assert torch.isfinite(composed["image"]).all()
+    assert composed["ignore"][:, 0, 6, 10].all()
+    assert composed["cr_mask"][:, 0, 6, 10].sum() == 0
+    assert composed["cr_mask"][:, 0, 5, 10].all()
 
 
 def test_charge_on_a_bright_star_must_exceed_its_poisson_noise() -> None:
@@ -110,21 +120,34 @@ def test_normalisation_is_smooth_and_rising_through_the_sky() -> None:
 
 
 @pytest.mark.parametrize(
-    "augmentation", [Augmentation(flux=(0.4, 0.4)), Augmentation(sky=(2.0, 2.0)), Augmentation(noise=(0.5, 0.5))]
+    "augmentation",
+    [Augmentation(), Augmentation(flux=(0.4, 0.4)), Augmentation(sky=(2.0, 2.0)), Augmentation(noise=(0.5, 0.5))],
 )
 def test_augmented_noise_is_what_the_image_is_normalised_by(augmentation: Augmentation) -> None:
-    batch = tiles(count=64)
-    batch["charge"] *= 0
-    normalised = compose_batch(batch, generator(), augmentation)["image"]
-    assert float(contrast(normalised).std()) == pytest.approx(1, abs=0.05)
+    rng = np.random.default_rng(0)
+    for light in (0.0, 1000.0):  # sky, and a galaxy
+        batch = tiles(count=16)
+        image = rng.poisson(30 + light, batch["electrons"].shape) + rng.normal(0, 2.45, batch["electrons"].shape)
+        batch["electrons"], batch["charge"] = torch.from_numpy(image.astype(np.float32)), 0 * batch["charge"]
+        normalised = compose_batch(batch, generator(), augmentation)["image"]
+        assert float(contrast(normalised).std()) == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize(
     "settings",
-    [{"flux": [2.0, 1.0]}, {"sky": [-2.0, 0.0]}, {"layers": [0, 1]}, {"noise": [-0.1, 0.1]}, {"blur": [0, 1]}],
+    [
+        {"flux": [1.0, 0.5]},
+        {"flux": [0.5, 2.0]},
+        {"flux": [0.1, 0.2, 0.3]},
+        {"layers": [1.5, 2.5]},
+        {"sky": [-2.0, 0.0]},
+        {"layers": [0, 1]},
+        {"noise": [-0.1, 0.1]},
+        {"blur": [0, 1]},
+    ],
 )
 def test_augmentation_checks_its_ranges(settings: dict[str, object]) -> None:
-    with pytest.raises(InputError, match=next(iter(settings))):
+    with pytest.raises(InputError, match="augmentation"):
         Augmentation.from_config(settings)
 
 
@@ -140,7 +163,7 @@ def test_no_visit_serves_two_sides(visit_numbers: list[int], seed: int) -> None:
     assert len(sides["val"]) > 0
     if len(set(exposures)) == 1:
         return
-    groups = visits if len(set(visits)) >= 3 else exposures
+    groups = visits if len(set(visits)) > 1 else exposures
     members = [{groups[i] for i in side} for side in sides.values()]
     assert sum(len(side) for side in sides.values()) == len(visits)
     assert sum(len(group) for group in members) == len(set(groups))
@@ -166,6 +189,21 @@ def test_draws_change_by_epoch_and_by_nothing_else() -> None:
     resumed = TileDraws(np.arange(10), seed=1)
     resumed.set_epoch(1)
     assert list(resumed) == second
+
+
+def test_every_tile_comes_before_any_comes_again() -> None:
+    draws = TileDraws(np.arange(10), seed=1, count=4)
+    drawn = []
+    for epoch in range(5):
+        draws.set_epoch(epoch)
+        drawn += [index for index, _ in draws]
+    assert sorted(drawn) == sorted(list(range(10)) * 2)
+    assert sorted(drawn[:10]) == list(range(10))
+
+
+def test_no_process_is_left_without_a_validation_batch() -> None:
+    draws = [list(TileDraws(np.arange(3), 1, shuffle=False, rank=rank, world_size=4)) for rank in range(4)]
+    assert [len(draw) for draw in draws] == [1, 1, 1, 1]
 
 
 def test_fixed_draws_do_not_change() -> None:
@@ -237,11 +275,28 @@ def test_filters_are_selected_and_unknown_ones_named(survey: Path, tmp_path: Pat
 
 @pytest.mark.parametrize(
     "settings",
-    [{"tile_size": 20}, {"batch_size": 0}, {"label_snr": -1.0}, {"val_fraction": 0.0}, {"test_fraction": 0.95}],
+    [
+        {"tile_size": 20},
+        {"batch_size": 0},
+        {"label_snr": -1.0},
+        {"val_fraction": 0.0},
+        {"test_fraction": 0.95},
+        {"val_tiles": 0},
+        {"tiles_per_epoch": -3},
+        {"num_workers": -1},
+    ],
 )
 def test_settings_are_checked(settings: dict[str, float]) -> None:
     with pytest.raises(InputError, match=next(iter(settings))):
         LabelFreeDataModule("x", "y", **settings)  # type: ignore[arg-type]
+
+
+def test_val_tiles_are_thinned_evenly(survey: Path, tmp_path: Path) -> None:
+    everything, few = datamodule(survey, tmp_path), datamodule(survey, tmp_path, val_tiles=3)
+    assert len(few.tiles["val"]) == len(few.tiles["test"]) == 3
+    assert few.tiles["val"][0] == everything.tiles["val"][0]
+    assert few.tiles["val"][-1] == everything.tiles["val"][-1]
+    assert len(few.tiles["train"]) == len(everything.tiles["train"])
 
 
 def test_dark_share_of_the_set(survey: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 import yaml
 from astropy.io import fits
 from conftest import REPOSITORY, TINY, Result, write_hst
+from test_products import small_disk
 
 Run = Callable[..., Result]
 
@@ -200,10 +201,17 @@ def test_bad_files_are_reported_and_the_rest_is_finished(
         (["data.units=furlongs"], "units=furlongs: not a known unit"),
         (["model.depth=7"], "model.depth=7: must be 1 to 5"),
         (["ckpt_path=none.ckpt"], "ckpt_path=none.ckpt: no such file"),
+        (["ckpt_path={trained}/checkpoints/last.ckpt", "model.hidden=5"], "was trained with model.hidden=4"),
+        (["data.tile_size=abc"], "error: "),
+        (["data.val_tiles=0"], "data.val_tiles=0: must be positive"),
+        (["data.augmentation.flux=[1,2,3]"], "error: augmentation"),
+        (["trainer=gpu", "trainer.accelerator=gpu"], "error: "),
     ],
 )
-def test_bad_training_input_is_one_line(survey: Path, run_script: Run, overrides: list[str], message: str) -> None:
-    filled = [text.format(survey=survey) for text in overrides]
+def test_bad_training_input_is_one_line(
+    survey: Path, trained: Path, run_script: Run, overrides: list[str], message: str
+) -> None:
+    filled = [text.format(survey=survey, trained=trained) for text in overrides]
     result = run_script("train.py", *data(survey), *TINY, *filled, "hydra.run.dir=run")
     assert result.status == 1
     assert message in last_line(result.err)
@@ -239,6 +247,50 @@ def test_unwritable_output_is_reported(trained: Path, survey: Path, run_script: 
     assert result.status == 1
     assert "cannot be written" in result.err
     assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize(("cards", "message"), [({"EXPTIME": 0.0}, "EXPTIME is missing or zero"), ({}, "truncated")])
+def test_bad_training_files_are_named(survey: Path, run_script: Run, tmp_path: Path, cards: dict, message: str) -> None:
+    path = write_hst(tmp_path / "science" / "ivis09a0q_flc.fits", [np.ones((64, 96))], **cards)
+    if not cards:
+        path.write_bytes(path.read_bytes()[:10_000])
+    sources = (f"data.science={tmp_path}/science", f"data.darks={survey}/darks")
+    result = run_script("train.py", *sources, *TINY, "hydra.run.dir=run")
+    assert result.status == 1
+    assert "ivis09a0q_flc.fits" in last_line(result.err)
+    assert message in last_line(result.err)
+
+
+def test_full_disk_is_reported_and_leaves_no_partial_file(
+    trained: Path, survey: Path, run_script: Run, tmp_path: Path
+) -> None:
+    with small_disk(5000):
+        result = predict(run_script, trained, survey / "science", "hydra.run.dir=null", "hydra.output_subdir=null")
+    assert result.status == 1
+    assert "6 of 6 exposures were not cleaned" in result.err
+    assert "File too large" in result.err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_products_inside_the_input_are_not_searched(
+    trained: Path, survey: Path, run_script: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    shutil.copytree(survey / "science", folder)
+    for _ in range(2):
+        result = predict(run_script, trained, folder, "products=[mask,dq_copy]", output=f"{folder}/clean")
+        assert result.status == 0, result.err
+    assert "0 exposures cleaned" in result.out
+    assert len(list((folder / "clean").iterdir())) == 12
+
+
+def test_a_filter_that_the_network_never_saw_is_said(
+    trained: Path, run_script: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_hst(tmp_path / "in" / "ivis09a0q_flc.fits", [np.ones((64, 96))], FILTER="F225W")
+    result = predict(run_script, trained, tmp_path / "in")
+    assert result.status == 0
+    assert "Filter F225W: the network was not trained on it" in result.out + caplog.text
 
 
 def test_debug_keeps_the_traceback(survey: Path, run_script: Run) -> None:

@@ -58,6 +58,13 @@ def test_unknown_units_name_the_override(tmp_path: Path, bunit: str | None) -> N
     assert read_exposure(path, ReadSettings(units="electrons")).chips[0].electrons[0, 1] == 1
 
 
+def test_a_header_that_says_wins_over_the_options(tmp_path: Path) -> None:
+    path = write_hst(tmp_path / "a_flt.fits", [IMAGE], EXPTIME=900.0)
+    exposure = read_exposure(path, ReadSettings(units="counts", gain=2.0, exposure_time=1.0))
+    assert exposure.exposure_time == 900
+    assert exposure.chips[0].electrons[0, 1] == 1
+
+
 def test_counts_without_gain_name_the_override(tmp_path: Path) -> None:
     path = write_hst(tmp_path / "a_flt.fits", [IMAGE], bunit="COUNTS")
     with pytest.raises(InputError, match="gain=VALUE"):
@@ -170,6 +177,39 @@ def test_root(name: str, root: str) -> None:
     assert root_of(Path("/somewhere") / name) == root
 
 
+def test_gzip_is_known_by_its_first_bytes(tmp_path: Path) -> None:
+    packed = gzip.compress(write_hst(tmp_path / "a_flt.fits", [IMAGE]).read_bytes())
+    for name in ("B_FLT.FITS.GZ", "c_flt.fits"):
+        (tmp_path / name).write_bytes(packed)
+        np.testing.assert_array_equal(read_exposure(tmp_path / name).chips[0].electrons, IMAGE)
+
+
+def test_damaged_headers_are_named(tmp_path: Path) -> None:
+    whole = write_hst(tmp_path / "a_flt.fits", [IMAGE]).read_bytes()
+    assert b"EXPTIME =                500.0" in whole
+    (tmp_path / "bad_flt.fits").write_bytes(
+        whole.replace(b"EXPTIME =                500.0", b"EXPTIME =              5 0 0.x")
+    )
+    with pytest.raises(InputError, match=r"bad_flt.fits: cannot be read"):
+        read_exposure(tmp_path / "bad_flt.fits")
+
+
+def test_chips_are_told_by_ccdchip(tmp_path: Path) -> None:
+    path = write_hst(tmp_path / "a_flt.fits", [IMAGE])
+    with fits.open(path, mode="update") as hdus:
+        hdus["SCI"].header["CCDCHIP"], hdus["SCI"].header["LTV2"] = 1, -1500.0
+    chip = read_exposure(path).chips[0]
+    assert (chip.extver, chip.number, chip.corner) == (1, 1, (0.0, -1500.0))
+
+
+def test_two_chips_of_one_version_are_refused(tmp_path: Path) -> None:
+    hdus = fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU(IMAGE, name="SCI") for _ in range(2))])
+    hdus[0].header["EXPTIME"] = 1.0
+    hdus.writeto(tmp_path / "a.fits")
+    with pytest.raises(InputError, match="same EXTVER"):
+        read_exposure(tmp_path / "a.fits")
+
+
 def test_dark_by_type_or_target(tmp_path: Path) -> None:
     for cards in ({"IMAGETYP": "DARK"}, {"TARGNAME": "DARK-NM"}):
         assert read_exposure(write_hst(tmp_path / "a_flt.fits", [IMAGE], **cards)).image_type == "dark"
@@ -206,6 +246,11 @@ def test_paths(tmp_path: Path) -> None:
     assert list(find_exposures("input", f"{tmp_path}/*_flc.fits")) == [tmp_path / "a_flc.fits"]
     both = find_exposures("input", [str(tmp_path / "a_flc.fits"), f"{tmp_path}/x"])
     assert [place.name for place in both.values()] == ["a_flc.fits", "b_flc.fits"]
-    for nothing, message in ((None, "is not given"), ("nowhere", "no such file"), (f"{tmp_path}/*.txt", "no FITS")):
+    assert len(find_exposures("input", [str(tmp_path), f"{tmp_path}/x/../x"])) == 3, "no file counts twice"
+    for nothing, message in (
+        (None, "is not given"),
+        ("nowhere", "no such file"),
+        (f"{tmp_path}/*.txt", "no FITS files"),
+    ):
         with pytest.raises(InputError, match=f"input=.*{message}|input= {message}"):
             find_exposures("input", nothing)

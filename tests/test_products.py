@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ def exposure(tmp_path: Path) -> Exposure:
     path = write_hst(tmp_path / "in" / "icau01abq_flc.fits", images, dq, CRTHRESH=0.0)
     with fits.open(path, mode="update") as hdus:
         hdus.append(fits.BinTableHDU.from_columns([fits.Column("a", "J", array=np.arange(5))], name="WCSCORR"))
+        hdus["SCI", 1].add_checksum()
+        hdus["DQ", 1].add_datasum()
         hdus["DQ", 2].add_checksum()
         hdus[0].header["COMMENT"] = "kept as it is"
     return read_exposure(path)
@@ -84,9 +87,10 @@ def test_dq_copy_keeps_every_other_byte(tmp_path: Path, exposure: Exposure, mask
             assert new[name][1] == old[name][1]
         if name == ("PRIMARY", 1):
             assert [card for card in new[name][0] if card in old[name][0]] == old[name][0], "cards are only added"
-        elif name != ("DQ", 2):
+        elif name[0] != "DQ":
             assert new[name][0] == old[name][0]
     with fits.open(path, checksum=True) as hdus:
+        assert hdus["DQ", 1].verify_datasum() == 1
         assert hdus["DQ", 2].verify_checksum() == hdus["DQ", 2].verify_datasum() == 1
         assert hdus[0].header["DCRDQBIT"] == 8192
 
@@ -94,6 +98,68 @@ def test_dq_copy_keeps_every_other_byte(tmp_path: Path, exposure: Exposure, mask
 def test_highest_dq_bit_fits_into_signed_integers(tmp_path: Path, exposure: Exposure, masks: list[np.ndarray]) -> None:
     write_dq_copy(tmp_path / "a_flc.fits", exposure, masks, 32768, PROVENANCE)
     assert ((read_exposure(tmp_path / "a_flc.fits").chips[0].dq & 32768) > 0).sum() == masks[0].sum()
+
+
+@pytest.mark.parametrize(("dtype", "bit"), [(np.uint16, 32768), (np.uint16, 8192), (np.int32, 32768)])
+def test_dq_of_other_integers(tmp_path: Path, masks: list[np.ndarray], dtype: type, bit: int) -> None:
+    path = write_hst(tmp_path / "a_flt.fits", [np.ones(SHAPE)])
+    with fits.open(path) as hdus:
+        dq = fits.ImageHDU(np.full(SHAPE, 64, dtype), name="DQ")
+        fits.HDUList([hdus[0], hdus[1], hdus[2], dq]).writeto(tmp_path / "b_flt.fits")
+    exposure = read_exposure(tmp_path / "b_flt.fits")
+    write_dq_copy(tmp_path / "c_flt.fits", exposure, masks[:1], bit, PROVENANCE)
+    with fits.open(tmp_path / "c_flt.fits") as hdus:
+        np.testing.assert_array_equal(hdus["DQ"].data, np.where(masks[0], 64 | bit, 64))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_dq_that_cannot_hold_the_bit(tmp_path: Path, masks: list[np.ndarray], dtype: type) -> None:
+    path = write_hst(tmp_path / "a_flt.fits", [np.ones(SHAPE)])
+    with fits.open(path) as hdus:
+        dq = fits.ImageHDU(np.zeros(SHAPE, dtype), name="DQ")
+        fits.HDUList([hdus[0], hdus[1], hdus[2], dq]).writeto(tmp_path / "b_flt.fits")
+    with pytest.raises(InputError, match="below 16 bits"):
+        write_dq_copy(tmp_path / "c.fits", read_exposure(tmp_path / "b_flt.fits"), masks[:1], 8192, PROVENANCE)
+    assert not (tmp_path / "c.fits").exists()
+
+
+def packed(tmp_path: Path, exposure: Exposure, **settings: object) -> Exposure:
+    """Tile-compress the images of an exposure."""
+    with fits.open(exposure.path) as hdus:
+        images = [
+            fits.CompImageHDU(h.data, h.header, h.name, **settings) for h in hdus if h.is_image and h.data is not None
+        ]
+        fits.HDUList([hdus[0], *images]).writeto(tmp_path / "p_flc.fits.fz")
+    return read_exposure(tmp_path / "p_flc.fits.fz")
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_compressed_input_keeps_its_pixels(
+    tmp_path: Path, exposure: Exposure, masks: list[np.ndarray], lossless: bool
+) -> None:
+    settings = {"quantize_level": 0, "compression_type": "GZIP_2"} if lossless else {}
+    source = packed(tmp_path, exposure, **settings)
+    filled = [np.full(SHAPE, 7, np.float32)] * 2
+    write_clean_copy(tmp_path / "clean.fits.fz", source, filled, masks, PROVENANCE)
+    write_dq_copy(tmp_path / "dq.fits.fz", source, masks, 8192, PROVENANCE)
+    for chip, clean, flagged, mask in zip(
+        source.chips,
+        read_exposure(tmp_path / "clean.fits.fz").chips,
+        read_exposure(tmp_path / "dq.fits.fz").chips,
+        masks,
+        strict=True,
+    ):
+        np.testing.assert_array_equal(clean.electrons, np.where(mask, 7, chip.electrons))
+        np.testing.assert_array_equal(flagged.electrons, chip.electrons)
+        np.testing.assert_array_equal(flagged.dq, chip.dq | 8192 * mask)
+
+
+def test_gzip_input_gives_a_gzip_copy(tmp_path: Path, exposure: Exposure, masks: list[np.ndarray]) -> None:
+    path = tmp_path / "g_flc.fits.gz"
+    path.write_bytes(gzip.compress(exposure.path.read_bytes()))
+    write_dq_copy(tmp_path / "out" / path.name, read_exposure(path), masks, 8192, PROVENANCE)
+    assert (tmp_path / "out" / path.name).read_bytes()[:2] == b"\x1f\x8b"
+    assert ((read_exposure(tmp_path / "out" / path.name).chips[0].dq & 8192) > 0).sum() == masks[0].sum()
 
 
 def test_dq_copy_needs_dq(tmp_path: Path, masks: list[np.ndarray]) -> None:

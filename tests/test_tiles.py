@@ -3,12 +3,14 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import threading
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_hst
+from astropy.io import fits
+from conftest import REPOSITORY, write_hst
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -106,15 +108,16 @@ def test_cosmic_rays_are_separated_from_hot_pixels() -> None:
     assert layers[0].significance[30, 30] > 100
     assert layers[0].charge[29, 29] != 0, "a rim around the CR keeps its faint skirt"
     for layer in layers:
-        assert layer.charge[10, 10] == 0
-    assert sum((layer.charge != 0).sum() for layer in layers[1:]) < 20
+        assert np.isnan(layer.charge[10, 10]), "what a hot pixel hides is unknown"
+        assert np.isnan(layer.charge).sum() == 1
+    assert sum((layer.charge > 0).sum() for layer in layers[1:]) < 20
 
 
 def test_a_hot_pixel_scales_with_exposure_time() -> None:
     darks = darks_with(hot=(10, 10), cosmic_ray=(30, 30), count=4)
     darks[3] = darks[3] / 3
     layers = list(extract_cr_layers(darks, [np.zeros((64, 64), bool)] * 4, [900.0, 900.0, 900.0, 300.0]))
-    assert layers[3].charge[10, 10] == 0
+    assert np.isnan(layers[3].charge[10, 10])
     assert layers[0].charge[30, 30] > 450
 
 
@@ -123,7 +126,7 @@ def test_a_single_dark_relies_on_dq() -> None:
     hot = np.zeros((64, 64), bool)
     hot[10, 10] = True
     (layer,) = extract_cr_layers([dark], [hot], [900.0])
-    assert layer.charge[10, 10] == 0
+    assert np.isnan(layer.charge[10, 10])
     assert layer.charge[30, 30] == pytest.approx(500, abs=15)
 
 
@@ -166,16 +169,18 @@ def test_store_is_built_once_and_again_when_something_changes(survey: Path, tmp_
 
 
 def test_two_runs_at_once_share_a_store(survey: Path, tmp_path: Path) -> None:
-    stores: list[TileStore] = []
-    arguments = (tmp_path, files(survey, "science"), files(survey, "darks"), 32)
-    threads = [threading.Thread(target=lambda: stores.append(build_store(*arguments))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(stores) == 4
-    assert len({store.folder for store in stores}) == 1
-    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [stores[0].folder.name]
+    code = (
+        "import sys; from pathlib import Path; from deepcr_lightning.tiles.store import build_store;"
+        "folders = [sorted(Path(f).iterdir()) for f in sys.argv[2:]];"
+        "print(build_store(sys.argv[1], *folders, 32).folder)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path), str(survey / "science"), str(survey / "darks")]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) for _ in range(2)]
+    folders = {run.communicate()[0].strip() for run in runs}
+    assert [run.returncode for run in runs] == [0, 0]
+    assert len(folders) == 1
+    assert [str(path) for path in tmp_path.iterdir() if path.is_dir()] == list(folders)
+    assert len(TileStore(Path(folders.pop()))) == 36
 
 
 def test_a_store_that_was_not_finished_is_built_again(survey: Path, tmp_path: Path) -> None:
@@ -195,6 +200,36 @@ def test_kinds_are_not_mixed_up(survey: Path, tmp_path: Path) -> None:
     ):
         build_store(tmp_path, science, science, 32)
     assert not [path for path in tmp_path.iterdir() if path.is_dir()], "nothing remains of a store that failed"
+
+
+def test_a_saturated_pixel_of_a_dark_is_charge_and_a_hot_one_is_unknown(survey: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    darks = []
+    for n in range(3):
+        image, dq = rng.normal(2, 3, (64, 96)), np.zeros((64, 96), int)
+        image[20, 20:23], dq[20, 21] = (20_000, 66_000, 20_000), 256
+        dq[40, 40], dq[50, 50] = 16, 16 | 256
+        image = image if n == 0 else rng.normal(2, 3, (64, 96))
+        darks.append(write_hst(tmp_path / f"idrk0{n}d1q_flt.fits", [image], [dq], **DARK))
+    charge = build_store(tmp_path / "s", files(survey, "science")[:1], darks, 32).charge(0)
+    assert charge[20, 21] == pytest.approx(66_000, abs=30)
+    assert np.isnan(charge[40, 40])
+    assert np.isnan(charge[50, 50])
+
+
+def test_darks_of_other_places_do_not_mix(survey: Path, tmp_path: Path) -> None:
+    darks = []
+    for n in range(4):
+        image = np.random.default_rng(n).normal(2, 3, (64, 96))
+        image[10, 10 + n // 2] += 900
+        path = write_hst(tmp_path / f"idrk0{n}d1q_flt.fits", [image], **DARK)
+        with fits.open(path, mode="update") as hdus:
+            hdus["SCI"].header["LTV2"] = -512.0 * (n // 2)
+        darks.append(path)
+    store = build_store(tmp_path / "s", files(survey, "science")[:1], darks, 32)
+    for n in range(4):
+        assert np.isnan(store.charge(n)[10, 10 + n // 2]), "the hot pixel of its own place"
+        assert store.charge(n)[10, 11 - n // 2] == 0
 
 
 def test_a_dark_alone_is_said(survey: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

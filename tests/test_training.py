@@ -136,7 +136,7 @@ class Losses(pl.Callback):
 
 def fit(survey: Path, folder: Path, losses: Losses, ckpt_path: Path | None = None) -> None:
     pl.seed_everything(5 if ckpt_path is None else 99, workers=True, verbose=False)
-    augmentation = {"turns": True, "flux": [0.5, 2.0], "layers": [1, 2]}
+    augmentation = {"turns": True, "flux": [0.5, 1.0], "layers": [1, 2]}
     data = LabelFreeDataModule(
         str(survey / "science"),
         str(survey / "darks"),

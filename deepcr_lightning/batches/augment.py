@@ -20,8 +20,8 @@ class Augmentation:
     turns : bool
         Flips and quarter turns of the composed image, and mirror images of each CR layer.
     flux : (float, float)
-        Factor on the whole science tile, log-uniform: a shorter or longer exposure of the same field. Below 1
-        the Poisson noise that the shorter exposure would have is added.
+        Factor on the whole science tile, log-uniform, at most 1: a shorter exposure of the same field, with the
+        Poisson noise that it would have. Longer ones cannot be made: their noise would be too large.
     sky : (float, float)
         Sky added, uniform, in units of the tile's own sky; what is added brings its Poisson noise.
     charge : (float, float)
@@ -55,7 +55,9 @@ class Augmentation:
         for name, floor in lowest.items():
             low, high = getattr(self, name)
             object.__setattr__(self, name, (low, high))
-            if not floor <= low <= high:
+            if name == "flux" and high > 1:
+                raise InputError(f"augmentation flux: [{low}, {high}] must end at 1 or below")
+            if not floor <= low <= high or (name == "layers" and not isinstance(low, int) & isinstance(high, int)):
                 raise InputError(
                     f"augmentation {name}: [{low}, {high}] must be a range, low to high, from {floor:g} up"
                 )
@@ -65,7 +67,7 @@ class Augmentation:
         """Make one from a plain dict of lists; no settings mean no augmentation."""
         try:
             return cls(**(settings or {}))
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise InputError(f"augmentation: {error}") from None
 
 

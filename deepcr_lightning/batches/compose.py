@@ -45,8 +45,8 @@ def compose_batch(
     ----------
     batch : dict of Tensor
         ``electrons`` (B, S, S) float32 and ``usable`` (B, S, S) bool: the sky tiles; ``sky``, ``noise``,
-        ``science_time`` (B,) float32; ``charge`` (B, n, S, S) float32 electrons: the CR layers, zero where a
-        tile gets fewer than n; ``dark_time`` (B, n) float32, zero there too.
+        ``science_time`` (B,) float32; ``charge`` (B, n, S, S) float32 electrons: the CR layers, NaN where a dark
+        cannot tell, zero where a tile gets fewer than n; ``dark_time`` (B, n) float32, zero there too.
     generator : torch.Generator
         On the device of the tiles.
     augmentation : Augmentation, optional
@@ -69,8 +69,8 @@ def compose_batch(
     flux = log_uniform(augmentation.flux, count, generator)
     extra_sky = uniform(augmentation.sky, count, generator) * sky.clamp(min=0)
     extra_noise = uniform(augmentation.noise, count, generator) * noise
-    # Scaling by f < 1 leaves f^2 of the variance where a real short exposure has f: the rest is added.
-    thinning = (flux * (1 - flux)).clamp(min=0)
+    # Scaling by f leaves f^2 of the variance where a real shorter exposure has f: the rest is added.
+    thinning = flux * (1 - flux)
     added_variance = extra_sky.clamp(min=0) + extra_noise**2
     variance = thinning * tiles.clamp(min=0) + added_variance
     tiles = tiles * flux + extra_sky
@@ -81,12 +81,15 @@ def compose_batch(
 
     if augmentation.turns:
         layers = mirror(layers, generator)
-    charge = layers.sum(1) * log_uniform(augmentation.charge, count, generator)
+    # Hot pixels of a dark hide its CRs: there the composed image has no label. A charge of 0 instead would
+    # punch holes into added CRs, and the network would know them by these.
+    unknown = layers.isnan().any(1)
+    charge = layers.nan_to_num().sum(1) * log_uniform(augmentation.charge, count, generator)
     local_noise = (noise**2 + (tiles - sky).clamp(min=0)).sqrt()
     cr_mask = charge >= label_snr * local_noise
     image = normalise(tiles + charge, sky, noise)
 
-    planes = [image, cr_mask, ~batch["usable"]]
+    planes = [image, cr_mask & ~unknown, ~batch["usable"] | unknown]
     if augmentation.turns:
         planes = turn(planes, generator)
     image, cr_mask, ignore = (plane.unsqueeze(1) for plane in planes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch
 from deepcr_lightning.batches.dataset import PairedTiles, TileDraws
 from deepcr_lightning.batches.splits import split_by_visit
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.exposure import root_of
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.tiles.store import TileStore, build_store
@@ -90,13 +92,12 @@ class LabelFreeDataModule(pl.LightningDataModule):
         exposure_time: float | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("tile_size", tile_size),
-            ("batch_size", batch_size),
-            ("label_snr", label_snr),
-        ):
-            if not value > 0:
+        counts = {"tile_size": tile_size, "batch_size": batch_size, "val_tiles": val_tiles}
+        for name, value in {**counts, "tiles_per_epoch": tiles_per_epoch, "label_snr": label_snr}.items():
+            if value is not None and not value > 0:
                 raise InputError(f"data.{name}={value}: must be positive")
+        if num_workers < 0:
+            raise InputError(f"data.num_workers={num_workers}: must be 0 or more")
         if tile_size % 16:
             raise InputError(f"data.tile_size={tile_size}: must be a multiple of 16, for the network to pool")
         if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1 or val_fraction == 0:
@@ -132,12 +133,12 @@ class LabelFreeDataModule(pl.LightningDataModule):
         store = self._open_store()
         chosen = self._chosen(store)
         visits, files = (store.table[name][chosen].tolist() for name in ("visit", "file"))
-        split = split_by_visit("science", visits, files, self.fractions, self.seed)
+        split = split_by_visit("science", visits, [root_of(Path(file)) for file in files], self.fractions, self.seed)
         self.tiles = {side: chosen[index] for side, index in split.items()}
         for side in ("val", "test"):
             self.tiles[side] = self._thinned(self.tiles[side])
-        layer_visits, layer_files = ([getattr(info, name) for info in store.layers] for name in ("visit", "file"))
-        self.layers = split_by_visit("darks", layer_visits, layer_files, self.fractions, self.seed)
+        dark_visits, dark_roots = [d.visit for d in store.layers], [root_of(Path(d.file)) for d in store.layers]
+        self.layers = split_by_visit("darks", dark_visits, dark_roots, self.fractions, self.seed)
         if not len(self.layers["test"]):
             # Too few darks for a side of their own: an unseen test side would need CRs that trained.
             self.tiles["test"] = self.tiles["test"][:0]

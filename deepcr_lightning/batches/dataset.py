@@ -94,6 +94,8 @@ class TileDraws(Sampler[Draw]):
     ) -> None:
         self.tiles, self.seed, self.filters, self.shuffle = tiles, seed, filters, shuffle
         self.count = count or len(tiles)
+        if not shuffle:
+            self.count = max(self.count, world_size)  # a process without a batch would leave the others waiting
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
 
@@ -110,15 +112,21 @@ class TileDraws(Sampler[Draw]):
             seeds = np.random.default_rng(self.seed).integers(0, 2**62, self.count)
         else:
             rng = np.random.default_rng([self.seed, self.epoch])
-            order = self._shuffled(rng)
+            order = self._balanced(rng) if self.filters is not None else self._in_turn()
             seeds = rng.integers(0, 2**62, self.count)
         mine = slice(self.rank, None, self.world_size)
         yield from list(zip(order[mine].tolist(), seeds[mine].tolist(), strict=True))[: len(self)]
 
-    def _shuffled(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        if self.filters is not None:
-            names, inverse = np.unique(self.filters, return_inverse=True)
-            chances = 1.0 / np.bincount(inverse)[inverse] / len(names)
-            return rng.choice(self.tiles, self.count, p=chances)
-        rounds = [rng.permutation(self.tiles) for _ in range(-(-self.count // len(self.tiles)))]
-        return np.concatenate(rounds)[: self.count]
+    def _balanced(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        assert self.filters is not None
+        names, inverse = np.unique(self.filters, return_inverse=True)
+        chances = 1.0 / np.bincount(inverse)[inverse] / len(names)
+        return rng.choice(self.tiles, self.count, p=chances)
+
+    def _in_turn(self) -> NDArray[np.int64]:
+        # One endless row of shuffled rounds, cut into epochs: every tile comes before any comes again.
+        first, last = self.epoch * self.count, (self.epoch + 1) * self.count
+        rounds = range(first // len(self.tiles), -(-last // len(self.tiles)))
+        row = [np.random.default_rng([self.seed, 1, n]).permutation(self.tiles) for n in rounds]
+        start = first - rounds[0] * len(self.tiles)
+        return np.concatenate(row)[start : start + self.count]

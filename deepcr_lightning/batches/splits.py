@@ -16,7 +16,7 @@ SIDES = ("train", "val", "test")
 def split_by_visit(
     what: str,
     visits: Sequence[str],
-    files: Sequence[str],
+    exposures: Sequence[str],
     fractions: tuple[float, float],
     seed: int,
 ) -> dict[str, NDArray[np.int64]]:
@@ -26,8 +26,8 @@ def split_by_visit(
     ----------
     what : str
         What is split, for the log.
-    visits, files : sequence of str, length N
-        Visit and file of each item.
+    visits, exposures : sequence of str, length N
+        Visit and exposure (its root, not its file) of each item.
     fractions : (float, float)
         Shares of validation and of test. A share above 0 gets at least one group where training keeps one too.
     seed : int
@@ -40,14 +40,13 @@ def split_by_visit(
 
     Notes
     -----
-    Where there are fewer visits than sides, exposures are split instead. Where there are fewer exposures than
-    sides, the test side is empty, and a single exposure both trains and validates; the log says so.
+    With two visits the test side stays empty. With one, its exposures are split instead; a single exposure both
+    trains and validates. The log says so.
     """
-    wanted = 1 + sum(fraction > 0 for fraction in fractions)
     groups = np.asarray(visits)
-    if len(np.unique(groups)) < wanted:
-        log.info("Fewer visits of %s than sides of the split: split by exposure", what)
-        groups = np.asarray(files)
+    if len(np.unique(groups)) == 1:
+        log.info("A single visit of %s: split by exposure", what)
+        groups = np.asarray(exposures)
     names = np.unique(groups)
     if len(names) == 1:
         log.warning("A single exposure of %s: it both trains and validates", what)

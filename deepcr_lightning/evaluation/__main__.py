@@ -63,10 +63,16 @@ def evaluate(masks: Path, truth: Path, science: Path | None, output: Path) -> No
             continue
         known = read_truth(truths[root])
         chips = _read_mask(path)
+        for version, chip in chips.items():
+            if version not in known or known[version].cr.shape != chip.mask.shape:
+                raise InputError(f"{truths[root]}: has no CRTRUTH,{version} of the shape of {path.name}")
         scores[root] = reduce(add, (score_chip(c.mask, known[v], c.probability) for v, c in chips.items()))
         groups.setdefault(_kind_of(truths[root]), []).append(scores[root])
     if not scores:
         raise InputError(f"{truth}: holds no <root>_truth.fits for any of the masks in {masks}")
+    mapped = [bool(score.cr_scores.any() or score.other_scores.any()) for score in scores.values()]
+    if any(mapped) and not all(mapped):
+        raise InputError(f"{masks}: some masks lack CRPROB; predict all again with save_probability=true")
     together = {"all exposures": reduce(add, scores.values())}
     if len(groups) > 1:
         together |= {kind: reduce(add, members) for kind, members in sorted(groups.items())}
@@ -85,12 +91,17 @@ def evaluate(masks: Path, truth: Path, science: Path | None, output: Path) -> No
 
 
 def _read_mask(path: Path) -> dict[int, _ChipMask]:
-    with fits.open(path) as hdus:
-        chips = {}
-        for hdu in (h for h in hdus if h.name == "CRMASK"):
-            probability = hdus["CRPROB", hdu.ver].data.astype(np.float32) if ("CRPROB", hdu.ver) in hdus else None
-            chips[hdu.ver] = _ChipMask(hdu.data > 0, probability)
-        return chips
+    chips = {}
+    try:
+        with fits.open(path) as hdus:
+            for hdu in (h for h in hdus if h.name == "CRMASK"):
+                probability = hdus["CRPROB", hdu.ver].data.astype(np.float32) if ("CRPROB", hdu.ver) in hdus else None
+                chips[hdu.ver] = _ChipMask(hdu.data > 0, probability)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read as a mask ({error})") from error
+    if not chips:
+        raise InputError(f"{path}: has no CRMASK extension")
+    return chips
 
 
 def _kind_of(truth: Path) -> str:

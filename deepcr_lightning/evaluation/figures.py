@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from deepcr_lightning.evaluation.scores import PixelScores
 from deepcr_lightning.evaluation.truth import ChipTruth
 from deepcr_lightning.tiles.sky import sky_and_noise
+from deepcr_lightning.training.figures import save_figure
 
 _COLOURS = {"found": "#2ca02c", "missed": "#d62728", "false": "#1f77b4", "not counted": "#444444"}
 
@@ -69,7 +70,7 @@ def plot_cleaned(
         cell.set(xlabel="x [pixel]")
     axes[0].set_ylabel("y [pixel]")
     figure.suptitle(title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_roc(path: Path, scores: Mapping[str, PixelScores], title: str) -> None:
@@ -101,7 +102,7 @@ def plot_roc(path: Path, scores: Mapping[str, PixelScores], title: str) -> None:
     )
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize="small")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _kinds(mask: NDArray[np.bool_], truth: ChipTruth) -> NDArray[np.int64]:
@@ -111,9 +112,3 @@ def _kinds(mask: NDArray[np.bool_], truth: ChipTruth) -> NDArray[np.int64]:
     kinds[mask & ~counted] = 4
     kinds[truth.ignore & (mask | truth.cr)] = 4
     return kinds
-
-
-def _save(figure: plt.Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import BinaryIO
 
 import numpy as np
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
@@ -28,7 +26,8 @@ The effective time of HSTcosmicrays (Miles et al. 2021, ApJ 918, 86): EXPTIME + 
 FULL_CHIP_PIXELS = 2051 * 4096
 FITS_BLOCK = 2880
 
-_UNREADABLE = (OSError, ValueError, EOFError, zlib.error, AstropyUserWarning)
+GZIP_MAGIC = b"\x1f\x8b"
+
 _SUFFIX = re.compile(r"(_(?:fl[ct]|raw|ima|crj|crc|dr[zc]|c0m|d0m|cal))?\.(?:fits|fit|fts)(?:\.(?:gz|fz))?$", re.I)
 _HST_ROOTNAME = re.compile(r"[a-z][a-z0-9]{8}")
 
@@ -41,6 +40,10 @@ class Chip:
     ----------
     extver : int
         EXTVER of its SCI extension (1 for a plain image).
+    number : int
+        CCDCHIP, which chip of the detector it is; EXTVER where the header does not say.
+    corner : (float, float)
+        Place of its first pixel on the detector, as LTV1 and LTV2 give it; (0, 0) for a full frame.
     electrons : ndarray of float32, shape (H, W)
         Signal in electrons, finite everywhere.
     dq : ndarray of uint16, shape (H, W)
@@ -52,6 +55,8 @@ class Chip:
     """
 
     extver: int
+    number: int
+    corner: tuple[float, float]
     electrons: NDArray[np.float32]
     dq: NDArray[np.uint16]
     unusable: NDArray[np.bool_]
@@ -150,16 +155,26 @@ def read_exposure(path: str | Path, settings: ReadSettings | None = None) -> Exp
     path = Path(path)
     settings = settings or ReadSettings()
     try:
-        packed = path.suffix == ".gz"
-        data: BinaryIO = io.BytesIO(gzip.decompress(path.read_bytes())) if packed else path.open("rb")
-        with data, fits.open(data, memmap=False) as hdus:
+        with _opened(path) as data, fits.open(data, memmap=False) as hdus:
             _check_whole(hdus, data)
             return _exposure(path, hdus, settings)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except _UNREADABLE as error:
+    except Exception as error:  # astropy and its decompressors raise a dozen kinds for damaged files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: cannot be read as FITS, it may be truncated ({reason})") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    file = path.open("rb")
+    if file.read(2) != GZIP_MAGIC:
+        file.seek(0)
+        return file
+    with file:
+        file.seek(0)
+        return io.BytesIO(gzip.decompress(file.read()))
 
 
 def _check_whole(hdus: fits.HDUList, data: BinaryIO) -> None:
@@ -180,9 +195,13 @@ def _exposure(path: Path, hdus: fits.HDUList, settings: ReadSettings) -> Exposur
     if not images:
         raise InputError(f"{path}: holds no 2-D image; remove it from the list of files")
     instrument = _text(header, "INSTRUME")
-    exposure_time = settings.exposure_time or _number((header, images[0].header), "EXPTIME", "EXPOSURE", "TEXPTIME")
+    exposure_time = _number((header, images[0].header), "EXPTIME", "EXPOSURE", "TEXPTIME")
+    if not exposure_time > 0:
+        exposure_time = settings.exposure_time or 0.0
     if not exposure_time > 0:
         raise InputError(f"{path}: EXPTIME is missing or zero; give it with exposure_time=SECONDS")
+    if len({image.ver for image in images}) < len(images):
+        raise InputError(f"{path}: two SCI extensions have the same EXTVER; give each its own")
     chips = tuple(_chip(path, hdus, image, instrument, exposure_time, settings) for image in images)
     flash_time = max(_number((header, images[0].header), "FLASHDUR"), 0.0)
     rootname = _text(header, "ROOTNAME").lower()
@@ -241,7 +260,15 @@ def _chip(
         raise InputError(f"{where}: every pixel is unusable (DQ bits or NaN); leave this file out")
     if not finite.all():
         electrons[~finite] = np.median(electrons[finite])
-    return Chip(int(image.ver), electrons, dq, unusable, factor)
+    return Chip(
+        extver=int(image.ver),
+        number=int(_number((image.header,), "CCDCHIP")) or int(image.ver),
+        corner=(_number((image.header,), "LTV1"), _number((image.header,), "LTV2")),
+        electrons=electrons,
+        dq=dq,
+        unusable=unusable,
+        electrons_per_unit=factor,
+    )
 
 
 def _text(header: fits.Header, key: str) -> str:

@@ -33,7 +33,7 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
     Returns
     -------
     dict of Path to Path
-        Each file, sorted, and its place relative to the directory it was found under.
+        Each file once, sorted, and its place relative to the directory it was found under.
 
     Raises
     ------
@@ -57,4 +57,5 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
             missing = "no FITS files there" if named else "no such file or directory"
             raise InputError(f"{option}={part}: {missing}; give a directory, a file, a quoted glob, or a list")
         found |= here
-    return dict(sorted(found.items()))
+    once = {path.resolve(): path for path in reversed(found)}
+    return {path: found[path] for path in sorted(once.values())}

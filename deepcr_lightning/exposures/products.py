@@ -125,7 +125,7 @@ def write_mask(
         if key in exposure.header:
             primary.header[key] = (exposure.header[key], exposure.header.comments[key])
     primary.header["DCRINPUT"] = (exposure.path.name[-60:], "file that was searched")
-    provenance.stamp(primary.header, _share(masks))
+    provenance.stamp(primary.header, flagged_share(masks))
     hdus = fits.HDUList([primary])
     for chip, mask in zip(exposure.chips, masks, strict=True):
         hdu = fits.ImageHDU(mask.astype(np.uint8), name="CRMASK", ver=chip.extver)
@@ -156,14 +156,22 @@ def write_dq_copy(
         If the input has no DQ, or the copy cannot be written.
     """
 
-    def edit(hdus: fits.HDUList) -> None:
-        for chip, image, mask in zip(exposure.chips, science_images(hdus), masks, strict=True):
+    def edit(hdus: fits.HDUList) -> list[fits.ImageHDU]:
+        edited = []
+        for image, mask in zip(science_images(hdus), masks, strict=True):
+            where = f"{exposure.path}[{image.name or 'PRIMARY'},{image.ver}]"
             hdu = dq_image(hdus, image)
             if hdu is None:
-                raise InputError(f"{exposure.path}[SCI,{chip.extver}]: has no DQ array; take dq_copy out of products=")
-            bit = np.array(dq_bit, np.uint16).astype(hdu.data.dtype)
-            hdu.data[mask] |= bit
+                raise InputError(f"{where}: has no DQ array; take dq_copy out of products=")
+            if hdu.data.dtype.kind != "i" or hdu.data.dtype.itemsize < 2:
+                raise InputError(f"{where}: DQ is {hdu.data.dtype.name}, below 16 bits; take dq_copy out of products=")
+            # Unsigned values stand in FITS as signed ones with an offset.
+            zero = int(hdu.header.get("BZERO", 0))
+            bits = (hdu.data[mask].astype(np.int64) + zero) | dq_bit
+            hdu.data[mask] = (bits - zero).astype(hdu.data.dtype)
+            edited.append(hdu)
         hdus[0].header["DCRDQBIT"] = (dq_bit, "DQ bit of the cosmic rays")
+        return edited
 
     _write_copy(path, exposure, masks, provenance, edit)
 
@@ -192,7 +200,8 @@ def write_clean_copy(
         If the copy cannot be written.
     """
 
-    def edit(hdus: fits.HDUList) -> None:
+    def edit(hdus: fits.HDUList) -> list[fits.ImageHDU]:
+        edited = []
         for chip, image, electrons, mask in zip(exposure.chips, science_images(hdus), filled, masks, strict=True):
             zero, scale = image.header.get("BZERO", 0.0), image.header.get("BSCALE", 1.0)
             values = (electrons[mask] / chip.electrons_per_unit - zero) / scale
@@ -200,7 +209,13 @@ def write_clean_copy(
                 limits = np.iinfo(image.data.dtype)
                 values = np.clip(np.rint(values), limits.min, limits.max)
             image.data[mask] = values.astype(image.data.dtype)
+            edited.append(image)
+            if isinstance(image, fits.CompImageHDU) and image.data.dtype.kind == "f":
+                # Compressing a second time with loss would change every pixel.
+                settings = {"compression_type": "GZIP_2", "quantize_level": 0}
+                hdus[hdus.index(image)] = fits.CompImageHDU(image.data, image.header, image.name, **settings)
         hdus[0].header.add_history("Cosmic rays filled by the median of the good pixels around.")
+        return edited
 
     _write_copy(path, exposure, masks, provenance, edit)
 
@@ -210,7 +225,7 @@ def _write_copy(
     exposure: Exposure,
     masks: Sequence[NDArray[np.bool_]],
     provenance: Provenance,
-    edit: Callable[[fits.HDUList], None],
+    edit: Callable[[fits.HDUList], list[fits.ImageHDU]],
 ) -> None:
     if path.exists() and path.samefile(exposure.path):
         raise InputError(f"{path}: would overwrite the input; choose another output_dir")
@@ -218,21 +233,18 @@ def _write_copy(
     def write(partial: Path) -> None:
         # Raw values and raw headers: what is not edited goes through byte by byte.
         with fits.open(exposure.path, memmap=False, do_not_scale_image_data=True) as hdus:
-            checksums = [hdu for hdu in hdus if "CHECKSUM" in hdu.header]
-            edit(hdus)
-            provenance.stamp(hdus[0].header, _share(masks))
-            edited = [
-                hdus[0],
-                *science_images(hdus),
-                *filter(None, (dq_image(hdus, i) for i in science_images(hdus))),
-            ]
-            for hdu in edited:
-                if any(hdu is other for other in checksums):
+            for hdu in [*edit(hdus), hdus[0]]:
+                if hdu is hdus[0]:
+                    provenance.stamp(hdu.header, flagged_share(masks))
+                if "CHECKSUM" in hdu.header:
                     hdu.add_checksum()
+                elif "DATASUM" in hdu.header:
+                    hdu.add_datasum()
             hdus.writeto(partial, overwrite=True, output_verify="ignore")
 
     write_atomically(path, write)
 
 
-def _share(masks: Sequence[NDArray[np.bool_]]) -> float:
+def flagged_share(masks: Sequence[NDArray[np.bool_]]) -> float:
+    """Share of the pixels of all chips that are in their masks."""
     return float(sum(mask.sum() for mask in masks) / sum(mask.size for mask in masks))

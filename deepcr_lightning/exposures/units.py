@@ -19,16 +19,16 @@ UNITS = ("ELECTRONS", "ELECTRONS/S", "COUNTS", "COUNTS/S")
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """What to assume of a file whose header does not say, or says wrongly.
+    """What to assume of a file whose header does not say; a header that does say always wins.
 
     Attributes
     ----------
     units : str, optional
-        One of `UNITS`; stands in place of BUNIT.
+        One of `UNITS`, where BUNIT is missing or unknown.
     gain : float, optional
-        Electrons per count; stands in place of the header's gain.
+        Electrons per count, where the header has no gain.
     exposure_time : float, optional
-        Seconds; stands in place of EXPTIME.
+        Seconds, where EXPTIME is missing or zero.
 
     Raises
     ------
@@ -89,24 +89,28 @@ def electrons_per_unit(
     InputError
         If BUNIT is missing or unknown, or counts come without a gain.
     """
-    unit = settings.units or image.get("BUNIT") or primary.get("BUNIT")
+    unit = image.get("BUNIT") or primary.get("BUNIT")
     known = canonical_unit(str(unit)) if unit else None
+    if known is None and settings.units is not None:
+        known = canonical_unit(settings.units)
     if known is None:
         found = f"BUNIT is {str(unit)!r}" if unit else "BUNIT is missing"
         raise InputError(f"{where}: {found}; say what the numbers are with units=ELECTRONS (or {', '.join(UNITS[1:])})")
     factor = 1.0
     if known.startswith("COUNTS"):
-        factor *= settings.gain or _gain(where, primary, image)
+        factor *= _gain(where, primary, image, settings)
     if known.endswith("/S"):
         factor *= exposure_time
     return factor
 
 
-def _gain(where: str, primary: fits.Header, image: fits.Header) -> float:
+def _gain(where: str, primary: fits.Header, image: fits.Header, settings: ReadSettings) -> float:
     # ATODGN* are the measured gains of the amplifiers; raw files carry zeros there and the commanded gain beside.
     for keys in (("ATODGNA", "ATODGNB", "ATODGNC", "ATODGND"), ("GAIN", "EGAIN", "CCDGAIN")):
         values = [header[key] for header in (image, primary) for key in keys if key in header]
         positive = [float(value) for value in values if isinstance(value, int | float) and value > 0]
         if positive:
             return float(np.mean(positive))
+    if settings.gain is not None:
+        return settings.gain
     raise InputError(f"{where}: counts without a gain in the header; give electrons per count with gain=VALUE")

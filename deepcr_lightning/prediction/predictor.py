@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.prediction.sliding_window import predict_probability
 from deepcr_lightning.tiles.sky import sky_and_noise
 from deepcr_lightning.training.checkpoint import Model
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,19 @@ class ExposurePredictor(pl.LightningModule):
         if tile < 64:
             raise InputError(f"tile={tile}: must be at least 64 pixels")
         self.net, self.tile = model.net, tile
+        self._known_filters = set(model.description["data"].get("filters", []))
 
     def predict_step(self, batch: Exposure | Failure) -> ProbabilityMaps | Failure:
         """Map one exposure; what failed before is passed on."""
         if isinstance(batch, Failure):
             return batch
+        if batch.filter not in self._known_filters:
+            self._known_filters.add(batch.filter)
+            log.warning("Filter %s: the network was not trained on it; look at a few masks", batch.filter)
         try:
             return ProbabilityMaps(batch, self.probabilities(batch))
-        except (RuntimeError, MemoryError) as error:
-            return Failure(batch.path, f"the network failed on it: {error}")
+        except Exception as error:  # whatever one exposure meets, the others are finished
+            return Failure(batch.path, f"{batch.path}: {type(error).__name__}: {error}")
 
     def probabilities(self, exposure: Exposure) -> list[NDArray[np.float32]]:
         """CR probability of each chip, float32, shape (H, W)."""

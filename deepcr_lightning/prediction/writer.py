@@ -17,6 +17,7 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import root_of
 from deepcr_lightning.exposures.products import (
     Provenance,
+    flagged_share,
     write_clean_copy,
     write_dq_copy,
     write_mask,
@@ -42,7 +43,8 @@ class ProductWriter(BasePredictionWriter):
     Parameters
     ----------
     places : dict of Path to Path
-        Each input file and its place below the output directory (`exposures.paths.find_exposures`).
+        Each input file and its place below the output directory (`exposures.paths.find_exposures`). Files in an
+        output directory inside the input's are products of an earlier run and left out.
     output_dir : Path
     provenance : Provenance
         Names the threshold and the growth.
@@ -78,7 +80,7 @@ class ProductWriter(BasePredictionWriter):
             raise InputError(f"products={list(products)}: choose from {', '.join(PRODUCTS)}")
         if dq_bit not in [1 << n for n in range(16)]:
             raise InputError(f"dq_bit={dq_bit}: must be a power of 2 from 1 to 32768")
-        self.places, self.output_dir, self.provenance = places, output_dir, provenance
+        self.places, self.output_dir, self.provenance = _without_products(places, output_dir), output_dir, provenance
         self.products, self.dq_bit = tuple(products), dq_bit
         self.save_probability, self.overwrite = save_probability, overwrite
         self.results: list[Cleaned | Failure] = []
@@ -138,6 +140,14 @@ class ProductWriter(BasePredictionWriter):
             self._pending = None
 
     def _write(self, prediction: ProbabilityMaps) -> Cleaned | Failure:
+        try:
+            return self._write_products(prediction)
+        except InputError as error:
+            return Failure(prediction.exposure.path, str(error))
+        except Exception as error:  # whatever one exposure meets, the others are finished
+            return Failure(prediction.exposure.path, f"{prediction.exposure.path}: {type(error).__name__}: {error}")
+
+    def _write_products(self, prediction: ProbabilityMaps) -> Cleaned:
         exposure, provenance = prediction.exposure, self.provenance
         outputs = self.outputs(exposure.path)
         if not self.overwrite:
@@ -146,19 +156,23 @@ class ProductWriter(BasePredictionWriter):
             threshold_mask(probability, provenance.threshold, ~chip.unusable, provenance.grow)
             for chip, probability in zip(exposure.chips, prediction.maps, strict=True)
         ]
-        try:
-            if "mask" in outputs:
-                maps = prediction.maps if self.save_probability else None
-                write_mask(outputs["mask"], exposure, masks, provenance, maps)
-            if "dq_copy" in outputs:
-                write_dq_copy(outputs["dq_copy"], exposure, masks, self.dq_bit, provenance)
-            if "clean" in outputs:
-                filled = [
-                    fill_median(chip.electrons, mask, ~chip.unusable)
-                    for chip, mask in zip(exposure.chips, masks, strict=True)
-                ]
-                write_clean_copy(outputs["clean"], exposure, filled, masks, provenance)
-        except InputError as error:
-            return Failure(exposure.path, str(error))
-        flagged = sum(int(mask.sum()) for mask in masks) / sum(mask.size for mask in masks)
-        return Cleaned(exposure.path, flagged)
+        if "mask" in outputs:
+            maps = prediction.maps if self.save_probability else None
+            write_mask(outputs["mask"], exposure, masks, provenance, maps)
+        if "dq_copy" in outputs:
+            write_dq_copy(outputs["dq_copy"], exposure, masks, self.dq_bit, provenance)
+        if "clean" in outputs:
+            chips = zip(exposure.chips, masks, strict=True)
+            filled = [fill_median(chip.electrons, mask, ~chip.unusable) for chip, mask in chips]
+            write_clean_copy(outputs["clean"], exposure, filled, masks, provenance)
+        return Cleaned(exposure.path, flagged_share(masks))
+
+
+def _without_products(places: dict[Path, Path], output_dir: Path) -> dict[Path, Path]:
+    output = output_dir.resolve()
+
+    def is_product(path: Path, place: Path) -> bool:
+        found_under = path.resolve().parents[len(place.parts) - 1]
+        return found_under in output.parents and output in path.resolve().parents
+
+    return {path: place for path, place in places.items() if not is_product(path, place)}

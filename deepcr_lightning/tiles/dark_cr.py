@@ -29,7 +29,7 @@ class CRLayer:
     Attributes
     ----------
     charge : ndarray of float32, shape (H, W)
-        CR charge in electrons; 0 away from CRs and on hot pixels.
+        CR charge in electrons, 0 away from CRs, NaN on pixels that cannot tell (hot or otherwise unusable).
     significance : ndarray of float32, shape (H, W)
         Charge over the noise of the dark.
     """
@@ -105,7 +105,7 @@ def extract_cr_layers(
     darks : sequence of ndarray of float32, shape (H, W)
         Darks of one chip in electrons; may be memory-mapped, they are read in blocks of rows.
     unusable : sequence of ndarray of bool, shape (H, W)
-        Pixels that each dark's DQ calls hot or otherwise unusable; no charge is taken from them.
+        Pixels that each dark's DQ calls hot or otherwise unusable; their charge is unknown.
     exposure_times : sequence of float
         In seconds.
 
@@ -137,6 +137,6 @@ def _layer(residual: NDArray[np.float32], pattern: NDArray[np.float32], usable: 
     seeded[0] = False
     footprint = ndimage.binary_dilation(seeded[members], structure=_EIGHT_CONNECTED) & good
     return CRLayer(
-        np.where(footprint, charge, 0).astype(np.float32),
+        np.where(good, np.where(footprint, charge, 0), np.nan).astype(np.float32),
         np.where(footprint, significance, 0).astype(np.float32),
     )

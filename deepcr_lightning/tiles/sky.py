@@ -64,7 +64,7 @@ class SkyTile:
     exposure_time, cr_time : float
         In seconds; `cr_time` is the time in which the tile collected its own CRs.
     chip : int
-        EXTVER.
+        CCDCHIP.
     y, x : int
         Offset of the tile's first pixel in its chip.
     """
@@ -134,7 +134,7 @@ def _tile(exposure: Exposure, chip: Chip, sky: float, noise: float, y: int, x: i
         file=str(exposure.path),
         exposure_time=exposure.exposure_time,
         cr_time=exposure.cr_time,
-        chip=chip.extver,
+        chip=chip.number,
         y=y,
         x=x,
     )

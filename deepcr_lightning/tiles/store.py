@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.exposure import Exposure, read_exposure
+from deepcr_lightning.exposures.dq import UNUSABLE, unusable_bits
+from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.tiles.dark_cr import extract_cr_layers
 from deepcr_lightning.tiles.sky import SkyTile, cut_sky_tiles
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the meaning of the files changes; older stores are then built again."""
 _COLUMNS = tuple(f.name for f in fields(SkyTile) if f.name not in ("electrons", "usable"))
 
@@ -78,7 +79,7 @@ class TileStore:
         return len(self.electrons)
 
     def charge(self, layer: int) -> NDArray[np.float32]:
-        """CR charge of one layer, in electrons, shape (rows, columns), memory-mapped."""
+        """CR charge of one layer, in electrons, NaN where it is unknown; shape (rows, columns), memory-mapped."""
         info = self.layers[layer]
         return self._charge[info.start : info.start + info.rows * info.columns].reshape(info.rows, info.columns)
 
@@ -194,11 +195,19 @@ def _write_layers(folder: Path, darks: Sequence[Path], size: int, settings: Read
                         f"set data.tile_size to at most {min(rows, columns)} or leave it out"
                     )
                 np.save(f"{scratch}/{count}.npy", chip.electrons)
-                np.save(f"{scratch}/{count}_unusable.npy", chip.unusable)
-                info = LayerInfo(str(path), exposure.visit, chip.extver, exposure.cr_time, count, rows, columns)
-                groups[exposure.detector, chip.extver, rows, columns].append(info)
+                np.save(f"{scratch}/{count}_unusable.npy", _unknown_in_dark(chip, exposure.instrument))
+                info = LayerInfo(str(path), exposure.visit, chip.number, exposure.cr_time, count, rows, columns)
+                groups[exposure.detector, chip.number, chip.corner, rows, columns].append(info)
                 count += 1
         return _write_charge(folder, Path(scratch), list(groups.values()), count)
+
+
+def _unknown_in_dark(chip: Chip, instrument: str) -> NDArray[np.bool_]:
+    # What saturates in a dark is the core of a CR: its charge is known to be large.
+    saturation = unusable_bits(instrument, [name for name in UNUSABLE if "SATURATED" in name])
+    flags = chip.dq.astype(np.int64) & unusable_bits(instrument)
+    saturated_alone = (flags & saturation != 0) & (flags & ~saturation == 0)
+    return chip.unusable & ~saturated_alone
 
 
 def _write_charge(folder: Path, scratch: Path, groups: list[list[LayerInfo]], count: int) -> list[LayerInfo]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,27 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         made_by = description.get("version")
         raise InputError(f"{path}: made by deepcr-lightning {made_by}, which this version cannot read; train again")
     return checkpoint
+
+
+def require_same_network(path: Path, settings: Mapping[str, Any]) -> None:
+    """See that a checkpoint can go on with the network of a config.
+
+    Parameters
+    ----------
+    path : Path
+        The checkpoint.
+    settings : mapping
+        With ``depth``, ``hidden`` and ``norm``.
+
+    Raises
+    ------
+    InputError
+        As `load_model`, or if the shapes differ.
+    """
+    network = read_checkpoint(path)[DESCRIPTION_KEY]["network"]
+    other = [f"model.{name}={value}" for name, value in network.items() if settings[name] != value]
+    if other:
+        raise InputError(f"ckpt_path={path}: was trained with {' '.join(other)}; resume with the same")
 
 
 def sha256_of(path: Path) -> str:

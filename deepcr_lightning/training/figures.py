@@ -49,7 +49,7 @@ def plot_history(path: Path, history: Mapping[str, Sequence[tuple[int, float]]])
     left.set_ylabel("loss")
     left.set_yscale("log")
     right.set_ylabel("score, estimated without truth")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_curves(path: Path, curves: Mapping[str, Tensor], threshold: float) -> None:
@@ -83,7 +83,7 @@ def plot_curves(path: Path, curves: Mapping[str, Tensor], threshold: float) -> N
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle("Validation tiles, estimated without truth: pixels of added cosmic rays")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_tiles(path: Path, batch: Mapping[str, Tensor], probability: Tensor, threshold: float, count: int = 4) -> None:
@@ -118,7 +118,7 @@ def plot_tiles(path: Path, batch: Mapping[str, Tensor], probability: Tensor, thr
     handles = [Patch(color=colour, label=label) for label, colour in ERROR_COLOURS.items()]
     figure.legend(handles=handles, loc="outside lower right", ncols=3, frameon=False)
     figure.suptitle("Blue pixels are mostly the image's own cosmic rays, which carry no label")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _errors(found: NDArray[np.bool_], label: NDArray[np.bool_], ignore: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -137,7 +137,8 @@ def _error_colours() -> dict[str, object]:
     }
 
 
-def _save(figure: plt.Figure, path: Path) -> None:
+def save_figure(figure: plt.Figure, path: Path) -> None:
+    """Write a figure as PNG, and close it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
