@@ -30,7 +30,7 @@ MILD = {"turns": True, "flux": [0.5, 1.0], "sky": [-0.3, 0.5], "charge": [0.7, 1
 def main() -> None:
     """Measure in turns and print the ratios."""
     options = parser(__doc__)
-    options.add_argument("--hidden", type=int, nargs="+", default=[32, 8], help="widths of the network to measure")
+    options.add_argument("--hidden", type=int, nargs="+", default=[32, 16, 8], help="widths of the network to measure")
     chosen = options.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
