@@ -12,10 +12,11 @@ import torch
 from conftest import Result
 from hypothesis import given
 from hypothesis import strategies as st
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.training.averaging import WarmEMA
 from deepcr_lightning.training.checkpoint import load_model, read_checkpoint
 from deepcr_lightning.training.losses import LOSSES, calibrated_bce_with_logits, masked_bce_with_logits
 from deepcr_lightning.training.metrics import TruthFreeCurves, at_threshold, average_precision
@@ -150,7 +151,7 @@ def fit(survey: Path, folder: Path, losses: Losses, ckpt_path: Path | None = Non
         accelerator="cpu",
         max_epochs=4,
         logger=False,
-        callbacks=[checkpoint, EMAWeightAveraging(decay=0.9), losses],
+        callbacks=[checkpoint, WarmEMA(decay=0.9), losses],
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
@@ -195,6 +196,18 @@ def test_checkpoint_holds_the_averaged_weights(trained: Path) -> None:
     name = "out.weight"
     torch.testing.assert_close(averaged[name], checkpoint["state_dict"][f"net.{name}"])
     assert not torch.equal(averaged[name], checkpoint["current_model_state"][f"net.{name}"])
+
+
+def test_average_forgets_the_first_weights_early() -> None:
+    average = WarmEMA(decay=0.99)._kwargs["avg_fn"]
+    value = torch.tensor(0.0)
+    for step in range(1, 30):
+        value = average(value, torch.tensor(1.0), step)
+    assert 0.98 < float(value) < 1
+    late = average(torch.tensor(0.0), torch.tensor(1.0), 100_000)
+    assert float(late) == pytest.approx(0.01)
+    with pytest.raises(InputError, match="decay=1"):
+        WarmEMA(1.0)
 
 
 class Trap:
