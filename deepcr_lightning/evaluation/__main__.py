@@ -151,11 +151,14 @@ def _table(rows: dict[str, dict[str, float]]) -> str:
     width = max(len(name) for name in rows)
     lines = [f"{'':{width}}  " + "  ".join(f"{title:>12}" for title in titles)]
     for name, row in rows.items():
-        lines.append(
-            f"{name:{width}}  "
-            + "  ".join(f"{100 * v:11.2f}%" if k != "average_precision" else f"{v:12.4f}" for k, v in row.items())
-        )
+        lines.append(f"{name:{width}}  " + "  ".join(_cell(key, value) for key, value in row.items()))
     return "\n".join(lines)
+
+
+def _cell(key: str, value: float) -> str:
+    if key == "average_precision":
+        return f"{value:12.4f}"
+    return f"{100 * value:11.3f}%" if key == "false_positive_rate" else f"{100 * value:11.2f}%"
 
 
 if __name__ == "__main__":
