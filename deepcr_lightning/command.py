@@ -60,7 +60,13 @@ def command(cfg: DictConfig) -> Iterator[None]:
 
 
 def fail(message: str) -> None:
-    """Print a message and exit with status 1."""
+    """Print a message and exit with status 1.
+
+    Parameters
+    ----------
+    message : str
+        One or two lines: what was found, where, and what to do.
+    """
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(1)
 

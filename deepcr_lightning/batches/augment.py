@@ -72,14 +72,39 @@ class Augmentation:
 
 
 def uniform(low_high: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
-    """Draw `count` values evenly from a range; float32, shape (count, 1, 1), on the generator's device."""
+    """Draw values evenly from a range.
+
+    Parameters
+    ----------
+    low_high : (float, float)
+    count : int
+    generator : torch.Generator
+
+    Returns
+    -------
+    Tensor of float32, shape (count, 1, 1)
+        On the generator's device.
+    """
     low, high = low_high
     unit = torch.rand(count, 1, 1, generator=generator, device=generator.device)
     return low + (high - low) * unit
 
 
 def log_uniform(low_high: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
-    """Draw `count` values evenly in their logarithm; float32, shape (count, 1, 1)."""
+    """Draw values evenly in their logarithm.
+
+    Parameters
+    ----------
+    low_high : (float, float)
+        Both positive.
+    count : int
+    generator : torch.Generator
+
+    Returns
+    -------
+    Tensor of float32, shape (count, 1, 1)
+        On the generator's device.
+    """
     low, high = (float(torch.log(torch.tensor(value))) for value in low_high)
     return uniform((low, high), count, generator).exp()
 
@@ -104,10 +129,19 @@ def turn(images: list[Tensor], generator: torch.Generator) -> list[Tensor]:
 
 
 def mirror(layers: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror each layer left to right or not, by chance; shape (B, n, S, S).
+    """Mirror each CR layer left to right or not, by chance.
 
     Not up and down: charge-transfer tails run along the columns, and those of the added CRs must run the way
     that the image's own do, or the network would learn to tell them apart.
+
+    Parameters
+    ----------
+    layers : Tensor, shape (B, n, S, S)
+    generator : torch.Generator
+
+    Returns
+    -------
+    Tensor, shape (B, n, S, S)
     """
     coins = torch.rand(*layers.shape[:2], 1, 1, generator=generator, device=generator.device) < 0.5
     return torch.where(coins, layers.flip(-1), layers)

@@ -39,7 +39,16 @@ class ChipTruth:
 
 
 def read_truth(path: Path) -> dict[int, ChipTruth]:
-    """Read a truth file: ``CRTRUTH`` and ``IGNORE`` a chip, by EXTVER.
+    """Read a truth file: ``CRTRUTH`` and ``IGNORE`` a chip.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    dict of int to ChipTruth
+        By EXTVER.
 
     Raises
     ------

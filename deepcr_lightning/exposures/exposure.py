@@ -102,7 +102,18 @@ class Exposure:
 
 
 def root_of(path: Path) -> str:
-    """File name without its directory, its product suffix (``_flc`` ...) and its ending."""
+    """Strip a file name of its directory, its product suffix and its ending.
+
+    Parameters
+    ----------
+    path : Path
+        Such as ``/data/idsj02axq_flc.fits.gz``.
+
+    Returns
+    -------
+    str
+        Such as ``idsj02axq``.
+    """
     return _SUFFIX.sub("", path.name)
 
 
@@ -224,13 +235,35 @@ def _exposure(path: Path, hdus: fits.HDUList, settings: ReadSettings) -> Exposur
 
 
 def science_images(hdus: fits.HDUList) -> list[fits.ImageHDU]:
-    """Return the image HDUs of an open file that hold its chips: all SCI, else the first 2-D image."""
+    """Find the image HDUs of an open file that hold its chips.
+
+    Parameters
+    ----------
+    hdus : fits.HDUList
+
+    Returns
+    -------
+    list of fits.ImageHDU
+        All named SCI, else the first with two axes; empty where there is none.
+    """
     flat = [hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS") == 2]
     return [hdu for hdu in flat if hdu.name == "SCI"] or flat[:1]
 
 
 def dq_image(hdus: fits.HDUList, image: fits.ImageHDU) -> fits.ImageHDU | None:
-    """Return the DQ HDU that belongs to a SCI HDU, or None where there is none or it is empty."""
+    """Find the DQ HDU that belongs to a SCI HDU.
+
+    Parameters
+    ----------
+    hdus : fits.HDUList
+    image : fits.ImageHDU
+        One of `science_images`.
+
+    Returns
+    -------
+    fits.ImageHDU or None
+        None where there is none or it is empty.
+    """
     if image.name != "SCI" or ("DQ", image.ver) not in hdus:
         return None
     hdu = hdus["DQ", image.ver]

@@ -13,7 +13,16 @@ PRODUCT_ENDINGS = ("_crmask", "_crclean")
 
 
 def is_fits(path: Path) -> bool:
-    """Whether a name is that of a FITS image which is not hidden and not one of our products."""
+    """Tell whether a name is that of a FITS image which is not hidden and not one of our products.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    bool
+    """
     name = path.name.lower()
     stem = next((name[: -len(ending)] for ending in ENDINGS if name.endswith(ending)), None)
     return stem is not None and not name.startswith(".") and not stem.endswith(PRODUCT_ENDINGS)

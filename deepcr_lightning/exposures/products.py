@@ -39,7 +39,15 @@ class Provenance:
     grow: int
 
     def stamp(self, header: fits.Header, flagged: float) -> None:
-        """Write the keywords and HISTORY into a header; `flagged` is the share of pixels in the mask."""
+        """Write the keywords and HISTORY into a header.
+
+        Parameters
+        ----------
+        header : fits.Header
+            Changed in place.
+        flagged : float
+            Share of pixels in the mask.
+        """
         version = deepcr_lightning.__version__
         header["DCRSOFT"] = ("deepcr-lightning", "software that found the cosmic rays")
         header["DCRVERS"] = (version, "its version")
@@ -150,10 +158,21 @@ def write_dq_copy(
 ) -> None:
     """Write a copy of the input with `dq_bit` set in DQ where the mask is; all else stays as it is.
 
+    Parameters
+    ----------
+    path : Path
+    exposure : Exposure
+        What was cleaned; its file is copied.
+    masks : sequence of ndarray of bool, shape (H, W)
+        One a chip.
+    dq_bit : int
+        A power of 2.
+    provenance : Provenance
+
     Raises
     ------
     InputError
-        If the input has no DQ, or the copy cannot be written.
+        If the input has no DQ that can hold the bit, or the copy cannot be written.
     """
 
     def edit(hdus: fits.HDUList) -> list[fits.ImageHDU]:
@@ -246,5 +265,14 @@ def _write_copy(
 
 
 def flagged_share(masks: Sequence[NDArray[np.bool_]]) -> float:
-    """Share of the pixels of all chips that are in their masks."""
+    """Share of the pixels of all chips that are in their masks.
+
+    Parameters
+    ----------
+    masks : sequence of ndarray of bool, shape (H, W)
+
+    Returns
+    -------
+    float
+    """
     return float(sum(mask.sum() for mask in masks) / sum(mask.size for mask in masks))

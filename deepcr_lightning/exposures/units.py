@@ -50,7 +50,18 @@ class ReadSettings:
 
 
 def canonical_unit(unit: str) -> str | None:
-    """Return the one of `UNITS` that a BUNIT means, or None if it means none of them."""
+    """Find which of `UNITS` a BUNIT means.
+
+    Parameters
+    ----------
+    unit : str
+        As in a header, in any spelling and case: ``"electrons/s"``, ``"e-"``, ``"DN"``.
+
+    Returns
+    -------
+    str or None
+        None if it means none of them.
+    """
     text = unit.strip().upper()
     rate = ""
     for ending in _PER_SECOND:

@@ -13,14 +13,41 @@ from deepcr_lightning.batches.normalise import normalise
 
 
 def reflected(start: int, stop: int, length: int) -> NDArray[np.int64]:
-    """Index an axis that is continued beyond its ends by reflection, however far."""
+    """Index an axis that is continued beyond its ends by reflection, however far.
+
+    Parameters
+    ----------
+    start, stop : int
+        Range of places, also below 0 and beyond the length.
+    length : int
+        Of the axis.
+
+    Returns
+    -------
+    ndarray of int64, shape (stop - start,)
+        The place on the axis that stands for each.
+    """
     period = max(1, 2 * (length - 1))
     index = np.arange(start, stop) % period
     return np.minimum(index, period - index) if length > 1 else np.zeros(stop - start, np.int64)
 
 
 def windows(length: int, tile: int, step: int) -> Iterator[tuple[int, int]]:
-    """Cut a length into windows of nearly equal size, at most `tile`, that start at multiples of `step`."""
+    """Cut a length into windows of nearly equal size that start at multiples of a step.
+
+    Parameters
+    ----------
+    length : int
+        Pixels to cover.
+    tile : int
+        Largest size, a multiple of `step`.
+    step : int
+
+    Yields
+    ------
+    (int, int)
+        First pixel of a window and the one after its last.
+    """
     count = -(-length // tile)
     size = -(-length // (count * step)) * step
     for start in range(0, length, size):

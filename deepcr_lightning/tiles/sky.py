@@ -84,7 +84,18 @@ class SkyTile:
 
 
 def tile_offsets(length: int, size: int) -> list[int]:
-    """Offsets of the fewest tiles of one size that cover a length; the last one is moved inward."""
+    """Place the fewest tiles of one size that cover a length; the last one is moved inward.
+
+    Parameters
+    ----------
+    length, size : int
+        Pixels; the length is at least the size.
+
+    Returns
+    -------
+    list of int
+        First pixel of each tile, ascending.
+    """
     return sorted({min(start, length - size) for start in range(0, length, size)})
 
 

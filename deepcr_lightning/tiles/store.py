@@ -85,7 +85,20 @@ class TileStore:
 
 
 def store_key(files: Sequence[Path], settings: dict[str, object]) -> str:
-    """Return a name that changes with the files (path, size, time of change) and with the settings."""
+    """Name a store by what it is made of.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Path, size and time of change of each count.
+    settings : dict
+        Plain values.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
     stats = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     text = json.dumps([FORMAT, settings, stats], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

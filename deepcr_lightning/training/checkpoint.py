@@ -107,6 +107,15 @@ def load_model(path: str | Path) -> Model:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint as plain values and see that it is one of ours.
 
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    dict
+        With the description under `DESCRIPTION_KEY`.
+
     Raises
     ------
     InputError

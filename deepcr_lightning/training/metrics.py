@@ -67,18 +67,51 @@ class TruthFreeCurves(Metric):
 
 
 def above(counts: Tensor) -> Tensor:
-    """Sum of a histogram from each bin to the last."""
+    """Sum a histogram from each bin to the last.
+
+    Parameters
+    ----------
+    counts : Tensor, shape (BINS,)
+
+    Returns
+    -------
+    Tensor, shape (BINS,)
+    """
     return counts.flip(0).cumsum(0).flip(0)
 
 
 def average_precision(curves: dict[str, Tensor]) -> Tensor:
-    """Area under purity against completeness, as a step function; 0 without a single CR."""
+    """Integrate purity over completeness, as a step function.
+
+    Parameters
+    ----------
+    curves : dict of Tensor
+        From `TruthFreeCurves`.
+
+    Returns
+    -------
+    Tensor of float64, scalar
+        0 to 1; 0 without a single CR.
+    """
     completeness = curves["completeness"]
     steps = completeness - torch.cat([completeness[1:], completeness.new_zeros(1)])
     return (steps * curves["purity"]).sum()
 
 
 def at_threshold(curves: dict[str, Tensor], threshold: float) -> dict[str, Tensor]:
-    """Read the curves at one threshold."""
+    """Read the curves at one threshold.
+
+    Parameters
+    ----------
+    curves : dict of Tensor
+        From `TruthFreeCurves`.
+    threshold : float
+        On the probability.
+
+    Returns
+    -------
+    dict of Tensor, scalar
+        By the same names.
+    """
     place = int(torch.searchsorted(curves["threshold"], threshold).clamp(max=BINS - 1))
     return {name: values[place] for name, values in curves.items()}
