@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -16,6 +12,15 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.dq import unusable_bits
+from deepcr_lightning.exposures.layout import (
+    check_whole,
+    dq_image,
+    filter_of,
+    number,
+    opened,
+    science_images,
+    text,
+)
 from deepcr_lightning.exposures.units import ReadSettings, electrons_per_unit
 
 READOUT_WAIT = 50.0
@@ -24,9 +29,6 @@ READOUT_WAIT = 50.0
 The effective time of HSTcosmicrays (Miles et al. 2021, ApJ 918, 86): EXPTIME + FLASHDUR + 50 s.
 """
 FULL_CHIP_PIXELS = 2051 * 4096
-FITS_BLOCK = 2880
-
-GZIP_MAGIC = b"\x1f\x8b"
 
 _SUFFIX = re.compile(r"(_(?:fl[ct]|raw|ima|crj|crc|dr[zc]|c0m|d0m|cal))?\.(?:fits|fit|fts)(?:\.(?:gz|fz))?$", re.I)
 _HST_ROOTNAME = re.compile(r"[a-z][a-z0-9]{8}")
@@ -166,8 +168,8 @@ def read_exposure(path: str | Path, settings: ReadSettings | None = None) -> Exp
     path = Path(path)
     settings = settings or ReadSettings()
     try:
-        with _opened(path) as data, fits.open(data, memmap=False) as hdus:
-            _check_whole(hdus, data)
+        with opened(path) as data, fits.open(data, memmap=False) as hdus:
+            check_whole(hdus, data)
             return _exposure(path, hdus, settings)
     except InputError:
         raise
@@ -178,53 +180,33 @@ def read_exposure(path: str | Path, settings: ReadSettings | None = None) -> Exp
         raise InputError(f"{path}: cannot be read as FITS, it may be truncated ({reason})") from error
 
 
-def _opened(path: Path) -> BinaryIO:
-    file = path.open("rb")
-    if file.read(2) != GZIP_MAGIC:
-        file.seek(0)
-        return file
-    with file:
-        file.seek(0)
-        return io.BytesIO(gzip.decompress(file.read()))
-
-
-def _check_whole(hdus: fits.HDUList, data: BinaryIO) -> None:
-    # astropy stops at the first header that it cannot read: a file cut between its chips would pass for a
-    # file of fewer chips, or of chips without DQ. NEXTEND is no help, archive files carry stale ones.
-    last = hdus[len(hdus) - 1].fileinfo()
-    end = last["datLoc"] + last["datSpan"]
-    size = data.seek(0, io.SEEK_END)
-    data.seek(end)
-    # Some programs leave the last block unfilled, or add empty ones.
-    if size <= end - FITS_BLOCK or data.read().strip(b"\0"):
-        raise OSError(f"byte {size} is not the end of an extension")
-
-
 def _exposure(path: Path, hdus: fits.HDUList, settings: ReadSettings) -> Exposure:
     header = hdus[0].header
     images = science_images(hdus)
     if not images:
         raise InputError(f"{path}: holds no 2-D image; remove it from the list of files")
-    instrument = _text(header, "INSTRUME")
-    exposure_time = _number((header, images[0].header), "EXPTIME", "EXPOSURE", "TEXPTIME")
+    instrument = text(header, "INSTRUME")
+    exposure_time = number((header, images[0].header), "EXPTIME", "EXPOSURE", "TEXPTIME")
     if not exposure_time > 0:
         exposure_time = settings.exposure_time or 0.0
     if not exposure_time > 0:
-        raise InputError(f"{path}: EXPTIME is missing or zero; give it with exposure_time=SECONDS")
+        raise InputError(
+            f"{path}: EXPTIME is missing or zero; give it with exposure_time=SECONDS (train.py: data.exposure_time=)"
+        )
     if len({image.ver for image in images}) < len(images):
         raise InputError(f"{path}: two SCI extensions have the same EXTVER; give each its own")
     chips = tuple(_chip(path, hdus, image, instrument, exposure_time, settings) for image in images)
-    flash_time = max(_number((header, images[0].header), "FLASHDUR"), 0.0)
-    rootname = _text(header, "ROOTNAME").lower()
+    flash_time = max(number((header, images[0].header), "FLASHDUR"), 0.0)
+    rootname = text(header, "ROOTNAME").lower()
     root = root_of(path)
     visit = next((name[:6] for name in (rootname, root.lower()) if _HST_ROOTNAME.fullmatch(name)), root)
-    dark = "DARK" in _text(header, "IMAGETYP") or _text(header, "TARGNAME").startswith("DARK")
+    dark = "DARK" in text(header, "IMAGETYP") or text(header, "TARGNAME").startswith("DARK")
     return Exposure(
         path=path,
         root=root,
         instrument=instrument,
-        detector=_text(header, "DETECTOR"),
-        filter=_filter(header),
+        detector=text(header, "DETECTOR"),
+        filter=filter_of(header),
         exposure_time=exposure_time,
         cr_time=cosmic_ray_time(exposure_time, flash_time, instrument, chips[0].electrons.shape),
         visit=visit,
@@ -232,42 +214,6 @@ def _exposure(path: Path, hdus: fits.HDUList, settings: ReadSettings) -> Exposur
         header=header.copy(),
         chips=chips,
     )
-
-
-def science_images(hdus: fits.HDUList) -> list[fits.ImageHDU]:
-    """Find the image HDUs of an open file that hold its chips.
-
-    Parameters
-    ----------
-    hdus : fits.HDUList
-
-    Returns
-    -------
-    list of fits.ImageHDU
-        All named SCI, else the first with two axes; empty where there is none.
-    """
-    flat = [hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS") == 2]
-    return [hdu for hdu in flat if hdu.name == "SCI"] or flat[:1]
-
-
-def dq_image(hdus: fits.HDUList, image: fits.ImageHDU) -> fits.ImageHDU | None:
-    """Find the DQ HDU that belongs to a SCI HDU.
-
-    Parameters
-    ----------
-    hdus : fits.HDUList
-    image : fits.ImageHDU
-        One of `science_images`.
-
-    Returns
-    -------
-    fits.ImageHDU or None
-        None where there is none or it is empty.
-    """
-    if image.name != "SCI" or ("DQ", image.ver) not in hdus:
-        return None
-    hdu = hdus["DQ", image.ver]
-    return hdu if hdu.header.get("NAXIS") == 2 else None
 
 
 def _chip(
@@ -295,26 +241,10 @@ def _chip(
         electrons[~finite] = np.median(electrons[finite])
     return Chip(
         extver=int(image.ver),
-        number=int(_number((image.header,), "CCDCHIP")) or int(image.ver),
-        corner=(_number((image.header,), "LTV1"), _number((image.header,), "LTV2")),
+        number=int(number((image.header,), "CCDCHIP")) or int(image.ver),
+        corner=(number((image.header,), "LTV1"), number((image.header,), "LTV2")),
         electrons=electrons,
         dq=dq,
         unusable=unusable,
         electrons_per_unit=factor,
     )
-
-
-def _text(header: fits.Header, key: str) -> str:
-    value = header.get(key)
-    return str(value).strip().upper() if isinstance(value, str) and value.strip() else "NONE"
-
-
-def _number(headers: Sequence[fits.Header], *keys: str) -> float:
-    values = [header[key] for key in keys for header in headers if key in header]
-    return next((float(v) for v in values if isinstance(v, int | float) and np.isfinite(v)), 0.0)
-
-
-def _filter(header: fits.Header) -> str:
-    names = [_text(header, key) for key in ("FILTER", "FILTER1", "FILTER2")]
-    named = [name for name in names if name != "NONE" and not name.startswith("CLEAR")]
-    return named[0] if named else "NONE"

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 import deepcr_lightning
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.exposure import Exposure, dq_image, science_images
+from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.exposures.layout import dq_image, science_images
 
 
 @dataclass(frozen=True)

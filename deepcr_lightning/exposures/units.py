@@ -106,7 +106,9 @@ def electrons_per_unit(
         known = canonical_unit(settings.units)
     if known is None:
         found = f"BUNIT is {str(unit)!r}" if unit else "BUNIT is missing"
-        raise InputError(f"{where}: {found}; say what the numbers are with units=ELECTRONS (or {', '.join(UNITS[1:])})")
+        raise InputError(
+            f"{where}: {found}; say what it is with units=ELECTRONS or {', '.join(UNITS[1:])} (train.py: data.units=)"
+        )
     factor = 1.0
     if known.startswith("COUNTS"):
         factor *= _gain(where, primary, image, settings)
@@ -124,4 +126,6 @@ def _gain(where: str, primary: fits.Header, image: fits.Header, settings: ReadSe
             return float(np.mean(positive))
     if settings.gain is not None:
         return settings.gain
-    raise InputError(f"{where}: counts without a gain in the header; give electrons per count with gain=VALUE")
+    raise InputError(
+        f"{where}: counts without a gain in the header; give electrons per count with gain=VALUE (train.py: data.gain=)"
+    )
