@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,8 @@ import yaml
 from astropy.io import fits
 from conftest import REPOSITORY, TINY, Result, write_hst
 from test_products import small_disk
+
+from deepcr_lightning.command import choose_wandb_mode
 
 Run = Callable[..., Result]
 
@@ -313,3 +316,17 @@ def test_unknown_option_and_help(script: str, tmp_path: Path) -> None:
     shown = call("--help")
     assert shown.returncode == 0
     assert "ckpt_path" in shown.stdout
+
+
+@pytest.mark.parametrize(("key", "mode"), [(None, "offline"), ("secret", None)])
+def test_wandb_stays_offline_without_a_login(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str | None, mode: str | None
+) -> None:
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    if key is not None:
+        monkeypatch.setenv("WANDB_API_KEY", key)
+    choose_wandb_mode()
+    assert os.environ.get("WANDB_MODE") == mode

@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.training.averaging import WarmEMA
-from deepcr_lightning.training.checkpoint import load_model, read_checkpoint
+from deepcr_lightning.training.checkpoint import NORMALISATION, load_model, read_checkpoint
 from deepcr_lightning.training.losses import LOSSES, calibrated_bce_with_logits, masked_bce_with_logits
 from deepcr_lightning.training.metrics import TruthFreeCurves, at_threshold, average_precision
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
@@ -179,7 +179,7 @@ def test_checkpoint_is_plain_and_says_what_it_is(trained: Path) -> None:
     description = checkpoint["deepcr_lightning"]
     assert description["network"] == {"depth": 2, "hidden": 4, "norm": "none"}
     assert (description["normalisation"], description["threshold"], description["calibrated"]) == (
-        "stabilised",
+        NORMALISATION,
         0.5,
         True,
     )
@@ -242,7 +242,7 @@ def test_checkpoints_that_are_refused(tmp_path: Path, trained: Path) -> None:
     description["deepcr_lightning"]["normalisation"] = "standard"
     torch.save(description, tmp_path / "standard.ckpt")
     refused("standard.ckpt", "cannot read")
-    description["deepcr_lightning"]["normalisation"] = "stabilised"
+    description["deepcr_lightning"]["normalisation"] = NORMALISATION
     description["deepcr_lightning"]["network"]["hidden"] = 5
     torch.save(description, tmp_path / "shape.ckpt")
     with pytest.raises(InputError, match=r"shape.ckpt.*do not fit"):

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 
 import deepcr_lightning
+from deepcr_lightning.batches.normalise import SOFTENING
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.unet import UNet
 
 DESCRIPTION_KEY = "deepcr_lightning"
 FORMAT = 1
-NORMALISATION = "stabilised"
+NORMALISATION = f"stabilised-{SOFTENING:g}"
 """Name of `batches.normalise.normalise`; a checkpoint that names another scale is refused."""
 
 

@@ -69,7 +69,8 @@ def plot_curves(path: Path, curves: Mapping[str, Tensor], threshold: float) -> N
     left.plot(values["completeness"], values["purity"])
     left.plot(values["completeness"][here], values["purity"][here], "o", label=f"threshold {threshold:g}")
     left.set(xlabel="completeness", ylabel="purity", xlim=(0, 1.01), ylim=(0, 1.01))
-    rate = 100 * values["false_positive_rate"]
+    # An estimate of 0 has no place on a logarithm: it stands at the edge.
+    rate = np.maximum(100 * values["false_positive_rate"], 1e-3)
     right.plot(rate, values["completeness"])
     right.plot(rate[here], values["completeness"][here], "o", label=f"threshold {threshold:g}")
     right.set_xscale("log")
