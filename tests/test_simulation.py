@@ -79,7 +79,7 @@ class TestFiles:
         }
         darks = ["idrk01a1q", "idrk01a2q", "idrk02a1q"]
         assert names["science"] == [f"{root}_flc.fits" for root in ROOTS]
-        assert names["darks"] == [f"{root}_flt.fits" for root in darks]
+        assert names["darks"] == [f"{root}_flc.fits" for root in darks]
         assert names["truth"] == [f"{root}_truth.fits" for root in (*darks, *ROOTS)]
         assert names["stars"] == [f"{root}_stars.ecsv" for root in ROOTS]
 
@@ -105,7 +105,7 @@ class TestFiles:
                 assert key in header
 
     def test_dark_header(self, small_set: Path) -> None:
-        header = fits.getheader(small_set / "darks/idrk01a1q_flt.fits")
+        header = fits.getheader(small_set / "darks/idrk01a1q_flc.fits")
         assert (header["IMAGETYP"], header["TARGNAME"]) == ("DARK", "DARK")
         assert header["EXPTIME"] == 900
         assert header["FLASHDUR"] > 0

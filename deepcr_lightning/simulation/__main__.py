@@ -11,7 +11,7 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.simulation.dataset import simulate_set
 from deepcr_lightning.simulation.filters import FILTERS
 from deepcr_lightning.simulation.plan import FULL_CHIP
-from deepcr_lightning.simulation.stars import FIELDS
+from deepcr_lightning.simulation.stars import DEFAULT_FIELDS, FIELDS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m deepcr_lightning.simulation",
-        description="Write simulated WFC3/UVIS exposures: OUT/science (_flc), OUT/darks (_flt), "
+        description="Write simulated WFC3/UVIS exposures: OUT/science (_flc), OUT/darks (_flc), "
         "OUT/truth (cosmic-ray masks and charge) and OUT/stars (star lists).",
         epilog="A run that was interrupted goes on where it stopped.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fields",
         nargs="+",
-        default=list(FIELDS),
+        default=list(DEFAULT_FIELDS),
         metavar="FIELD",
         help=f"field types of the visits in turn, out of {' '.join(FIELDS)}",
     )

@@ -32,14 +32,14 @@ from deepcr_lightning.simulation.products import (
 )
 from deepcr_lightning.simulation.readout import expose
 from deepcr_lightning.simulation.scene import Scene, draw_scene, render_scene
-from deepcr_lightning.simulation.stars import FIELDS
+from deepcr_lightning.simulation.stars import DEFAULT_FIELDS
 
 SETTINGS_FILE = "simulation.json"
 """Name of the file in a set's folder that holds its settings."""
 
 _RATE_SCATTER = 0.12
-# Charge that 1000 e lose on their way from the far edge, with and without CTE correction.
-_TRANSFER_LOSS = {"flc": 0.03, "flt": 0.10}
+# Charge that 1000 e lose on their way from the far edge, after CTE correction.
+_TRANSFER_LOSS = 0.03
 
 
 def simulate_set(
@@ -50,7 +50,7 @@ def simulate_set(
     darks: int,
     size: tuple[int, int] = FULL_CHIP,
     chips: int = 2,
-    fields: Sequence[str] = FIELDS,
+    fields: Sequence[str] = DEFAULT_FIELDS,
     exposure_times: tuple[float, float] = (350.0, 1300.0),
     dark_time: float = 900.0,
     seed: int = 0,
@@ -75,7 +75,7 @@ def simulate_set(
     chips : int
         Chips per exposure: 1 or 2.
     fields : sequence of str
-        Field types, one visit after the other: "sparse", "cluster", "galaxy".
+        Field types, one visit after the other, of `stars.FIELDS`.
     exposure_times : tuple of float
         Shortest and longest science exposure in s.
     dark_time : float
@@ -169,7 +169,6 @@ def simulate_exposure(
     height, width = settings.size
     seconds = cosmic_ray_time(planned.seconds, planned.flash / FLASH_RATE, "WFC3", settings.size)
     rate = CR_RATE * float(np.exp(rng.normal(0, _RATE_SCATTER)))
-    loss = _TRANSFER_LOSS["flt" if planned.is_dark else "flc"]
     simulated: list[SimulatedChip] = []
     tables: list[Table] = []
     for number, chip in enumerate(defects):
@@ -181,7 +180,7 @@ def simulate_exposure(
             tables.append(table)
         charge = draw_cosmic_rays((height, width), seconds, rng, rate)
         # The amplifiers lie below chip 2 (EXTVER 1) and above chip 1.
-        charge = trail_charge(charge, loss, readout_row=-number)
+        charge = trail_charge(charge, _TRANSFER_LOSS, readout_row=-number)
         frame = expose(
             light,
             charge,
@@ -219,7 +218,7 @@ def _targets(folder: Path, planned: PlannedExposure) -> dict[str, Path]:
     root = planned.root
     truth = folder / "truth" / f"{root}_truth.fits"
     if planned.is_dark:
-        return {"image": folder / "darks" / f"{root}_flt.fits", "truth": truth}
+        return {"image": folder / "darks" / f"{root}_flc.fits", "truth": truth}
     return {
         "image": folder / "science" / f"{root}_flc.fits",
         "truth": truth,

@@ -10,7 +10,7 @@ import numpy as np
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.simulation.chip import MEAN_DARK
 from deepcr_lightning.simulation.filters import get_filter
-from deepcr_lightning.simulation.stars import FIELDS
+from deepcr_lightning.simulation.stars import DEFAULT_FIELDS, FIELDS
 
 FULL_CHIP = (2051, 4096)
 """Rows and columns of a whole WFC3/UVIS chip."""
@@ -63,7 +63,7 @@ class SetSettings:
     darks: int
     size: tuple[int, int] = FULL_CHIP
     chips: int = 2
-    fields: tuple[str, ...] = FIELDS
+    fields: tuple[str, ...] = DEFAULT_FIELDS
     exposure_times: tuple[float, float] = (350.0, 1300.0)
     dark_time: float = 900.0
     seed: int = 0

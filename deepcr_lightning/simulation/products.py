@@ -100,11 +100,10 @@ def truth_hdus(planned: PlannedExposure, chips: Sequence[SimulatedChip]) -> fits
 
 def _primary_header(planned: PlannedExposure, settings: SetSettings) -> fits.Header:
     header = fits.Header()
-    suffix = "flt" if planned.is_dark else "flc"
     amplifiers = "C" if settings.chips == 1 else "ABCD"
     flash_seconds = round(planned.flash / FLASH_RATE, 1)
     cards: list[tuple[str, str | float | int | bool, str]] = [
-        ("FILENAME", f"{planned.root}_{suffix}.fits", "name of file"),
+        ("FILENAME", f"{planned.root}_flc.fits", "name of file"),
         ("TELESCOP", "HST", "telescope used to acquire data"),
         ("INSTRUME", "WFC3", "identifier for instrument used to acquire data"),
         ("ROOTNAME", planned.root, "rootname of the observation set"),
@@ -121,7 +120,7 @@ def _primary_header(planned: PlannedExposure, settings: SetSettings) -> fits.Hea
         ("FLASHLVL", round(planned.flash), "post-flash level (electrons)"),
         ("FLSHCORR", "COMPLETE" if flash_seconds > 0 else "OMIT", "post-flash correction"),
         ("DARKCORR", "OMIT" if planned.is_dark else "COMPLETE", "subtract dark image"),
-        ("PCTECORR", "OMIT" if planned.is_dark else "COMPLETE", "CTE correction"),
+        ("PCTECORR", "COMPLETE", "CTE correction"),
         ("CCDAMP", amplifiers, "CCD amplifier readout configuration"),
         ("CCDGAIN", 1.5, "commanded gain of CCD"),
     ]

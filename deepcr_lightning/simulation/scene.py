@@ -21,8 +21,12 @@ from deepcr_lightning.simulation.stars import Stars, add_stars, blackbody_colour
 _CELL = 16
 _MARGIN = 3
 # Chance and surface brightness (AB mag / pixel in F606W) of nebulosity, by field type.
-_NEBULOSITY = {"sparse": (0.25, 31.0), "cluster": (0.25, 30.5), "galaxy": (0.7, 29.6)}
+_NEBULOSITY = {"sparse": (0.25, 31.0), "cluster": (0.25, 30.5), "galaxy": (0.7, 29.6), "nebula": (1.0, 28.0)}
 _NEBULA_K = 9000.0
+# Filaments of a bright nebula: their light over that around them, and the half width of a ridge in units of
+# the field whose zero line it follows, which comes to some 2 pixels.
+_FILAMENT_CONTRAST = 2.0
+_FILAMENT_WIDTH = 0.03
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,15 @@ class Scene:
     diffuse : dict of float to ndarray
         Coarse maps of diffuse light in units of an AB magnitude of 30 / pixel in F606W,
         by the black-body temperature (K) that gives their colour.
+    filaments : ndarray or None
+        Coarse map whose zero lines are thin bright filaments of the nebula; None where there are none.
     """
 
     field: str
     stars: Stars
     galaxies: Galaxies
     diffuse: dict[float, NDArray[np.float64]]
+    filaments: NDArray[np.float64] | None = None
 
 
 def draw_scene(field: str, shape: tuple[int, int], rng: np.random.Generator) -> Scene:
@@ -54,7 +61,7 @@ def draw_scene(field: str, shape: tuple[int, int], rng: np.random.Generator) -> 
     Parameters
     ----------
     field : str
-        Field type: "sparse", "cluster" or "galaxy".
+        One of `stars.FIELDS`.
     shape : tuple of int
         Rows and columns of the pointing, all chips and the gap between them.
     rng : numpy.random.Generator
@@ -85,7 +92,8 @@ def draw_scene(field: str, shape: tuple[int, int], rng: np.random.Generator) -> 
         along = rows / coarse[0] * np.sin(towards) + columns / coarse[1] * np.cos(towards)
         level = 10 ** (-0.4 * (rng.uniform(28.6, 29.8) - 30))
         diffuse[5000.0] = level * np.exp(-along) * np.exp(0.1 * _gaussian_field(coarse, rng))
-    return Scene(field, stars, galaxies, diffuse)
+    filaments = _gaussian_field(coarse, rng) if field == "nebula" else None
+    return Scene(field, stars, galaxies, diffuse, filaments)
 
 
 def render_scene(
@@ -124,7 +132,11 @@ def render_scene(
     image = np.full(shape, band.sky)
     for kelvin, coarse in scene.diffuse.items():
         rate = band.count_rate(30.0 + float(blackbody_colour(kelvin, filter_name)))
-        image += rate * _on_chip(coarse, shape, origin)
+        light = _on_chip(coarse, shape, origin)
+        if scene.filaments is not None and kelvin == _NEBULA_K:
+            ridge = _on_chip(scene.filaments, shape, origin) / _FILAMENT_WIDTH
+            light *= 1 + _FILAMENT_CONTRAST * np.exp(-0.5 * ridge**2)
+        image += rate * light
     add_galaxies(image, scene.galaxies, filter_name, origin)
     y, x = scene.stars.y - origin[0], scene.stars.x - origin[1]
     magnitude = scene.stars.magnitude_in(filter_name)

@@ -11,14 +11,17 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.simulation.filters import get_filter
 from deepcr_lightning.simulation.psf import PHASES, RADIUS, psf_stamps
 
-FIELDS = ("sparse", "cluster", "galaxy")
-"""Known field types: high latitude, globular cluster, resolved galaxy."""
+FIELDS = ("sparse", "cluster", "galaxy", "nebula")
+"""Known field types: high latitude, globular cluster, resolved galaxy, bright nebula with young stars."""
+DEFAULT_FIELDS = FIELDS[:3]
+"""Those of a set that does not name any."""
 
 # Stars per pixel, brightest and faintest AB magnitude in F606W, slope of log N(m).
 _POPULATIONS = {
     "sparse": (1.0e-4, 16.0, 27.5, 0.16),
     "cluster": (6.0e-3, 15.0, 27.0, 0.30),
     "galaxy": (1.2e-2, 18.0, 27.5, 0.33),
+    "nebula": (2.0e-3, 16.0, 27.5, 0.28),
 }
 _DENSITY_SCATTER = 0.5
 _REFERENCE_NM = 588.9
@@ -193,6 +196,8 @@ def _temperatures(field: str, magnitude: NDArray[np.float64], rng: np.random.Gen
         kelvin = np.interp(magnitude, [15, 18.9, 19.1, 23, 27], [3900, 5300, 6200, 4600, 3500])
         blue = (rng.random(count) < 0.1) & (magnitude < 18)
         kelvin = np.where(blue, rng.uniform(7000, 15000, count), kelvin)
+    elif field == "nebula":
+        kelvin = np.interp(magnitude, [16, 20, 24, 27.5], [3.5e4, 2.0e4, 7000, 3600])
     else:
         kelvin = rng.uniform(3400, 6500, count)
     return kelvin * np.exp(rng.normal(0, 0.03, count))

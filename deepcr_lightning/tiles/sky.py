@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ _MAD_TO_SIGMA = 1.4826
 
 
 def sky_and_noise(electrons: NDArray[np.float32], usable: NDArray[np.bool_] | None = None) -> tuple[float, float]:
-    """Estimate the sky level and its noise by iterated clipping of median and MAD.
+    """Estimate the sky level and the noise of a pixel there.
 
     Parameters
     ----------
@@ -31,23 +31,33 @@ def sky_and_noise(electrons: NDArray[np.float32], usable: NDArray[np.bool_] | No
     Returns
     -------
     sky, noise : float
-        In electrons. The noise is the MAD scaled to a standard deviation and at least 0.1 e.
+        In electrons. The noise is at least 0.1 e.
 
     Notes
     -----
-    Pixels are clipped at 3 sigma until nothing changes, so that stars and CRs, which lie on one side, pull
-    neither number far. At most a million evenly spaced pixels are looked at.
+    The sky is the median of pixels clipped at 3 times their scatter until nothing changes, so that stars and CRs,
+    which lie on one side, do not pull it far. The noise is that of the differences of neighbours in a row, both
+    near the sky, scaled from their MAD: the scatter of the pixels themselves would take a nebula or a crowd of
+    faint stars for noise. At most a million pixels of evenly spaced rows are looked at.
     """
-    values = electrons[usable] if usable is not None else electrons.ravel()
-    values = values[:: max(1, values.size // _SAMPLE)].astype(np.float64)
-    for _ in range(20):
+    rows = slice(None, None, max(1, electrons.size // _SAMPLE))
+    image = electrons[rows].astype(np.float64)
+    good = np.ones(image.shape, bool) if usable is None else usable[rows]
+    if not good.any():
+        return float(np.median(image)), _NOISE_FLOOR
+    values = image[good]
+    while True:
         sky = float(np.median(values))
-        noise = max(_MAD_TO_SIGMA * float(np.median(np.abs(values - sky))), _NOISE_FLOOR)
-        kept = values[np.abs(values - sky) <= 3.0 * noise]
+        scatter = max(_MAD_TO_SIGMA * float(np.median(np.abs(values - sky))), _NOISE_FLOOR)
+        kept = values[np.abs(values - sky) <= 3.0 * scatter]
         if kept.size in (0, values.size):
             break
         values = kept
-    return sky, noise
+    near = good & (np.abs(image - sky) <= 3.0 * scatter)
+    steps = np.diff(image, axis=1)[near[:, 1:] & near[:, :-1]]
+    if not steps.size:
+        return sky, scatter
+    return sky, max(_MAD_TO_SIGMA * float(np.median(np.abs(steps))) / np.sqrt(2), _NOISE_FLOOR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +77,8 @@ class SkyTile:
         CCDCHIP.
     y, x : int
         Offset of the tile's first pixel in its chip.
+    own_charge : ndarray of float32, shape (size, size), or None
+        True charge of the CRs that the tile has of itself, where it is known.
     """
 
     electrons: NDArray[np.float32]
@@ -81,6 +93,7 @@ class SkyTile:
     chip: int
     y: int
     x: int
+    own_charge: NDArray[np.float32] | None = None
 
 
 def tile_offsets(length: int, size: int) -> list[int]:
@@ -99,7 +112,9 @@ def tile_offsets(length: int, size: int) -> list[int]:
     return sorted({min(start, length - size) for start in range(0, length, size)})
 
 
-def cut_sky_tiles(exposure: Exposure, size: int) -> Iterator[SkyTile]:
+def cut_sky_tiles(
+    exposure: Exposure, size: int, own_charge: Mapping[int, NDArray[np.float32]] | None = None
+) -> Iterator[SkyTile]:
     """Cut the chips of a science exposure into tiles that cover them.
 
     Parameters
@@ -107,6 +122,8 @@ def cut_sky_tiles(exposure: Exposure, size: int) -> Iterator[SkyTile]:
     exposure : Exposure
     size : int
         Side of a tile in pixels.
+    own_charge : mapping of int to ndarray of float32, shape (H, W), optional
+        True CR charge of each chip by EXTVER.
 
     Yields
     ------
@@ -129,6 +146,8 @@ def cut_sky_tiles(exposure: Exposure, size: int) -> Iterator[SkyTile]:
         for y in tile_offsets(rows, size):
             for x in tile_offsets(columns, size):
                 tile = _tile(exposure, chip, sky, noise, y, x, size)
+                if own_charge is not None:
+                    tile = replace(tile, own_charge=own_charge[chip.extver][y : y + size, x : x + size])
                 if tile.usable.mean() >= MIN_USABLE:
                     yield tile
 
