@@ -94,16 +94,30 @@ def write_hst(
     return path
 
 
+def write_truth(path: Path, mask: NDArray, charge: NDArray | None = None, field: str = "sparse") -> Path:
+    """Write a truth file of one chip: CRTRUTH, IGNORE and, if given, CRCHARGE."""
+    hdus = fits.HDUList([fits.PrimaryHDU(header=fits.Header({"FIELDTYP": field}))])
+    hdus.append(fits.ImageHDU(mask.astype(np.uint8), name="CRTRUTH", ver=1))
+    hdus.append(fits.ImageHDU(np.zeros(mask.shape, np.uint8), name="IGNORE", ver=1))
+    if charge is not None:
+        hdus.append(fits.ImageHDU(charge.astype(np.float32), name="CRCHARGE", ver=1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hdus.writeto(path, overwrite=True)
+    return path
+
+
 @pytest.fixture(scope="session")
 def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six science exposures of three visits in two filters, and four darks, 64 x 96 pixels."""
+    """Six science exposures of three visits in two filters with truth, and four darks, 64 x 96 pixels."""
     folder = tmp_path_factory.mktemp("survey")
     rng = np.random.default_rng(7)
     for n in range(6):
-        image = scene((64, 96), rng, stars=6)
-        add_cosmic_rays(image, rng, 12)
+        clean = scene((64, 96), rng, stars=6)
+        image = clean.copy()
+        mask = add_cosmic_rays(image, rng, 12)
         name = f"ivis0{n // 2 + 1}a{n % 2}q"
         write_hst(folder / "science" / f"{name}_flc.fits", [image], FILTER=("F336W", "F814W")[n % 2])
+        write_truth(folder / "truth" / f"{name}_truth.fits", mask, image - clean, ("sparse", "cluster")[n // 3])
     for n in range(4):
         image = rng.normal(2, READ_NOISE, (64, 96))
         add_cosmic_rays(image, rng, 25)

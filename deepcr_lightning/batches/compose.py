@@ -46,7 +46,8 @@ def compose_batch(
     batch : dict of Tensor
         ``electrons`` (B, S, S) float32 and ``usable`` (B, S, S) bool: the sky tiles; ``sky``, ``noise``,
         ``science_time`` (B,) float32; ``charge`` (B, n, S, S) float32 electrons: the CR layers, NaN where a dark
-        cannot tell, zero where a tile gets fewer than n; ``dark_time`` (B, n) float32, zero there too.
+        cannot tell, zero where a tile gets fewer than n; ``dark_time`` (B, n) float32, zero there too. With the
+        true charge ``own_charge`` (B, S, S) float32 of the tiles' own CRs these are labelled as well.
     generator : torch.Generator
         On the device of the tiles.
     augmentation : Augmentation, optional
@@ -59,7 +60,9 @@ def compose_batch(
     -------
     dict of Tensor
         ``image`` (B, 1, S, S) float32, normalised; ``cr_mask`` (B, 1, S, S) float32, 1 on added CRs;
-        ``ignore`` (B, 1, S, S) bool, pixels without a meaning; ``dark_share`` (B,) float32.
+        ``ignore`` (B, 1, S, S) bool, pixels without a meaning; ``significance`` (B, 1, S, S) float32, labelled
+        charge over local noise; ``dark_share`` (B,) float32, the share of the CRs
+        that is labelled: 1 where the tiles' own are.
     """
     augmentation = augmentation or Augmentation()
     tiles, count = batch["electrons"], batch["electrons"].shape[0]
@@ -85,17 +88,21 @@ def compose_batch(
     # punch holes into added CRs, and the network would know them by these.
     unknown = layers.isnan().any(1)
     charge = layers.nan_to_num().sum(1) * log_uniform(augmentation.charge, count, generator)
-    local_noise = (noise**2 + (tiles - sky).clamp(min=0)).sqrt()
-    cr_mask = charge >= label_snr * local_noise
+    own = batch["own_charge"] * flux if "own_charge" in batch else torch.zeros_like(tiles)
+    local_noise = (noise**2 + (tiles - own - sky).clamp(min=0)).sqrt()
+    significance = (charge + own) / local_noise
+    cr_mask = significance >= label_snr
     image = normalise(tiles + charge, sky, noise)
 
-    planes = [image, cr_mask & ~unknown, ~batch["usable"] | unknown]
+    planes = [image, cr_mask & ~unknown, ~batch["usable"] | unknown, significance]
     if augmentation.turns:
         planes = turn(planes, generator)
-    image, cr_mask, ignore = (plane.unsqueeze(1) for plane in planes)
+    image, cr_mask, ignore, significance = (plane.unsqueeze(1) for plane in planes)
+    share = dark_share(batch["dark_time"], batch["science_time"])
     return {
         "image": image,
         "cr_mask": cr_mask.to(image.dtype),
         "ignore": ignore,
-        "dark_share": dark_share(batch["dark_time"], batch["science_time"]),
+        "significance": significance,
+        "dark_share": torch.ones_like(share) if "own_charge" in batch else share,
     }

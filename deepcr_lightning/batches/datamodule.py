@@ -21,6 +21,7 @@ from deepcr_lightning.batches.splits import split_by_visit
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import root_of
 from deepcr_lightning.exposures.paths import find_exposures
+from deepcr_lightning.exposures.truth import find_truths
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.tiles.store import TileStore, build_store
 
@@ -36,6 +37,9 @@ class LabelFreeDataModule(pl.LightningDataModule):
     ----------
     science, darks : str or list of str
         Directory, file, glob, or a list of these.
+    truth : str, optional
+        Directory of ``<root>_truth.fits`` with the true charge of every science exposure's CRs: all CRs are then
+        labelled, and the network is the oracle that label-free ones are measured by.
     filters : str or list of str, optional
         Filters to train on; all that the files have by default.
     tile_size : int
@@ -74,6 +78,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
         self,
         science: PathOption = None,
         darks: PathOption = None,
+        truth: str | None = None,
         filters: str | Sequence[str] | None = None,
         tile_size: int = 256,
         batch_size: int = 16,
@@ -102,7 +107,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
             raise InputError(f"data.tile_size={tile_size}: must be a multiple of 16, for the network to pool")
         if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1 or val_fraction == 0:
             raise InputError("data.val_fraction must be above 0, and with data.test_fraction below 1 in sum")
-        self.science, self.darks = science, darks
+        self.science, self.darks, self.truth = science, darks, truth
         self.filters = [filters] if isinstance(filters, str) else list(filters or [])
         self.tile_size, self.batch_size, self.tiles_per_epoch = (
             tile_size,
@@ -124,7 +129,8 @@ class LabelFreeDataModule(pl.LightningDataModule):
     def _open_store(self) -> TileStore:
         science = list(find_exposures("data.science", self.science))
         darks = list(find_exposures("data.darks", self.darks))
-        return build_store(self.store_dir, science, darks, self.tile_size, self.read_settings)
+        truths = None if self.truth is None else find_truths("data.truth", self.truth)
+        return build_store(self.store_dir, science, darks, self.tile_size, self.read_settings, truths)
 
     def setup(self, stage: str | None = None) -> None:
         """Open the store, choose the filters and split tiles and layers."""
@@ -186,8 +192,10 @@ class LabelFreeDataModule(pl.LightningDataModule):
         }
 
     def mean_dark_share(self) -> float:
-        """Mean share of added CRs over the training tiles, at the middle of the range of layers."""
+        """Mean share of labelled CRs over the training tiles, at the middle of the range of layers."""
         assert self.store is not None
+        if self.truth is not None:
+            return 1.0
         layers = sum(self.augmentation.layers) / 2
         dark = layers * np.mean([self.store.layers[i].cr_time for i in self.layers["train"]])
         return float(np.mean(dark / (dark + self.store.table["cr_time"][self.tiles["train"]])))

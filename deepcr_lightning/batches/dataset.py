@@ -47,7 +47,7 @@ class PairedTiles(Dataset[dict[str, Tensor]]):
         for n, layer in enumerate(rng.choice(layers, count, replace=len(layers) < count)):
             charge[n] = self._cut(int(layer), electrons.shape[-1], rng)
             dark_time[n] = self.store.layers[layer].cr_time
-        return {
+        item = {
             "electrons": torch.from_numpy(np.array(electrons)),
             "usable": torch.from_numpy(np.array(self.store.usable[index])),
             "sky": torch.tensor(table["sky"][index], dtype=torch.float32),
@@ -57,6 +57,9 @@ class PairedTiles(Dataset[dict[str, Tensor]]):
             "dark_time": torch.from_numpy(dark_time),
             "seed": torch.tensor(seed, dtype=torch.int64),
         }
+        if self.store.own_charge is not None:
+            item["own_charge"] = torch.from_numpy(np.array(self.store.own_charge[index]))
+        return item
 
     def _cut(self, layer: int, size: int, rng: np.random.Generator) -> NDArray[np.float32]:
         charge = self.store.charge(layer)

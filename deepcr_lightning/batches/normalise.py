@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from deepcr_lightning.tiles.sky import sky_and_noise
 
 SOFTENING = 5.0
 """Contrast, in units of the local noise, up to which the scale is linear."""
@@ -39,3 +46,34 @@ def normalise(electrons: Tensor, sky: Tensor | float, noise: Tensor | float) -> 
     above = 2 * ((floor**2 + light.clamp(min=0)).sqrt() - floor)
     contrast = torch.where(light > 0, above, light / floor)
     return SOFTENING * torch.asinh(contrast / SOFTENING)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a network wants a chip.
+
+    Attributes
+    ----------
+    levels : callable
+        Of electrons, float32, shape (H, W), and usable pixels, bool, shape (H, W): two numbers of the chip.
+    apply : callable
+        Of electrons, a Tensor of float32, shape (..., H, W), and the two numbers: what the network sees.
+    """
+
+    levels: Callable[[NDArray[np.float32], NDArray[np.bool_]], tuple[float, float]]
+    apply: Callable[[Tensor, float, float], Tensor]
+
+
+def _mean_and_deviation(electrons: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[float, float]:
+    # All pixels, as the published package does.
+    del usable
+    return float(electrons.mean(dtype=np.float64)), float(electrons.std(dtype=np.float64)) or 1.0
+
+
+OURS = f"stabilised-{SOFTENING:g}"
+SCALES = {
+    OURS: Scale(sky_and_noise, normalise),
+    "standard": Scale(_mean_and_deviation, lambda electrons, mean, deviation: (electrons - mean) / deviation),
+    "electrons": Scale(lambda *_: (0.0, 1.0), lambda electrons, *_: electrons),
+}
+"""By the name that a checkpoint gives: ours, and those of the weights that deepCR publishes."""

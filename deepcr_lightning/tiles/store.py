@@ -9,7 +9,8 @@ import os
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,16 @@ from tqdm import tqdm
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.dq import UNUSABLE, unusable_bits
 from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
+from deepcr_lightning.exposures.truth import read_truth
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.tiles.dark_cr import extract_cr_layers
 from deepcr_lightning.tiles.sky import SkyTile, cut_sky_tiles
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever the meaning of the files changes; older stores are then built again."""
-_COLUMNS = tuple(f.name for f in fields(SkyTile) if f.name not in ("electrons", "usable"))
+_COLUMNS = tuple(f.name for f in fields(SkyTile) if f.name not in ("electrons", "usable", "own_charge"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,8 @@ class TileStore:
     usable : memory-mapped ndarray of bool, shape (N, size, size)
     table : dict of str to ndarray, shape (N,)
         The other attributes of `SkyTile`, by name.
+    own_charge : memory-mapped ndarray of float32, shape (N, size, size), or None
+        True charge of the tiles' own CRs, in a store that was built with truth.
     layers : list of LayerInfo
     """
 
@@ -68,8 +72,10 @@ class TileStore:
         info = json.loads((folder / "store.json").read_text())
         size, count = info["tile_size"], info["tiles"]
         shape = (count, size, size)
-        self.electrons: NDArray[np.float32] = np.memmap(folder / "tiles.bin", np.float32, "r", shape=shape)
-        self.usable: NDArray[np.bool_] = np.memmap(folder / "usable.bin", np.bool_, "r", shape=shape)
+        self.electrons: NDArray[np.float32] = _mapped(folder / "tiles.bin", np.float32, shape)
+        self.usable: NDArray[np.bool_] = _mapped(folder / "usable.bin", np.bool_, shape)
+        own = folder / "own_charge.bin"
+        self.own_charge = _mapped(own, np.float32, shape) if own.exists() else None
         with np.load(folder / "table.npz") as table:
             self.table: dict[str, NDArray] = {name: table[f"tile_{name}"] for name in _COLUMNS}
         self.layers = [LayerInfo(**row) for row in info["layers"]]
@@ -82,6 +88,10 @@ class TileStore:
         """CR charge of one layer, in electrons, NaN where it is unknown; shape (rows, columns), memory-mapped."""
         info = self.layers[layer]
         return self._charge[info.start : info.start + info.rows * info.columns].reshape(info.rows, info.columns)
+
+
+def _mapped(path: Path, kind: type, shape: tuple[int, int, int]) -> NDArray[Any]:
+    return np.memmap(path, kind, "r", shape=shape) if shape[0] else np.empty(shape, kind)
 
 
 def store_key(files: Sequence[Path], settings: dict[str, object]) -> str:
@@ -110,6 +120,7 @@ def build_store(
     darks: Sequence[Path],
     tile_size: int,
     settings: ReadSettings | None = None,
+    truths: Mapping[str, Path] | None = None,
 ) -> TileStore:
     """Cut and separate the exposures into a store, or open the one that stands.
 
@@ -121,10 +132,12 @@ def build_store(
     store_dir : str or Path
         Folder of all stores; each has a folder of its own, named by `store_key`.
     science, darks : sequence of Path
-        Files of science and of dark exposures.
+        Files of science and of dark exposures. Without science the store holds CR layers alone.
     tile_size : int
         Side of a tile in pixels.
     settings : ReadSettings, optional
+    truths : mapping of str to Path, optional
+        Truth file of each science exposure, by root: its true CR charge is kept too.
 
     Returns
     -------
@@ -133,16 +146,19 @@ def build_store(
     Raises
     ------
     InputError
-        If a file cannot be read, is of the wrong kind, or is smaller than a tile.
+        If a file cannot be read, is of the wrong kind, or is smaller than a tile; if an exposure has no truth
+        where truth is asked for.
     """
     settings = settings or ReadSettings()
-    key = store_key([*science, *darks], {"tile_size": tile_size, "science": len(science), **asdict(settings)})
+    files = [*science, *darks, *(truths or {}).values()]
+    counts = {"tile_size": tile_size, "science": len(science), "truths": len(truths or {})}
+    key = store_key(files, {**counts, **asdict(settings)})
     root = Path(store_dir)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{key}.lock"):
             if not (root / key / "store.json").exists():
-                _build(root / key, science, darks, tile_size, settings)
+                _build(root / key, science, darks, tile_size, settings, truths)
     except OSError as error:
         raise InputError(
             f"data.store_dir={root}: cannot write the tile store there ({error.strerror or error})"
@@ -150,18 +166,26 @@ def build_store(
     return TileStore(root / key)
 
 
-def _build(folder: Path, science: Sequence[Path], darks: Sequence[Path], size: int, settings: ReadSettings) -> None:
+def _build(
+    folder: Path,
+    science: Sequence[Path],
+    darks: Sequence[Path],
+    size: int,
+    settings: ReadSettings,
+    truths: Mapping[str, Path] | None,
+) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        tiles = _write_tiles(partial, science, size, settings)
+        tiles = _write_tiles(partial, science, size, settings, truths)
         layers = _write_layers(partial, darks, size, settings)
         info = {"tile_size": size, "tiles": tiles, "layers": [asdict(layer) for layer in layers]}
         (partial / "store.json").write_text(json.dumps(info))
         os.rename(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    log.info("Tile store %s: %d tiles of %d px, %d dark CR layers", folder, tiles, size, len(layers))
+    what = f"{tiles} tiles of {size} px, " if science else ""
+    log.info("Tile store %s: %s%d dark CR layers", folder, what, len(layers))
 
 
 def _read_as(kind: str, path: Path, settings: ReadSettings) -> Exposure:
@@ -176,20 +200,42 @@ def _read_as(kind: str, path: Path, settings: ReadSettings) -> Exposure:
     return exposure
 
 
-def _write_tiles(folder: Path, science: Sequence[Path], size: int, settings: ReadSettings) -> int:
+def _write_tiles(
+    folder: Path, science: Sequence[Path], size: int, settings: ReadSettings, truths: Mapping[str, Path] | None
+) -> int:
     columns: dict[str, list[object]] = {name: [] for name in _COLUMNS}
-    with (folder / "tiles.bin").open("wb") as tiles, (folder / "usable.bin").open("wb") as usable:
+    with ExitStack() as stack:
+        planes = {"electrons": "tiles.bin", "usable": "usable.bin"} | (
+            {"own_charge": "own_charge.bin"} if truths else {}
+        )
+        files = {name: stack.enter_context((folder / file).open("wb")) for name, file in planes.items()}
         for path in tqdm(science, desc="Cutting science tiles", unit="exposure", leave=False):
-            for tile in cut_sky_tiles(_read_as("science", path, settings), size):
-                tile.electrons.tofile(tiles)
-                tile.usable.tofile(usable)
+            exposure = _read_as("science", path, settings)
+            for tile in cut_sky_tiles(exposure, size, _own_charge(exposure, truths) if truths else None):
+                for name, file in files.items():
+                    getattr(tile, name).tofile(file)
                 for name in _COLUMNS:
                     columns[name].append(getattr(tile, name))
-    if not columns["file"]:
+    if science and not columns["file"]:
         raise InputError(f"data.science: no tile of {size} x {size} pixels is at least half usable; check the DQ bits")
     table: dict[str, Any] = {f"tile_{name}": np.array(values) for name, values in columns.items()}
     np.savez(folder / "table.npz", **table)
     return len(columns["file"])
+
+
+def _own_charge(exposure: Exposure, truths: Mapping[str, Path]) -> dict[int, NDArray[np.float32]]:
+    if exposure.root not in truths:
+        raise InputError(f"data.truth: holds no truth of {exposure.path}")
+    path = truths[exposure.root]
+    own: dict[int, NDArray[np.float32]] = {}
+    for version, known in read_truth(path).items():
+        if known.charge is None:
+            raise InputError(f"{path}: has no CRCHARGE,{version}; data.truth needs the charge, as simulations give it")
+        own[version] = known.charge
+    for chip in exposure.chips:
+        if chip.extver not in own or own[chip.extver].shape != chip.electrons.shape:
+            raise InputError(f"{path}: its CRCHARGE,{chip.extver} is not of the shape of {exposure.path.name}")
+    return own
 
 
 def _write_layers(folder: Path, darks: Sequence[Path], size: int, settings: ReadSettings) -> list[LayerInfo]:

@@ -1,0 +1,116 @@
+"""Masks of true cosmic rays, and which pixels count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from deepcr_lightning.errors import InputError
+
+ENDING = "_truth.fits"
+
+
+@dataclass(frozen=True, eq=False)
+class ChipTruth:
+    """What is known of one chip.
+
+    Attributes
+    ----------
+    cr : ndarray of bool, shape (H, W)
+        True CR pixels.
+    ignore : ndarray of bool, shape (H, W)
+        Pixels of which nothing is known.
+    charge : ndarray of float32, shape (H, W), or None
+        True CR charge in electrons, where the file tells: simulations do.
+    """
+
+    cr: NDArray[np.bool_]
+    ignore: NDArray[np.bool_]
+    charge: NDArray[np.float32] | None = None
+
+    def counted(self) -> NDArray[np.bool_]:
+        """Pixels that count: known, and not on the rim of a CR.
+
+        Where a CR ends is a matter of definition; the pixels that touch one from outside count neither as
+        right nor as wrong.
+        """
+        rim = ndimage.binary_dilation(self.cr, structure=np.ones((3, 3), bool)) & ~self.cr
+        return ~self.ignore & ~rim
+
+
+def read_truth(path: Path) -> dict[int, ChipTruth]:
+    """Read a truth file: ``CRTRUTH``, ``IGNORE`` and perhaps ``CRCHARGE`` a chip.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    dict of int to ChipTruth
+        By EXTVER.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or has no ``CRTRUTH``.
+    """
+    try:
+        with fits.open(path) as hdus:
+            versions = [hdu.ver for hdu in hdus if hdu.name == "CRTRUTH"]
+            chips = {v: _chip(hdus, v) for v in versions}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a truth file ({error})") from error
+    if not chips:
+        raise InputError(f"{path}: has no CRTRUTH extension")
+    return chips
+
+
+def find_truths(option: str, folder: str | Path) -> dict[str, Path]:
+    """List the truth files of a directory.
+
+    Parameters
+    ----------
+    option : str
+        Name of the option that names the directory, for messages.
+    folder : str or Path
+        Holds ``<root>_truth.fits``, at any depth.
+
+    Returns
+    -------
+    dict of str to Path
+        By root.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    found = {path.name.removesuffix(ENDING): path for path in sorted(Path(folder).expanduser().rglob(f"*{ENDING}"))}
+    if not found:
+        raise InputError(f"{option}={folder}: no <root>{ENDING} there")
+    return found
+
+
+def field_type(path: Path) -> str:
+    """Read what kind of field a truth file is of: FIELDTYP, lower case, or ``"unknown"``.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    str
+    """
+    return str(fits.getheader(path).get("FIELDTYP", "unknown")).lower()
+
+
+def _chip(hdus: fits.HDUList, version: int) -> ChipTruth:
+    charge = hdus["CRCHARGE", version].data.astype(np.float32) if ("CRCHARGE", version) in hdus else None
+    return ChipTruth(hdus["CRTRUTH", version].data > 0, hdus["IGNORE", version].data > 0, charge)
