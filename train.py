@@ -58,6 +58,9 @@ def train(cfg: DictConfig) -> float | None:
         "Scores, estimated without truth: %s",
         ", ".join(f"{k} {v}" for k, v in scores.items() if "train" not in k),
     )
+    if model.unreached:
+        log.warning("%s; the checkpoint keeps %g", model.unreached, model.threshold)
+    log.info("Threshold: %.3g", model.threshold)
     log.info("Run folder: %s", run_dir)
     log.info("Best checkpoint: %s", best or "none")
     return float(trainer.checkpoint_callback.best_model_score) if best else None

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.prediction.sliding_window import predict_probability
-from deepcr_lightning.tiles.sky import sky_and_noise
 from deepcr_lightning.training.checkpoint import Model
 
 log = logging.getLogger(__name__)
@@ -45,13 +44,15 @@ class ExposurePredictor(pl.LightningModule):
         From `training.checkpoint.load_model`.
     tile : int
         Largest side of a tile in pixels; memory grows with its square, not with the chip.
+    plateau : float
+        Value at which the map saturates, to divide it by.
     """
 
-    def __init__(self, model: Model, tile: int = 512) -> None:
+    def __init__(self, model: Model, tile: int = 512, plateau: float = 1.0) -> None:
         super().__init__()
         if tile < 64:
             raise InputError(f"tile={tile}: must be at least 64 pixels")
-        self.net, self.tile = model.net, tile
+        self.net, self.scale, self.tile, self.plateau = model.net, model.scale, tile, plateau
         self._known_filters = set(model.description["data"].get("filters", []))
 
     def predict_step(self, batch: Exposure | Failure) -> ProbabilityMaps | Failure:
@@ -70,18 +71,18 @@ class ExposurePredictor(pl.LightningModule):
         """CR probability of each chip, float32, shape (H, W)."""
         maps = []
         for chip in exposure.chips:
-            sky, noise = sky_and_noise(chip.electrons, ~chip.unusable)
-            maps.append(
-                predict_probability(
-                    self.net,
-                    chip.electrons,
-                    sky,
-                    noise,
-                    margin=self.net.margin,
-                    step=self.net.step,
-                    tile=self.tile,
-                )
+            sky, noise = self.scale.levels(chip.electrons, ~chip.unusable)
+            probability = predict_probability(
+                self.net,
+                chip.electrons,
+                sky,
+                noise,
+                scale=self.scale.apply,
+                margin=self.net.margin,
+                step=self.net.step,
+                tile=self.tile,
             )
+            maps.append(probability if self.plateau == 1 else np.minimum(probability / np.float32(self.plateau), 1))
         return maps
 
     def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -61,6 +61,7 @@ def predict_probability(
     sky: float,
     noise: float,
     *,
+    scale: Callable[[Tensor, float, float], Tensor] = normalise,
     margin: int,
     step: int,
     tile: int = 512,
@@ -77,7 +78,9 @@ def predict_probability(
     electrons : ndarray of float32, shape (H, W)
         Chip in electrons, finite, of any size.
     sky, noise : float
-        Of the chip, in electrons.
+        Of the chip, in electrons; what `scale` takes.
+    scale : callable
+        Puts electrons on the scale of the network (`batches.normalise.Scale`).
     margin, step : int
         Reach and alignment of the network (`networks.unet.UNet`).
     tile : int
@@ -99,12 +102,11 @@ def predict_probability(
         for left, right in windows(columns, tile, step):
             width = -(-(right - left) // step) * step
             cut = band[:, reflected(left - margin, left + width + margin, columns)]
-            logits = _logits(net, torch.from_numpy(cut).to(device), sky, noise)
+            logits = _logits(net, scale(torch.from_numpy(cut).to(device), sky, noise))
             kept = logits[margin : margin + bottom - top, margin : margin + right - left]
             probability[top:bottom, left:right] = torch.sigmoid(kept).cpu().numpy()
     return probability
 
 
-def _logits(net: nn.Module, electrons: Tensor, sky: float, noise: float) -> Tensor:
-    image = normalise(electrons, sky, noise)[None, None]
-    return net(image.contiguous(memory_format=torch.channels_last))[0, 0].float()
+def _logits(net: nn.Module, image: Tensor) -> Tensor:
+    return net(image[None, None].contiguous(memory_format=torch.channels_last))[0, 0].float()

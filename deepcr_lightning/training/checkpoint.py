@@ -13,17 +13,26 @@ from typing import Any
 import torch
 
 import deepcr_lightning
-from deepcr_lightning.batches.normalise import SOFTENING
+from deepcr_lightning.batches.compose import LABEL_SNR
+from deepcr_lightning.batches.normalise import OURS, SCALES, Scale
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.networks.deepcr_weights import deepcr_network
 from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.training.threshold import Target, resolve_threshold
 
 DESCRIPTION_KEY = "deepcr_lightning"
-FORMAT = 1
-NORMALISATION = f"stabilised-{SOFTENING:g}"
-"""Name of `batches.normalise.normalise`; a checkpoint that names another scale is refused."""
+FORMAT = 2
+_HIGHEST = 0.9999
 
 
-def describe(network: dict[str, Any], threshold: float, calibrated: bool, data: dict[str, Any]) -> dict[str, Any]:
+def describe(
+    network: dict[str, Any],
+    threshold: float,
+    calibrated: bool,
+    data: dict[str, Any],
+    curves: dict[str, list[float]] | None = None,
+    plateau: float | None = None,
+) -> dict[str, Any]:
     """Describe a model in plain values.
 
     Parameters
@@ -36,6 +45,10 @@ def describe(network: dict[str, Any], threshold: float, calibrated: bool, data: 
         Whether the map is a probability (trained with ``calibrated_bce``).
     data : dict
         Filters, label definition and provenance, from the data module.
+    curves : dict of list of float, optional
+        ``threshold``, ``completeness``, ``purity`` and ``false_positive_rate`` on the validation side.
+    plateau : float, optional
+        Value at which the map saturates (`training.truth_free.plateau`).
 
     Returns
     -------
@@ -46,9 +59,11 @@ def describe(network: dict[str, Any], threshold: float, calibrated: bool, data: 
         "format": FORMAT,
         "version": deepcr_lightning.__version__,
         "network": dict(network),
-        "normalisation": NORMALISATION,
+        "normalisation": OURS,
         "threshold": float(threshold),
         "calibrated": bool(calibrated),
+        "curves": curves,
+        "plateau": plateau,
         "data": data,
     }
 
@@ -74,14 +89,24 @@ class Model:
     path: Path
     sha256: str
 
+    @property
+    def threshold(self) -> float:
+        """Default threshold on the map."""
+        return self.description["threshold"]
+
+    @property
+    def scale(self) -> Scale:
+        """How the network wants a chip."""
+        return SCALES[self.description["normalisation"]]
+
 
 def load_model(path: str | Path) -> Model:
-    """Load a network from a checkpoint of ours.
+    """Load a network from a checkpoint of ours, or from weights that deepCR publishes.
 
     Parameters
     ----------
     path : str or Path
-        ``best.ckpt`` or ``last.ckpt`` of a run.
+        ``best.ckpt`` or ``last.ckpt`` of a run, or a ``.pth`` of deepCR.
 
     Returns
     -------
@@ -90,9 +115,11 @@ def load_model(path: str | Path) -> Model:
     Raises
     ------
     InputError
-        If there is no such file, it is not a checkpoint of ours, or it holds anything but plain values.
+        If there is no such file, it is neither of the two, or it holds anything but plain values.
     """
     path = Path(path).expanduser()
+    if path.suffix == ".pth":
+        return _load_deepcr(path)
     checkpoint = read_checkpoint(path)
     description = checkpoint[DESCRIPTION_KEY]
     try:
@@ -103,6 +130,45 @@ def load_model(path: str | Path) -> Model:
         raise InputError(f"{path}: its weights do not fit the network it describes; the file is damaged") from error
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Model(net.eval(), description, path, sha256_of(path))
+
+
+def _load_deepcr(path: Path) -> Model:
+    net, normalisation = deepcr_network(path.stem, read_plain(path))
+    data: dict[str, Any] = {"filters": [], "science": [], "darks": [], "label_snr": LABEL_SNR}
+    description = describe({"depth": 2, "hidden": net.hidden, "norm": "none"}, 0.5, False, data)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Model(net.eval(), {**description, "normalisation": normalisation}, path, sha256_of(path))
+
+
+def read_plain(path: Path) -> Any:
+    """Read a file of PyTorch as plain values: nothing in it is executed.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it holds anything but plain values.
+    """
+    if not path.is_file():
+        raise InputError(f"ckpt_path={path}: no such file; a run keeps its checkpoints in outputs/.../checkpoints/")
+    # Published weights are of the older format of PyTorch, which is no zip file.
+    if path.suffix != ".pth" and not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: not a PyTorch checkpoint, or a truncated one; give the best.ckpt of a run")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: holds pickled code, which is never executed; give a file made by train.py"
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: not a PyTorch checkpoint; give the best.ckpt of a run") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -122,25 +188,40 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     InputError
         As `load_model`.
     """
-    if not path.is_file():
-        raise InputError(f"ckpt_path={path}: no such file; a run keeps its checkpoints in outputs/.../checkpoints/")
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: not a PyTorch checkpoint, or a truncated one; give the best.ckpt of a run")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path}: holds pickled code, which is never executed; give a file made by train.py"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not a PyTorch checkpoint; give the best.ckpt of a run") from error
+    checkpoint = read_plain(path)
     description = checkpoint.get(DESCRIPTION_KEY) if isinstance(checkpoint, dict) else None
     if not isinstance(description, dict):
         raise InputError(f"{path}: a checkpoint of another program; give one made by train.py")
-    if description.get("format") != FORMAT or description.get("normalisation") != NORMALISATION:
+    if description.get("format") != FORMAT or description.get("normalisation") != OURS:
         made_by = description.get("version")
         raise InputError(f"{path}: made by deepcr-lightning {made_by}, which this version cannot read; train again")
     return checkpoint
+
+
+def model_threshold(model: Model, target: Target = None, plateau: float = 1.0) -> float:
+    """Choose the threshold for the maps of a model.
+
+    Parameters
+    ----------
+    model : Model
+    target : float, str, mapping, optional
+        A threshold, or how to choose one (`training.threshold`); the checkpoint's own by default.
+    plateau : float
+        What its maps are divided by; a number given as `target` is meant on the divided map.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InputError
+        As `training.threshold.resolve_threshold`.
+    """
+    if isinstance(target, int | float):
+        return resolve_threshold(target, None)
+    raw = model.threshold if target is None else resolve_threshold(target, model.description["curves"])
+    return min(raw / plateau, _HIGHEST)
 
 
 def require_same_network(path: Path, settings: Mapping[str, Any]) -> None:

@@ -14,7 +14,9 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, describe
 from deepcr_lightning.training.losses import LOSSES
-from deepcr_lightning.training.metrics import TruthFreeCurves, at_threshold, average_precision
+from deepcr_lightning.training.metrics import TruthFreeCurves
+from deepcr_lightning.training.threshold import Target, check_target, kept_curves, resolve_threshold
+from deepcr_lightning.training.truth_free import at_threshold, average_precision
 
 CALIBRATED_THRESHOLD = 0.5
 FINAL_RATE = 0.01
@@ -36,6 +38,9 @@ class CosmicRaySegmenter(pl.LightningModule):
         Of AdamW.
     warmup : float
         Share of the steps in which the rate rises from 0; it then falls along a cosine.
+    threshold : float, str or dict, optional
+        Default threshold of the checkpoint, or how to choose it on the validation side (`training.threshold`).
+        0.5 by default; half of its plateau for a map trained with ``bce``.
     compile : bool
         Compile the network with torch.compile.
 
@@ -54,6 +59,7 @@ class CosmicRaySegmenter(pl.LightningModule):
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-4,
         warmup: float = 0.1,
+        threshold: Target = None,
         compile: bool = False,
     ) -> None:
         super().__init__()
@@ -63,31 +69,30 @@ class CosmicRaySegmenter(pl.LightningModule):
             raise InputError(f"model.learning_rate={learning_rate}: must be positive")
         if not 0 <= warmup < 1:
             raise InputError(f"model.warmup={warmup}: must be a share of the steps, 0 to below 1")
+        check_target(threshold)
         self.save_hyperparameters()
         self.net = UNet(depth, hidden, norm).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss = LOSSES[loss]
         self.calibrated = loss == "calibrated_bce"
         self.threshold = CALIBRATED_THRESHOLD
+        self.plateau: float | None = None
+        self.unreached: str | None = None
+        self.last_curves: dict[str, Tensor] = {}
         self.curves = TruthFreeCurves()
 
     def setup(self, stage: str) -> None:
-        """Compile if asked, and choose the default threshold."""
+        """Compile if asked."""
         if self.hparams["compile"]:
             self.net.compile()
-        datamodule = getattr(self.trainer, "datamodule", None)
-        if stage == "fit" and not self.calibrated and datamodule is not None:
-            # A plain map is c times the probability: one half of it lies at half of c.
-            self.threshold = round(CALIBRATED_THRESHOLD * datamodule.mean_dark_share(), 4)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of normalised images, shape (B, 1, H, W)."""
         return self.net(image.contiguous(memory_format=torch.channels_last))
 
-    def _loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    def _loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         # Half precision is for the convolutions; the loss and its logarithms are computed in full.
         logits = self(batch["image"]).float()
-        scored = (logits, batch["cr_mask"], batch["ignore"], batch["dark_share"])
-        return self.loss(*scored), scored
+        return self.loss(logits, batch["cr_mask"], batch["ignore"], batch["dark_share"]), logits
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of a composed batch."""
@@ -115,9 +120,9 @@ class CosmicRaySegmenter(pl.LightningModule):
         self._evaluate(batch, "test")
 
     def _evaluate(self, batch: dict[str, Tensor], side: str) -> None:
-        loss, scored = self._loss(batch)
+        loss, logits = self._loss(batch)
         self.log(f"{side}/loss", loss, prog_bar=True, batch_size=len(batch["image"]), sync_dist=True)
-        self.curves.update(*scored)
+        self.curves.update(logits, batch)
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores of the epoch."""
@@ -128,7 +133,13 @@ class CosmicRaySegmenter(pl.LightningModule):
         self._log_curves("test")
 
     def _log_curves(self, side: str) -> None:
-        self.last_curves = {name: values.cpu() for name, values in self.curves.compute().items()}
+        scores = {name: values.cpu() for name, values in self.curves.compute().items()}
+        rate, level = scores.pop("own_rate"), scores.pop("plateau")
+        self.last_curves = scores
+        if side == "val":
+            self.plateau = None if math.isnan(level) else float(level)
+            self.threshold = self._choose_threshold()
+        self.log(f"{side}/own_rate", rate.float(), sync_dist=True)
         here = at_threshold(self.last_curves, self.threshold)
         self.log(
             f"{side}/average_precision", average_precision(self.last_curves).float(), prog_bar=True, sync_dist=True
@@ -136,6 +147,18 @@ class CosmicRaySegmenter(pl.LightningModule):
         for name in ("completeness", "purity"):
             self.log(f"{side}/{name}", here[name].float(), sync_dist=True)
         self.curves.reset()
+
+    def _choose_threshold(self) -> float:
+        target = self.hparams["threshold"]
+        if target is None:
+            # A plain map is c times the probability: one half of it lies at half of c.
+            return CALIBRATED_THRESHOLD * (1.0 if self.calibrated else self.plateau or 1.0)
+        self.unreached = None
+        try:
+            return resolve_threshold(target, kept_curves(self.last_curves))
+        except InputError as error:
+            self.unreached = str(error)
+            return CALIBRATED_THRESHOLD
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW, with warm-up and cosine by the step."""
@@ -164,4 +187,9 @@ class CosmicRaySegmenter(pl.LightningModule):
         datamodule = getattr(self.trainer, "datamodule", None)
         data = datamodule.description() if datamodule is not None else {}
         network = {name: self.hparams[name] for name in ("depth", "hidden", "norm")}
-        checkpoint[DESCRIPTION_KEY] = describe(network, self.threshold, self.calibrated, data)
+        curves = kept_curves(self.last_curves) if self.last_curves else None
+        checkpoint[DESCRIPTION_KEY] = describe(network, self.threshold, self.calibrated, data, curves, self.plateau)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the threshold that was chosen with these weights."""
+        self.threshold = checkpoint[DESCRIPTION_KEY]["threshold"]
