@@ -23,9 +23,10 @@ demo: $(VENV)/installed
 	@$(BIN)/python train.py experiment=demo
 	@$(BIN)/python predict.py ckpt_path=$(DEMO)/train/checkpoints/best.ckpt \
 	  'input=[$(DEMO)/simulated/science/isim08*,$(DEMO)/simulated/science/isim09*,$(DEMO)/simulated/science/isim0a*]' output_dir=$(DEMO)/cleaned \
-	  products='[mask,clean]' save_probability=true overwrite=true hydra.run.dir=$(DEMO)/predict
-	@$(BIN)/python -m deepcr_lightning.evaluation $(DEMO)/cleaned $(DEMO)/simulated/truth \
-	  --science $(DEMO)/simulated/science --output $(DEMO)/scores
+	  products='[mask,clean]' overwrite=true hydra.run.dir=$(DEMO)/predict
+	@$(BIN)/python evaluate.py ckpt_path=$(DEMO)/train/checkpoints/best.ckpt \
+	  'input=[$(DEMO)/simulated/science/isim08*,$(DEMO)/simulated/science/isim09*,$(DEMO)/simulated/science/isim0a*]' \
+	  truth=$(DEMO)/simulated/truth output_dir=$(DEMO)/scores hydra.run.dir=$(DEMO)/evaluate
 	@echo "Simulated exposures   $(DEMO)/simulated"
 	@echo "Training, its figures $(DEMO)/train, $(DEMO)/train/figures"
 	@echo "Cleaned exposures     $(DEMO)/cleaned"

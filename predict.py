@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader
 
 from deepcr_lightning.command import choose_device, command, fail
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.evaluation.without_truth import find_plateau, open_darks
+from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.predictor import ExposurePredictor, Failure
 from deepcr_lightning.prediction.reader import ExposureReader
 from deepcr_lightning.prediction.writer import ProductWriter
-from deepcr_lightning.training.checkpoint import load_model
+from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
 
 log = logging.getLogger("predict")
 
@@ -39,13 +42,17 @@ def predict(cfg: DictConfig) -> None:
     if cfg.ckpt_path is None:
         raise InputError("ckpt_path= is not given; name the best.ckpt of a run")
     model = load_model(cfg.ckpt_path)
-    threshold = model.description["threshold"] if cfg.threshold is None else cfg.threshold
-    if not 0 <= threshold < 1:
-        raise InputError(f"threshold={threshold}: must be a probability, from 0 to below 1")
+    target: Any = OmegaConf.to_container(cfg.threshold) if OmegaConf.is_config(cfg.threshold) else cfg.threshold
+    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    predictor = ExposurePredictor(model, cfg.tile)
+    inputs = find_exposures("input", cfg.input)
+    if cfg.calibrate:
+        predictor.plateau = _plateau(cfg, predictor, model, list(inputs), settings)
+    threshold = model_threshold(model, target, predictor.plateau)
     if cfg.grow < 0 or cfg.grow != int(cfg.grow):
         raise InputError(f"grow={cfg.grow}: must be 0 or more whole pixels")
     writer = ProductWriter(
-        find_exposures("input", cfg.input),
+        inputs,
         Path(cfg.output_dir),
         Provenance(model.path.name, model.sha256, float(threshold), int(cfg.grow)),
         products=list(cfg.products),
@@ -55,14 +62,24 @@ def predict(cfg: DictConfig) -> None:
     )
     paths = writer.to_do()
     kept = len(writer.places) - len(paths)
-    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
     if paths:
         exposures = DataLoader(ExposureReader(paths, settings), batch_size=1, collate_fn=itemgetter(0))
         # Every process would map every exposure: one does them all, whatever trains on more.
         one_process = {"devices": 1, "strategy": "auto", "logger": False, "enable_checkpointing": False}
         trainer = instantiate(cfg.trainer, **one_process, callbacks=[writer], _convert_="all")
-        trainer.predict(ExposurePredictor(model, cfg.tile), exposures, return_predictions=False)
+        trainer.predict(predictor, exposures, return_predictions=False)
     report(writer, kept)
+
+
+def _plateau(
+    cfg: DictConfig, predictor: ExposurePredictor, model: Model, paths: list[Path], settings: ReadSettings
+) -> float:
+    darks = None
+    if cfg.darks is not None:
+        darks = open_darks(cfg.store_dir, list(find_exposures("darks", cfg.darks)), settings)
+    level = find_plateau(model, predictor, (read_exposure(path, settings) for path in paths), darks)
+    log.info("Maps are divided by %.3f, where they saturate", level)
+    return level
 
 
 def report(writer: ProductWriter, kept: int) -> None:

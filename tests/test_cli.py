@@ -228,7 +228,9 @@ def test_bad_training_input_is_one_line(
         (["input=nowhere"], "input=nowhere: no such file"),
         (["ckpt_path=null"], "ckpt_path= is not given"),
         (["output_dir=null"], "output_dir= is not given"),
-        (["threshold=1.5"], "threshold=1.5: must be a probability"),
+        (["threshold=1.5"], "threshold=1.5: give a number between 0 and 1, auto,"),
+        (["threshold={{fpr: 2}}"], "threshold={{fpr: 2}}: give a number"),
+        (["threshold=best"], "threshold=best: give a number"),
         (["grow=-1"], "grow=-1: must be 0 or more"),
         (["products=[masks]"], "choose from mask, dq_copy, clean"),
         (["dq_bit=3"], "dq_bit=3: must be a power of 2"),
@@ -303,7 +305,7 @@ def test_debug_keeps_the_traceback(survey: Path, run_script: Run) -> None:
         run_script("train.py", *data(survey), *TINY, "debug=fdr", "data.filters=[F999W]", "hydra.run.dir=run")
 
 
-@pytest.mark.parametrize("script", ["train.py", "predict.py"])
+@pytest.mark.parametrize("script", ["train.py", "predict.py", "evaluate.py"])
 def test_unknown_option_and_help(script: str, tmp_path: Path) -> None:
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(REPOSITORY / script), *arguments]

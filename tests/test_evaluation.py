@@ -1,17 +1,29 @@
+"""Scores against truth, and evaluate.py."""
+
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from astropy.io import fits
+from conftest import Result, add_cosmic_rays, scene, write_hst, write_truth
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.evaluation.scores import score_chip
-from deepcr_lightning.evaluation.truth import ChipTruth, read_truth
+from deepcr_lightning.evaluation.events import count_events, find_stars
+from deepcr_lightning.evaluation.intervals import interval, resampled
+from deepcr_lightning.evaluation.scores import calibration_error, count_chip, label_pixels, reliability, score
+from deepcr_lightning.exposures.truth import ChipTruth, read_truth
+
+Run = Callable[..., Result]
+THRESHOLD = 0.5
 
 
 def chip_truth() -> ChipTruth:
@@ -21,76 +33,289 @@ def chip_truth() -> ChipTruth:
     return ChipTruth(cr, ignore)
 
 
+def scores_of(probability: np.ndarray, truth: ChipTruth, threshold: float = THRESHOLD) -> dict[str, float]:
+    counts = count_chip(probability.astype(np.float32), truth, truth.cr, np.ones(truth.cr.shape, bool))
+    return {name: float(value) for name, value in score(counts, threshold).items()}
+
+
 def test_the_rim_of_a_cr_counts_as_neither() -> None:
     truth = chip_truth()
-    assert truth.counted().sum() == 400 - 20 - 12
-    mask = np.zeros((20, 20), bool)
-    mask[4:8, 4:8] = True
-    mask[15] = True
-    scores = score_chip(mask, truth)
-    assert (scores.found, scores.missed, scores.false) == (4, 0, 0)
-    mask[10, 10], mask[5, 5] = True, False
-    scores = score_chip(mask, truth)
-    assert (scores.found, scores.missed, scores.false) == (3, 1, 1)
-    assert scores.completeness == 0.75
-    assert scores.purity == 0.75
-    assert scores.false_positive_rate == pytest.approx(1 / (400 - 20 - 12 - 4))
+    mask = np.full((20, 20), 0.1)
+    mask[4:8, 4:8] = 0.9
+    mask[15] = 0.9
+    scores = scores_of(mask, truth)
+    assert (scores["completeness"], scores["purity"], scores["false_positive_rate"]) == (1, 1, 0)
+    assert scores["strict_purity"] == pytest.approx(4 / 16)
+    assert scores["strict_false_positive_rate"] == pytest.approx(12 / (400 - 20 - 4))
+    mask[10, 10], mask[5, 5] = 0.9, 0.1
+    scores = scores_of(mask, truth)
+    assert scores["completeness"] == 0.75
+    assert scores["purity"] == 0.75
+    assert scores["false_positive_rate"] == pytest.approx(1 / (400 - 20 - 12 - 4))
 
 
-def test_scores_of_a_map_agree_with_sorting_every_pixel() -> None:
-    rng = np.random.default_rng(0)
-    cr = rng.random((60, 60)) < 0.1
-    truth = ChipTruth(cr, np.zeros_like(cr))
-    counted = truth.counted()
+def test_grown_masks_pay_for_what_they_flag() -> None:
+    """One found pixel, grown by one, holds the CR; one false pixel becomes nine."""
+    truth = chip_truth()
+    mask = np.full((20, 20), 0.1)
+    mask[5, 5] = mask[10, 10] = 0.9
+    scores = scores_of(mask, truth)
+    assert scores["completeness"] == 0.25
+    assert scores["grown_completeness"] == 1
+    assert scores["grown_false_positive_rate"] == pytest.approx(9 / (400 - 20 - 12 - 4))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000))
+def test_scores_agree_with_sorting_every_pixel(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cr = ndimage.binary_dilation(rng.random((60, 60)) < 0.02)
+    truth = ChipTruth(cr, rng.random((60, 60)) < 0.05)
+    rim = ndimage.binary_dilation(cr, np.ones((3, 3))) & ~cr
+    counted = ~truth.ignore & ~rim
     probability = np.clip(rng.normal(0.3 + 0.3 * cr, 0.15), 0.001, 0.999).astype(np.float32)
-    scores = score_chip(probability > 0.5, truth, probability)
+    scores = scores_of(probability, truth)
     labels = cr[counted][np.argsort(-probability[counted])]
     purity = np.cumsum(labels) / np.arange(1, labels.size + 1)
-    assert scores.average_precision() == pytest.approx(purity[labels].mean(), abs=0.005)
+    assert scores["average_precision"] == pytest.approx(purity[labels].mean(), abs=0.01)
     false_rate = np.cumsum(~labels) / (~labels).sum()
-    assert scores.completeness_at(0.05) == pytest.approx(
-        np.cumsum(labels)[false_rate <= 0.05][-1] / labels.sum(), abs=0.01
-    )
-    both = scores + scores
-    assert both.found == 2 * scores.found
-    assert both.average_precision() == pytest.approx(scores.average_precision())
+    exact = np.cumsum(labels)[false_rate <= 0.005][-1] / labels.sum()
+    assert scores["completeness_at_fpr_0.005"] == pytest.approx(exact, abs=0.02)
+    flagged = (probability > THRESHOLD) & counted
+    assert scores["completeness"] == pytest.approx((flagged & cr).sum() / (cr & counted).sum(), abs=0.01)
 
 
-def write_case(folder: Path, root: str, mask: np.ndarray, truth: ChipTruth) -> None:
-    (folder / "masks").mkdir(exist_ok=True)
-    (folder / "truth").mkdir(exist_ok=True)
-    hdus = [fits.PrimaryHDU(), fits.ImageHDU(mask.astype(np.uint8), name="CRMASK")]
-    hdus.append(fits.ImageHDU(np.where(mask, 0.9, 0.1).astype(np.float32), name="CRPROB"))
-    fits.HDUList(hdus).writeto(folder / "masks" / f"{root}_crmask.fits")
-    hdus = [fits.PrimaryHDU(), fits.ImageHDU(truth.cr.astype(np.uint8), name="CRTRUTH")]
-    hdus.append(fits.ImageHDU(truth.ignore.astype(np.uint8), name="IGNORE"))
-    fits.HDUList(hdus).writeto(folder / "truth" / f"{root}_truth.fits")
-
-
-def test_command_prints_a_table_and_writes_json_and_figures(tmp_path: Path) -> None:
+def test_labels_follow_the_charge_where_it_is_known() -> None:
     truth = chip_truth()
-    write_case(tmp_path, "one", truth.cr, truth)
-    write_case(tmp_path, "two", np.zeros_like(truth.cr), truth)
-    write_case(tmp_path, "other", truth.cr, truth)
-    (tmp_path / "truth" / "other_truth.fits").unlink()
-    command = [sys.executable, "-m", "deepcr_lightning.evaluation", "masks", "truth", "--output", "scores"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "No truth for other: not scored" in done.stdout
-    rows = json.loads((tmp_path / "scores" / "scores.json").read_text())
-    assert rows["one"]["completeness"] == 1
-    assert rows["two"]["completeness"] == 0
-    assert rows["all exposures"]["completeness"] == 0.5
-    assert (tmp_path / "scores" / "roc.png").read_bytes().startswith(b"\x89PNG")
-    done = subprocess.run([*command[:3], "nowhere", "truth"], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 1
-    assert done.stderr.strip() == "error: nowhere: no *_crmask.fits there; run predict.py first"
+    electrons = np.full((20, 20), 100, np.float32)
+    assert label_pixels(electrons, truth, 100, 5, 2) is truth.cr
+    charge = np.zeros((20, 20), np.float32)
+    charge[5, 5], charge[6, 6], charge[10, 10] = 9.9, 10.1, 20
+    electrons[10, 10] = 100 + 20 + 200
+    known = ChipTruth(truth.cr, truth.ignore, charge)
+    assert np.argwhere(label_pixels(electrons + charge * (charge < 20), known, 100, 5, 2)).tolist() == [[6, 6]]
+
+
+def histogram(probability: np.ndarray) -> np.ndarray:
+    truth = ChipTruth(np.zeros((1, probability.size), bool), np.zeros((1, probability.size), bool))
+    return count_chip(probability[None].astype(np.float32), truth, truth.cr, ~truth.cr)["unlabelled"]
+
+
+def test_an_honest_map_has_no_calibration_error_and_a_boasting_one_has() -> None:
+    rng = np.random.default_rng(0)
+    probability = rng.beta(0.4, 0.6, 400_000)
+    cr = rng.random(probability.size) < probability
+    honest = histogram(probability[cr]), histogram(probability[~cr])
+    assert calibration_error(*honest) < 0.004
+    said, seen, pixels = reliability(*honest)
+    np.testing.assert_allclose(said, seen, atol=0.015)
+    assert pixels.sum() == probability.size
+    boasting = np.clip(2 * probability, 0.001, 0.999)
+    expected = np.abs(boasting - probability).mean()
+    assert calibration_error(histogram(boasting[cr]), histogram(boasting[~cr])) == pytest.approx(expected, abs=0.02)
+    assert reliability(*honest, lowest=0.5)[2][:7].sum() == 0
+
+
+def test_events_by_charge_length_and_distance() -> None:
+    rng = np.random.default_rng(1)
+    electrons = rng.normal(100, 5, (80, 80)).astype(np.float32)
+    charge = np.zeros((80, 80), np.float32)
+    charge[10, 10:14] = 300  # four pixels, 1200 e, found
+    charge[40, 40] = 150  # one pixel, missed
+    charge[60, 20], charge[61, 21] = 4000, 4000  # two in a diagonal, half found
+    y, x = np.mgrid[:80, :80]
+    star = 5000 * np.exp(-((y - 40) ** 2 + (x - 45) ** 2) / 1.6)
+    electrons += charge + star.astype(np.float32)
+    truth = ChipTruth(charge > 0, np.zeros((80, 80), bool), charge)
+    assert np.argwhere(find_stars(electrons, truth, 100, 5)).tolist() == [[40, 45]]
+    mask = np.zeros((80, 80), bool)
+    mask[10, 10:14] = mask[60, 20] = True
+    found = count_events(mask, truth, electrons, 100, 5)
+    assert found["charge"].total.tolist() == [0, 1, 0, 0, 1, 0, 1, 0]
+    assert found["charge"].found.tolist() == [0, 0, 0, 0, 1, 0, 1, 0]
+    assert found["length"].total.tolist() == [1, 1, 0, 1, 0, 0, 0]
+    assert found["distance"].total.sum() == 7
+    assert found["distance"].total[4] == 1, "the missed one is five pixels from the star"
+    assert found["distance"].found.sum() == 5
+    dark = ChipTruth(truth.cr, truth.ignore)
+    empty = count_events(mask, ChipTruth(np.zeros((80, 80), bool), truth.ignore), electrons, 100, 5)
+    assert empty["charge"].total.sum() == 0
+    assert count_events(mask, dark, electrons, 100, 5)["charge"].total.sum() == 3, "charge measured on the image"
+
+
+def test_intervals_hold_the_scatter_of_a_mean() -> None:
+    values = np.random.default_rng(0).normal(5, 2, 100)
+    low, high = interval(resampled(100) @ values / 100)
+    assert (high - low) / 2 == pytest.approx(2 * values.std() / 10, rel=0.15)
+    assert low < values.mean() < high
+
+
+def evaluate(run_script: Run, trained: Path, survey: Path, *overrides: str) -> Result:
+    return run_script(
+        "evaluate.py",
+        f"ckpt_path={trained}/checkpoints/best.ckpt",
+        f"input={survey}/science",
+        "trainer.accelerator=cpu",
+        "keep_freed_memory=false",
+        "output_dir=out",
+        *overrides,
+    )
+
+
+def unseen_darks(folder: Path) -> Path:
+    rng = np.random.default_rng(8)
+    for n in range(3):
+        image = rng.normal(2, 3.1, (64, 96))
+        add_cosmic_rays(image, rng, 25)
+        cards = {"IMAGETYP": "DARK", "TARGNAME": "DARK", "EXPTIME": 900.0}
+        write_hst(folder / f"iunk0{n + 1}d1q_flt.fits", [image], **cards)
+    return folder
+
+
+def test_a_report_with_and_without_truth(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:
+    darks = unseen_darks(tmp_path / "darks")
+    result = evaluate(run_script, trained, survey, f"truth={survey}/truth", f"darks={darks}", "threshold=0.3")
+    assert result.status == 0, result.err
+    for text in ("Against the truth", "Without truth", "F336W", "F814W cluster", "CR rate", "\u00b1"):
+        assert text in result.out
+    report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert report["threshold"] == 0.3
+    assert len(report["exposures"]) == 6
+    for part in ("with_truth", "without_truth"):
+        assert {"all", "F336W", "F814W", "sparse", "cluster"} <= set(report[part])
+        scores = report[part]["all"]
+        for name in ("average_precision", "completeness_at_fpr_0.0005", "completeness", "false_positive_rate"):
+            low, high = scores[name]["interval"]
+            assert low - 1e-9 <= scores[name]["value"] <= high + 1e-9
+    assert report["with_truth"]["ivis01a0q"]["completeness"]["interval"] is None, "one exposure has no interval"
+    assert report["events"]["all"]["charge"]["edges"][-1] is None
+    assert 0 < report["rate_scatter_of_darks"] < 1
+    pictures = {path.name for path in (tmp_path / "out").glob("*.png")}
+    assert {"curves.png", "reliability.png", "events.png", "without_truth.png", "ivis01a0q.png"} <= pictures
+
+
+def test_the_report_agrees_with_the_masks(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:
+    result = evaluate(run_script, trained, survey, f"truth={survey}/truth", "threshold=0.1")
+    assert result.status == 0, result.err
+    report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    settings = [f"ckpt_path={trained}/checkpoints/best.ckpt", f"input={survey}/science", "output_dir=masks"]
+    result = run_script("predict.py", *settings, "threshold=0.1", "trainer.accelerator=cpu")
+    assert result.status == 0, result.err
+    found = total = 0
+    for path in (tmp_path / "masks").iterdir():
+        truth = read_truth(survey / "truth" / path.name.replace("crmask", "truth"))[1]
+        found += int((fits.getdata(path, "CRMASK") > 0)[truth.cr].sum())
+        total += int(truth.cr.sum())
+    assert report["with_truth"]["all"]["completeness"]["value"] == pytest.approx(found / total, abs=0.01)
+
+
+def test_a_single_exposure_has_no_interval(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:
+    one = f"input={survey}/science/ivis01a0q_flc.fits"
+    result = evaluate(run_script, trained, survey, f"truth={survey}/truth", one)
+    assert result.status == 0, result.err
+    assert "A single exposure: no intervals" in result.out
+    assert "\u00b1" not in result.out
+    assert "5 truth files have no exposure in the input: not used" in result.out
+
+
+def test_seen_darks_are_named_and_refused(trained: Path, survey: Path, run_script: Run) -> None:
+    result = evaluate(run_script, trained, survey, f"darks={survey}/darks")
+    assert result.status == 1
+    assert "trained best.ckpt, and would flatter it; give others, or allow_seen=true" in result.err
+    assert "idrk0" in result.err
+    assert evaluate(run_script, trained, survey, f"darks={survey}/darks", "allow_seen=true").status == 0
+
+
+def test_a_plain_map_is_divided_by_its_plateau(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:
+    checkpoint = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    description = checkpoint["deepcr_lightning"]
+    description |= {"plateau": 0.4, "threshold": 0.2, "calibrated": False}
+    torch.save(checkpoint, tmp_path / "plain.ckpt")
+    settings = [f"input={survey}/science", "save_probability=true", "trainer.accelerator=cpu"]
+    maps = {}
+    for name, calibrate in (("raw", "false"), ("divided", "true")):
+        result = run_script(
+            "predict.py", "ckpt_path=plain.ckpt", *settings, f"output_dir={name}", f"calibrate={calibrate}"
+        )
+        assert result.status == 0, result.err
+        with fits.open(tmp_path / name / "ivis01a0q_crmask.fits") as hdus:
+            maps[name] = hdus["CRPROB", 1].data.astype(float), hdus["CRMASK", 1].data, hdus[0].header["DCRTHR"]
+    np.testing.assert_allclose(maps["divided"][0], np.minimum(maps["raw"][0] / 0.4, 1), atol=1e-3)
+    assert (maps["raw"][2], maps["divided"][2]) == (0.2, pytest.approx(0.5))
+    np.testing.assert_array_equal(maps["raw"][1], maps["divided"][1])
+
+    description["plateau"] = None
+    torch.save(checkpoint, tmp_path / "plain.ckpt")
+    asked = ["ckpt_path=plain.ckpt", *settings, "output_dir=measured", "calibrate=true"]
+    result = run_script("predict.py", *asked)
+    assert result.status == 1
+    assert "plain.ckpt does not say where its maps saturate; give darks=DIR" in result.err
+    result = run_script("predict.py", *asked, f"darks={unseen_darks(tmp_path / 'darks')}")
+    assert result.status == 0, result.err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["truth=null"], "neither truth= nor darks= is given"),
+        (["ckpt_path=null"], "ckpt_path= is not given"),
+        (["truth=nowhere"], "truth=nowhere: no <root>_truth.fits there"),
+        (["truth={other}"], "holds no <root>_truth.fits of any exposure in input="),
+        (["truth={shapes}"], "CRTRUTH,1 has 10 x 10 pixels and ivis01a0q_flc.fits 64 x 96"),
+        (["truth={broken}"], "cannot be read as a truth file"),
+        (["threshold=0"], "threshold=0: give a number between 0 and 1, auto,"),
+        (["darks={survey}/science"], "give it as data.science="),
+    ],
+)
+def test_bad_input_is_one_line(
+    trained: Path, survey: Path, run_script: Run, tmp_path: Path, overrides: list[str], message: str
+) -> None:
+    write_truth(tmp_path / "other" / "else_truth.fits", np.zeros((64, 96)))
+    write_truth(tmp_path / "shapes" / "ivis01a0q_truth.fits", np.zeros((10, 10)))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "ivis01a0q_truth.fits").write_text("x")
+    places = {name: tmp_path / name for name in ("other", "shapes", "broken")}
+    filled = [text.format(survey=survey, **places) for text in overrides]
+    result = evaluate(run_script, trained, survey, f"truth={survey}/truth", *filled)
+    assert result.status == 1
+    assert message in result.err
+    assert "Traceback" not in result.err
+
+
+def test_exposures_without_truth_are_named(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:
+    shutil.copytree(survey / "truth", tmp_path / "some")
+    (tmp_path / "some" / "ivis02a1q_truth.fits").unlink()
+    result = evaluate(run_script, trained, survey, "truth=some")
+    assert result.status == 0, result.err
+    assert "No truth for ivis02a1q: not scored against truth" in result.out
 
 
 def test_truth_files_are_checked(tmp_path: Path) -> None:
     fits.PrimaryHDU().writeto(tmp_path / "a_truth.fits")
     with pytest.raises(InputError, match="no CRTRUTH"):
         read_truth(tmp_path / "a_truth.fits")
-    (tmp_path / "b_truth.fits").write_text("x")
-    with pytest.raises(InputError, match="cannot be read"):
-        read_truth(tmp_path / "b_truth.fits")
+
+
+def test_the_oracle_learns_from_truth(survey: Path, run_script: Run, tmp_path: Path) -> None:
+    from conftest import TINY
+
+    data = (f"data.science={survey}/science", f"data.darks={survey}/darks", f"data.truth={survey}/truth")
+    result = run_script("train.py", "experiment=oracle", *data, *TINY, "hydra.run.dir=run")
+    assert result.status == 0, result.err
+    checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert checkpoint["deepcr_lightning"]["data"]["mean_dark_share"] == 1
+
+
+def test_truth_for_training_is_checked(survey: Path, run_script: Run, tmp_path: Path) -> None:
+    from conftest import TINY
+
+    data = (f"data.science={survey}/science", f"data.darks={survey}/darks")
+    rng = np.random.default_rng(0)
+    write_truth(tmp_path / "plain" / "ivis01a0q_truth.fits", scene((64, 96), rng, 1) > 1e9)
+    for truth, message in (("plain", "has no CRCHARGE,1"), ("few", "holds no truth of")):
+        if truth == "few":
+            shutil.copytree(survey / "truth", tmp_path / "few")
+            (tmp_path / "few" / "ivis01a0q_truth.fits").unlink()
+        result = run_script("train.py", "experiment=oracle", *data, *TINY, f"data.truth={truth}", "hydra.run.dir=run")
+        assert result.status == 1
+        assert message in result.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import pytest
 from astropy.io import fits
 from conftest import REAL_DATA, Result
 
-from deepcr_lightning.evaluation.__main__ import evaluate
 from deepcr_lightning.exposures.exposure import read_exposure
 
 UVIS = REAL_DATA / "uvis_2013fy27"
@@ -33,9 +33,7 @@ def test_real_raw_of_another_camera() -> None:
 
 
 @pytest.mark.slow
-def test_real_exposures_from_training_to_scores(
-    run_script: Callable[..., Result], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_real_exposures_from_training_to_scores(run_script: Callable[..., Result], tmp_path: Path) -> None:
     """A minute of training on real exposures finds most CRs of those whose CRs are in no dark."""
     budget = ("model.hidden=8", "data.batch_size=4", "data.tiles_per_epoch=80", "data.tile_size=128")
     result = run_script(
@@ -51,12 +49,12 @@ def test_real_exposures_from_training_to_scores(
     )
     assert result.status == 0, result.err
     source = f"input={UVIS}/science/idsj02a*"
-    products = ("products=[mask,dq_copy]", "save_probability=true", "trainer.accelerator=cpu")
-    result = run_script("predict.py", "ckpt_path=run/checkpoints/best.ckpt", source, "output_dir=out", *products)
+    model = ("ckpt_path=run/checkpoints/best.ckpt", "trainer.accelerator=cpu")
+    result = run_script("predict.py", *model, source, "output_dir=out", "products=[mask,dq_copy]")
     assert result.status == 0, result.err
-    evaluate(tmp_path / "out", UVIS / "truth", None, tmp_path / "scores")
-    table = capsys.readouterr().out
-    scores = next(line.split() for line in table.splitlines() if line.startswith("all exposures"))
-    completeness, purity = (float(value.rstrip("%")) for value in scores[2:4])
-    assert completeness > 60
-    assert purity > 90
+    result = run_script("evaluate.py", *model, source, f"truth={UVIS}/truth", "output_dir=scores")
+    assert result.status == 0, result.err
+    scores = json.loads((tmp_path / "scores" / "evaluation.json").read_text())["with_truth"]["all"]
+    assert scores["completeness"]["value"] > 0.6
+    assert scores["purity"]["value"] > 0.9
+    assert scores["average_precision"]["value"] > 0.95

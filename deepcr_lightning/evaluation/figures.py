@@ -1,9 +1,11 @@
-"""Pictures of cleaned exposures and of their scores."""
+"""Figures of scores."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -11,104 +13,161 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import ListedColormap
-from matplotlib.patches import Patch
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from deepcr_lightning.evaluation.scores import PixelScores
-from deepcr_lightning.evaluation.truth import ChipTruth
-from deepcr_lightning.tiles.sky import sky_and_noise
+from deepcr_lightning.evaluation.scores import labels_of, precision_recall, reliability, roc
 from deepcr_lightning.training.figures import save_figure
+from deepcr_lightning.training.truth_free import AddedCounts, curves_of
 
-_COLOURS = {"found": "#2ca02c", "missed": "#d62728", "false": "#1f77b4", "not counted": "#444444"}
+_RATE = "false-positive rate [% of pixels]"
+_COMPLETENESS = "completeness [% of CR pixels]"
+_LOWEST_RATE = 1e-3
 
 
-def plot_cleaned(
-    path: Path,
-    electrons: NDArray[np.float32],
-    cleaned: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-    truth: ChipTruth | None,
-    title: str,
+def plot_curves(
+    path: Path, counts: Mapping[str, Mapping[str, NDArray]], marks: Mapping[str, Mapping[str, float]]
 ) -> None:
-    """Show a cut-out before and after, on one stretch, and how its mask compares with the truth.
+    """Plot ROC and precision-recall curves, a line a group, with the mask's own point on each.
 
     Parameters
     ----------
     path : Path
         PNG to write.
-    electrons, cleaned : ndarray of float32, shape (H, W)
-        In electrons.
-    mask : ndarray of bool, shape (H, W)
-    truth : ChipTruth, optional
-        Without it the third panel shows the mask alone.
-    title : str
+    counts : mapping of str to mapping of str to ndarray, shape (BINS,)
+        Of each group, by `evaluation.scores.KINDS`.
+    marks : mapping of str to mapping of str to float
+        Scores of each group.
     """
-    sky, noise = sky_and_noise(electrons)
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4.9), layout="constrained")
-    for cell, image, name in ((axes[0], electrons, "exposure"), (axes[1], cleaned, "cleaned")):
-        shown = cell.imshow(
-            np.arcsinh((image - sky) / noise),
-            cmap="gray",
-            vmin=-2,
-            vmax=np.arcsinh(300),
-            origin="lower",
-            interpolation="nearest",
-        )
-        cell.set_title(name)
-    ticks = [0, 10, 100, 1000]
-    bar = figure.colorbar(shown, ax=axes[:2], shrink=0.9, label="electrons above the sky")
-    bar.set_ticks([float(np.arcsinh(t / noise)) for t in ticks], labels=[str(t) for t in ticks])
-    kinds = np.where(mask, 1, 0) if truth is None else _kinds(mask, truth)
-    colours = ListedColormap(["black", *_COLOURS.values()])
-    axes[2].imshow(kinds, cmap=colours, vmin=0, vmax=4, origin="lower", interpolation="nearest")
-    axes[2].set_title("cosmic rays" if truth is None else "cosmic rays against the truth")
-    if truth is not None:
-        handles = [Patch(color=colour, label=label) for label, colour in _COLOURS.items()]
-        figure.legend(handles=handles, loc="outside lower right", ncols=4, frameon=False)
-    for cell in axes:
-        cell.set(xlabel="x [pixel]")
-    axes[0].set_ylabel("y [pixel]")
-    figure.suptitle(title)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    for name, histograms in counts.items():
+        rate, completeness = roc(histograms["cr"], histograms["other"])
+        recall, purity = precision_recall(histograms["cr"], histograms["other"])
+        mark = marks[name]
+        style = {"color": "black", "linewidth": 2.2} if name == "all" else {}
+        label = f"{name}, average precision {mark['average_precision']:.4f}"
+        (line,) = left.plot(np.maximum(100 * rate, _LOWEST_RATE), 100 * completeness, label=label, **style)
+        right.plot(100 * recall, 100 * purity, **style)
+        point = {"marker": "o", "linestyle": "", "color": line.get_color()}
+        left.plot(max(100 * mark["false_positive_rate"], _LOWEST_RATE), 100 * mark["completeness"], **point)
+        right.plot(100 * mark["completeness"], 100 * mark["purity"], **point)
+    left.plot([], [], "o", color="grey", label="mask at the threshold")
+    left.set_xscale("log")
+    left.set(xlabel=_RATE, ylabel=_COMPLETENESS, xlim=(_LOWEST_RATE, 5))
+    right.set(xlabel=_COMPLETENESS, ylabel="purity [% of flagged pixels]", xlim=(0, 101), ylim=(50, 101))
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    left.legend(loc="lower right", fontsize="small")
+    figure.suptitle("Against the truth; pixels that touch a true cosmic ray count as neither")
     save_figure(figure, path)
 
 
-def plot_roc(path: Path, scores: Mapping[str, PixelScores], title: str) -> None:
-    """Plot completeness against false-positive rate, a line a name, the mask's own point on each.
+def plot_reliability(path: Path, counts: Mapping[str, Mapping[str, NDArray]], errors: Mapping[str, float]) -> None:
+    """Plot the share of CRs among pixels against the probability that the map gives them.
 
     Parameters
     ----------
     path : Path
         PNG to write.
-    scores : dict of str to PixelScores
-    title : str
+    counts : mapping of str to mapping of str to ndarray, shape (BINS,)
+        Of each group, by `evaluation.scores.KINDS`.
+    errors : mapping of str to float
+        Expected calibration error of each group.
     """
-    figure, axes = plt.subplots(figsize=(6, 4.4), layout="constrained")
-    for name, score in scores.items():
-        rate, completeness = score.roc()
-        (line,) = axes.plot(
-            100 * rate,
-            100 * completeness,
-            label=f"{name}, average precision {score.average_precision():.3f}",
-        )
-        axes.plot(100 * score.false_positive_rate, 100 * score.completeness, "o", color=line.get_color())
-    axes.plot([], [], "o", color="grey", label="mask as written")
-    axes.set_xscale("log")
-    axes.set(
-        xlabel="false-positive rate [% of pixels]",
-        ylabel="completeness [% of CR pixels]",
-        xlim=(1e-3, 5),
-        title=title,
+    figure, (top, below) = plt.subplots(
+        2, 1, figsize=(5.6, 6.4), layout="constrained", sharex=True, height_ratios=[3, 1]
     )
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize="small")
+    top.plot([0, 1], [0, 1], color="grey", linestyle=":", label="says what is")
+    for name, histograms in counts.items():
+        said, seen, pixels = reliability(*labels_of(histograms))
+        there = pixels >= 20
+        style = {"color": "black", "linewidth": 2.2} if name == "all" else {"alpha": 0.8}
+        top.plot(said[there], seen[there], marker=".", label=f"{name}, error {errors[name]:.3f}", **style)
+        if name == "all":
+            below.stairs(pixels, np.linspace(0, 1, len(pixels) + 1), fill=True, color="grey")
+    top.set(ylabel="share of cosmic rays", xlim=(0, 1), ylim=(0, 1))
+    below.set(xlabel="probability of the map", ylabel="pixels", yscale="log")
+    top.grid(alpha=0.3)
+    top.legend(fontsize="small", title="error over pixels above 0.01")
+    figure.suptitle("Does the probability mean what it says?")
     save_figure(figure, path)
 
 
-def _kinds(mask: NDArray[np.bool_], truth: ChipTruth) -> NDArray[np.int64]:
-    counted = truth.counted()
-    kinds = np.zeros(mask.shape, np.int64)
-    kinds[mask & truth.cr], kinds[~mask & truth.cr], kinds[mask & ~truth.cr & counted] = 1, 2, 3
-    kinds[mask & ~counted] = 4
-    kinds[truth.ignore & (mask | truth.cr)] = 4
-    return kinds
+def plot_events(path: Path, events: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
+    """Plot completeness against charge and length of events, and against the distance of pixels to a star.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    events : mapping
+        From `evaluation.summary.summarise_events`.
+    """
+    titles = {
+        "charge": ("charge of the event [electrons]", "events found [%]"),
+        "length": ("length of the event [pixels]", "events found [%]"),
+        "distance": ("distance to the nearest star [pixels]", "CR pixels found [%]"),
+    }
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
+    for cell, (name, (xlabel, ylabel)) in zip(axes, titles.items(), strict=True):
+        edges, total = events[name]["edges"], np.asarray(events[name]["total"])
+        completeness = 100 * np.array([np.nan if c is None else c for c in events[name]["completeness"]])
+        places = np.arange(len(total))
+        cell.bar(places, completeness, width=0.9, color="#4c72b0")
+        for place, value, count in zip(places, completeness, total, strict=True):
+            if count:
+                cell.text(place, value + 1, f"{count:,}", ha="center", va="bottom", fontsize="x-small", rotation=60)
+        cell.set_xticks(places, [_range(*pair) for pair in pairwise(edges)], rotation=45)
+        cell.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, 118))
+        cell.set_yticks(range(0, 101, 20))
+        cell.grid(alpha=0.3, axis="y")
+    figure.suptitle("What the mask holds; figures on the bars count true events and pixels")
+    save_figure(figure, path)
+
+
+def plot_without_truth(
+    path: Path, added: AddedCounts, draws: Sequence[AddedCounts], truth: Mapping[str, NDArray] | None
+) -> None:
+    """Plot the curves that need no truth, with their uncertainty, and those of the truth where it is known.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    added : AddedCounts
+        Of all exposures.
+    draws : sequence of AddedCounts
+        Of resampled exposures; may be empty.
+    truth : mapping of str to ndarray, shape (BINS,), optional
+        By `evaluation.scores.KINDS`.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    for counts in draws:
+        _draw_curves(left, right, counts, {"color": "#dd8452", "alpha": 0.06})
+    _draw_curves(left, right, added, {"color": "#c44e52", "label": "without truth, added cosmic rays"})
+    if draws:
+        left.plot([], [], color="#dd8452", alpha=0.5, label="exposures drawn again")
+    if truth is not None:
+        rate, completeness = roc(truth["labelled"], truth["unlabelled"])
+        recall, purity = precision_recall(truth["labelled"], truth["unlabelled"])
+        style = {"color": "black", "linestyle": "--", "label": "truth"}
+        left.plot(np.maximum(100 * rate, _LOWEST_RATE), 100 * completeness, **style)
+        right.plot(100 * recall, 100 * purity, **style)
+    left.set_xscale("log")
+    left.set(xlabel=_RATE, ylabel=_COMPLETENESS, xlim=(_LOWEST_RATE, 5), ylim=(0, 101))
+    right.set(xlabel=_COMPLETENESS, ylabel="purity [% of flagged pixels]", xlim=(0, 101), ylim=(50, 101))
+    for cell in (left, right):
+        cell.grid(alpha=0.3)
+    left.legend(loc="lower right", fontsize="small")
+    figure.suptitle("Completeness, false positives and purity without truth")
+    save_figure(figure, path)
+
+
+def _draw_curves(left: Axes, right: Axes, counts: AddedCounts, style: Mapping[str, Any]) -> None:
+    curves = {name: 100 * values.numpy() for name, values in curves_of(counts).items()}
+    left.plot(np.maximum(curves["false_positive_rate"], _LOWEST_RATE), curves["completeness"], **style)
+    right.plot(curves["completeness"], curves["purity"], **style)
+
+
+def _range(low: float, high: float | None) -> str:
+    return f"> {low:g}" if high is None else f"{low:g}-{high:g}"

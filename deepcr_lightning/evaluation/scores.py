@@ -1,110 +1,208 @@
-"""How good a mask and a probability map are, pixel by pixel, against the truth."""
+"""How good maps are against the truth, pixel by pixel."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from deepcr_lightning.evaluation.truth import ChipTruth
+from deepcr_lightning.exposures.truth import ChipTruth
+from deepcr_lightning.training.truth_free import BINS, LOGIT_RANGE
 
-BINS = 8000
-_LOGIT_RANGE = 16.0
+FALSE_POSITIVE_RATES = (1e-4, 5e-4, 1e-3, 5e-3)
+"""Rates at which completeness is read, as in Zhang & Bloom (2020), and lower."""
+KINDS = ("cr", "other", "rim", "grown_cr", "grown_other", "labelled", "label_rim", "unlabelled")
+_CALIBRATION_BINS = 15
+_LIKELY = 0.01
+_EIGHT = np.ones((3, 3), bool)
 
-
-@dataclass(frozen=True, eq=False)
-class PixelScores:
-    """Counts of a mask and, where there is one, histograms of a probability map; they add up.
-
-    Attributes
-    ----------
-    found, missed, false, right : int
-        Pixels: true CRs in and out of the mask, others in and out of it.
-    cr_scores, other_scores : ndarray of int, shape (BINS,)
-        Histograms of the logit of the probability, of true CR pixels and of the others.
-    """
-
-    found: int
-    missed: int
-    false: int
-    right: int
-    cr_scores: NDArray[np.int64]
-    other_scores: NDArray[np.int64]
-
-    def __add__(self, other: PixelScores) -> PixelScores:
-        return PixelScores(
-            self.found + other.found,
-            self.missed + other.missed,
-            self.false + other.false,
-            self.right + other.right,
-            self.cr_scores + other.cr_scores,
-            self.other_scores + other.other_scores,
-        )
-
-    @property
-    def completeness(self) -> float:
-        """Share of true CR pixels in the mask."""
-        return self.found / max(1, self.found + self.missed)
-
-    @property
-    def purity(self) -> float:
-        """Share of the mask that is true."""
-        return self.found / max(1, self.found + self.false)
-
-    @property
-    def false_positive_rate(self) -> float:
-        """Share of the pixels without a CR that is in the mask."""
-        return self.false / max(1, self.false + self.right)
-
-    def roc(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """False-positive rate and completeness at every threshold, both ascending."""
-        true, false = (np.cumsum(h[::-1]) for h in (self.cr_scores, self.other_scores))
-        return false / max(1, false[-1]), true / max(1, true[-1])
-
-    def completeness_at(self, false_positive_rate: float) -> float:
-        """Completeness of the map at a false-positive rate, between thresholds by interpolation."""
-        return float(np.interp(false_positive_rate, *self.roc()))
-
-    def average_precision(self) -> float:
-        """Area under purity against completeness, as a step function."""
-        true, false = (np.cumsum(h[::-1]) for h in (self.cr_scores, self.other_scores))
-        purity = true / np.maximum(1, true + false)
-        return float(np.sum(self.cr_scores[::-1] * purity) / max(1, true[-1]))
+Counts = dict[str, NDArray[np.int64]]
+"""Histograms of the logit of a map, shape (BINS,), of the pixels of each of `KINDS`; they add up."""
 
 
-def score_chip(
-    mask: NDArray[np.bool_], truth: ChipTruth, probability: NDArray[np.float32] | None = None
-) -> PixelScores:
-    """Compare the mask of a chip, and its probability map if given, with the truth.
+def count_chip(
+    probability: NDArray[np.float32], truth: ChipTruth, labels: NDArray[np.bool_], usable: NDArray[np.bool_]
+) -> Counts:
+    """Count the pixels of a map by what they are.
 
     Parameters
     ----------
-    mask : ndarray of bool, shape (H, W)
+    probability : ndarray of float32, shape (H, W)
     truth : ChipTruth
-    probability : ndarray of float32, shape (H, W), optional
+    labels : ndarray of bool, shape (H, W)
+        CR pixels as the network was taught to call them (`label_pixels`).
+    usable : ndarray of bool, shape (H, W)
+        Only these count, and of them only those that the truth knows.
 
     Returns
     -------
-    PixelScores
-        Over the pixels that count (`ChipTruth.counted`).
+    dict of str to ndarray of int64, shape (BINS,)
+        ``cr``: true CRs; ``rim``: pixels that touch one from outside; ``other``: all the rest; ``grown_cr`` and
+        ``grown_other``: the same of the map of masks grown by one pixel; ``labelled``, ``label_rim`` and
+        ``unlabelled``: CRs, their rims and the rest by the label.
     """
-    counted = truth.counted()
-    cr, other = counted & truth.cr, counted & ~truth.cr
-    histograms = [np.zeros(BINS, np.int64)] * 2
-    if probability is not None:
-        histograms = [_logit_histogram(probability[pixels]) for pixels in (cr, other)]
-    return PixelScores(
-        found=int((mask & cr).sum()),
-        missed=int((~mask & cr).sum()),
-        false=int((mask & other).sum()),
-        right=int((~mask & other).sum()),
-        cr_scores=histograms[0],
-        other_scores=histograms[1],
-    )
+    known = usable & ~truth.ignore
+    rim, label_rim = (ndimage.binary_dilation(mask, _EIGHT) & ~mask for mask in (truth.cr, labels))
+    cr, other = known & truth.cr, known & ~truth.cr & ~rim
+    place = _places(probability)
+    # Growing the mask of a threshold is the same as thresholding the map's local maximum.
+    grown = _places(ndimage.maximum_filter(np.where(usable, probability, 0), 3))
+    pixels = {
+        "cr": place[cr],
+        "other": place[other],
+        "rim": place[known & rim],
+        "grown_cr": grown[cr],
+        "grown_other": grown[other],
+        "labelled": place[known & labels],
+        "label_rim": place[known & label_rim],
+        "unlabelled": place[known & ~labels & ~label_rim],
+    }
+    return {kind: np.bincount(values, minlength=BINS) for kind, values in pixels.items()}
 
 
-def _logit_histogram(probability: NDArray[np.float32]) -> NDArray[np.int64]:
-    p = np.clip(probability.astype(np.float64), 1e-12, 1 - 1e-12)
-    logit = np.clip(np.log(p) - np.log1p(-p), -_LOGIT_RANGE, _LOGIT_RANGE)
-    return np.histogram(logit, bins=BINS, range=(-_LOGIT_RANGE, _LOGIT_RANGE))[0].astype(np.int64)
+def label_pixels(
+    electrons: NDArray[np.float32], truth: ChipTruth, sky: float, noise: float, label_snr: float
+) -> NDArray[np.bool_]:
+    """Call the pixels CRs that training would have called so.
+
+    Parameters
+    ----------
+    electrons : ndarray of float32, shape (H, W)
+    truth : ChipTruth
+    sky, noise : float
+        Of the chip, in electrons.
+    label_snr : float
+        As in `batches.compose.compose_batch`.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        Where the true charge is at least `label_snr` times the local noise; the true CR pixels where the truth
+        does not tell the charge.
+    """
+    if truth.charge is None:
+        return truth.cr
+    local_noise = np.sqrt(noise**2 + np.maximum(electrons - truth.charge - sky, 0))
+    return truth.charge >= label_snr * local_noise
+
+
+def score(counts: Mapping[str, NDArray], threshold: float) -> dict[str, NDArray[np.float64]]:
+    """Turn counts into scores.
+
+    Parameters
+    ----------
+    counts : mapping of str to ndarray, shape (..., BINS)
+        By `KINDS`; one row a resampling of the exposures, for intervals.
+    threshold : float
+        Of the mask.
+
+    Returns
+    -------
+    dict of str to ndarray of float64, shape (...)
+        ``average_precision`` and ``completeness_at_fpr_*`` of the map; ``completeness``, ``purity`` and
+        ``false_positive_rate`` of the mask; the same with ``grown_`` of masks grown by a pixel, at their own
+        false-positive rate, with ``strict_`` where rims count as not CR, and with ``taught_`` where a CR is what the
+        network was taught to call one; ``calibration_error`` over all pixels and ``calibration_error_likely`` over
+        those that the map gives a chance of at least 1 in 100.
+    """
+    strict = np.asarray(counts["other"]) + counts["rim"]
+    sides = {
+        "": (counts["cr"], counts["other"]),
+        "strict_": (counts["cr"], strict),
+        "grown_": (counts["grown_cr"], counts["grown_other"]),
+        "taught_": (counts["labelled"], counts["unlabelled"]),
+    }
+    scores: dict[str, NDArray[np.float64]] = {}
+    for prefix, (cr, other) in sides.items():
+        scores[f"{prefix}average_precision"] = average_precision(cr, other)
+        for rate in FALSE_POSITIVE_RATES:
+            scores[f"{prefix}completeness_at_fpr_{rate:g}"] = completeness_at(cr, other, rate)
+        scores |= {f"{prefix}{name}": value for name, value in mask_scores(cr, other, threshold).items()}
+    for name, lowest in (("calibration_error", 0.0), ("calibration_error_likely", _LIKELY)):
+        scores[name] = calibration_error(*labels_of(counts), lowest)
+    return scores
+
+
+def labels_of(counts: Mapping[str, NDArray]) -> tuple[NDArray, NDArray]:
+    """Histograms of all pixels by their label, rims included: what a probability is about, shape (..., BINS)."""
+    return np.asarray(counts["labelled"]), np.asarray(counts["unlabelled"]) + counts["label_rim"]
+
+
+def mask_scores(cr: NDArray, other: NDArray, threshold: float) -> dict[str, NDArray[np.float64]]:
+    """Completeness, purity and false-positive rate of the mask above a threshold, from histograms (..., BINS)."""
+    place = int(_places(np.float64(threshold)))
+    # What lies in the threshold's own bin counts as above it by the share of the bin that is.
+    found, false = (h[..., place + 1 :].sum(-1) + 0.5 * h[..., place] for h in (cr, other))
+    return {
+        "completeness": found / np.maximum(1, cr.sum(-1)),
+        "purity": found / np.maximum(1e-9, found + false),
+        "false_positive_rate": false / np.maximum(1, other.sum(-1)),
+    }
+
+
+def roc(cr: NDArray, other: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """False-positive rate and completeness at every threshold, both ascending, shape (..., BINS)."""
+    true, false = (np.cumsum(h[..., ::-1], -1) for h in (cr, other))
+    return false / np.maximum(1, false[..., -1:]), true / np.maximum(1, true[..., -1:])
+
+
+def completeness_at(cr: NDArray, other: NDArray, false_positive_rate: float) -> NDArray[np.float64]:
+    """Completeness at a false-positive rate, between thresholds by interpolation, shape (...)."""
+    rates, completeness = (np.atleast_2d(values) for values in roc(cr, other))
+    values = [np.interp(false_positive_rate, x, y) for x, y in zip(rates, completeness, strict=True)]
+    return np.array(values).reshape(np.shape(cr)[:-1])
+
+
+def precision_recall(cr: NDArray, other: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Completeness, ascending, and purity at every threshold, shape (..., BINS)."""
+    true, false = (np.cumsum(h[..., ::-1], -1) for h in (cr, other))
+    return true / np.maximum(1, true[..., -1:]), true / np.maximum(1, true + false)
+
+
+def average_precision(cr: NDArray, other: NDArray) -> NDArray[np.float64]:
+    """Area under purity against completeness, as a step function, shape (...)."""
+    completeness, purity = precision_recall(cr, other)
+    return np.sum(np.diff(completeness, axis=-1, prepend=0) * purity, -1)
+
+
+def reliability(labelled: NDArray, unlabelled: NDArray, lowest: float = 0.0) -> tuple[NDArray, NDArray, NDArray]:
+    """Compare what a map says with how often it is right.
+
+    Parameters
+    ----------
+    labelled, unlabelled : ndarray, shape (..., BINS)
+        Histograms of the logit of CR pixels and of the others.
+    lowest : float
+        Pixels below this probability are left out.
+
+    Returns
+    -------
+    said, seen, pixels : ndarray of float64, shape (..., 15)
+        Mean probability, share of CRs and number of pixels in equal bins of the probability.
+    """
+    probability = 1 / (1 + np.exp(-_centres()))
+    bins = np.minimum((probability * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
+    chosen = np.eye(_CALIBRATION_BINS)[bins] * (probability >= lowest)[:, None]
+    cr, other = labelled @ chosen, unlabelled @ chosen
+    pixels = cr + other
+    said = ((labelled + unlabelled) * probability) @ chosen / np.maximum(1, pixels)
+    return said, cr / np.maximum(1, pixels), pixels
+
+
+def calibration_error(labelled: NDArray, unlabelled: NDArray, lowest: float = 0.0) -> NDArray[np.float64]:
+    """Average the distance of said and seen (`reliability`) over pixels: expected calibration error."""
+    said, seen, pixels = reliability(labelled, unlabelled, lowest)
+    return np.sum(np.abs(said - seen) * pixels, -1) / np.maximum(1, pixels.sum(-1))
+
+
+def _centres() -> NDArray[np.float64]:
+    edges = np.linspace(-LOGIT_RANGE, LOGIT_RANGE, BINS + 1)
+    return 0.5 * (edges[1:] + edges[:-1])
+
+
+def _places(probability: NDArray | np.floating) -> NDArray[np.int64]:
+    p = np.clip(np.asarray(probability, np.float64), 1e-12, 1 - 1e-12)
+    logit = np.log(p) - np.log1p(-p)
+    return np.clip(((logit + LOGIT_RANGE) * (BINS / (2 * LOGIT_RANGE))).astype(np.int64), 0, BINS - 1)

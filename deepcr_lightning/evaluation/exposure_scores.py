@@ -1,0 +1,140 @@
+"""What one exposure tells of a network, with truth and without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.evaluation.events import FoundBy, count_events
+from deepcr_lightning.evaluation.scores import Counts, count_chip, label_pixels
+from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.exposures.truth import ChipTruth, read_truth
+from deepcr_lightning.prediction.mask import threshold_mask
+from deepcr_lightning.tiles.sky import sky_and_noise
+from deepcr_lightning.training.truth_free import AddedCounts
+
+
+@dataclass(frozen=True, eq=False)
+class ExposureScores:
+    """Counts of one exposure.
+
+    Attributes
+    ----------
+    root, filter, field : str
+        The field type is that of the truth file, ``"unknown"`` where it does not say.
+    counts : dict of str to ndarray, or None
+        `evaluation.scores.Counts` against truth.
+    events : dict of str to FoundBy, or None
+        `evaluation.events.count_events`.
+    added : AddedCounts or None
+        Of the exposure with CRs of a dark added.
+    """
+
+    root: str
+    filter: str
+    field: str
+    counts: Counts | None = None
+    events: dict[str, FoundBy] | None = None
+    added: AddedCounts | None = None
+
+
+def read_matching_truth(path: Path, exposure: Exposure) -> dict[int, ChipTruth]:
+    """Read the truth of an exposure and see that it is of its shape.
+
+    Parameters
+    ----------
+    path : Path
+    exposure : Exposure
+
+    Returns
+    -------
+    dict of int to ChipTruth
+        By EXTVER.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or a chip is missing or of another shape.
+    """
+    truth = read_truth(path)
+    for chip in exposure.chips:
+        rows, columns = chip.electrons.shape
+        if chip.extver not in truth:
+            raise InputError(f"{path}: has no CRTRUTH,{chip.extver} for SCI,{chip.extver} of {exposure.path.name}")
+        if truth[chip.extver].cr.shape != (rows, columns):
+            found = " x ".join(str(length) for length in truth[chip.extver].cr.shape)
+            raise InputError(
+                f"{path}: CRTRUTH,{chip.extver} has {found} pixels and {exposure.path.name} {rows} x {columns}"
+            )
+    return truth
+
+
+def score_against_truth(
+    exposure: Exposure,
+    maps: Sequence[NDArray[np.float32]],
+    truth: dict[int, ChipTruth],
+    threshold: float,
+    label_snr: float,
+) -> tuple[Counts, dict[str, FoundBy]]:
+    """Count the maps of an exposure against its truth.
+
+    Parameters
+    ----------
+    exposure : Exposure
+    maps : sequence of ndarray of float32, shape (H, W)
+        Probability on each chip.
+    truth : dict of int to ChipTruth
+        By EXTVER.
+    threshold : float
+        Of the mask in which events are looked for.
+    label_snr : float
+        What the network was taught to call a CR.
+
+    Returns
+    -------
+    counts : dict of str to ndarray
+    events : dict of str to FoundBy
+    """
+    all_counts: list[Counts] = []
+    all_events: list[dict[str, FoundBy]] = []
+    for chip, probability in zip(exposure.chips, maps, strict=True):
+        known, usable = truth[chip.extver], ~chip.unusable
+        sky, noise = sky_and_noise(chip.electrons, usable)
+        labels = label_pixels(chip.electrons, known, sky, noise, label_snr)
+        all_counts.append(count_chip(probability, known, labels, usable))
+        mask = threshold_mask(probability, threshold, usable)
+        seen = ChipTruth(known.cr, known.ignore | chip.unusable, known.charge)
+        all_events.append(count_events(mask, seen, chip.electrons, sky, noise))
+    return (
+        {kind: np.sum([c[kind] for c in all_counts], 0) for kind in all_counts[0]},
+        {name: reduce(add, (e[name] for e in all_events)) for name in all_events[0]},
+    )
+
+
+def group(scores: Sequence[ExposureScores]) -> dict[str, list[ExposureScores]]:
+    """Sort exposures by what they have in common.
+
+    Parameters
+    ----------
+    scores : sequence of ExposureScores
+
+    Returns
+    -------
+    dict of str to list of ExposureScores
+        All together; by filter, by field type and by both, where there are several.
+    """
+    groups: dict[str, list[ExposureScores]] = {"all": list(scores)}
+    kinds = (lambda s: s.filter, lambda s: s.field, lambda s: f"{s.filter} {s.field}")
+    sizes = [len({kind(s) for s in scores}) for kind in kinds]
+    for kind, several in zip(kinds, (sizes[0] > 1, sizes[1] > 1, min(sizes[:2]) > 1), strict=True):
+        if several:
+            for name in sorted({kind(s) for s in scores}):
+                groups[name] = [s for s in scores if kind(s) == name]
+    return groups

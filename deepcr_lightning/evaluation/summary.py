@@ -1,0 +1,130 @@
+"""Scores of groups of exposures, with intervals, as plain values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deepcr_lightning.evaluation.events import CHARGE_EDGES, DISTANCE_EDGES, LENGTH_EDGES
+from deepcr_lightning.evaluation.exposure_scores import ExposureScores
+from deepcr_lightning.evaluation.intervals import DRAWS, interval, resampled
+from deepcr_lightning.evaluation.scores import FALSE_POSITIVE_RATES, KINDS, score
+from deepcr_lightning.training.truth_free import AddedCounts, at_threshold, average_precision, curves_of, own_rate
+
+ADDED_STANDS_FOR_OWN = 0.02
+"""Relative error of what is expected of own CRs from added ones, beyond chance (docs/method.md, measured)."""
+EDGES = {"charge": CHARGE_EDGES, "length": LENGTH_EDGES, "distance": DISTANCE_EDGES}
+
+Summary = dict[str, Any]
+"""By the name of a score: ``value`` and ``interval``, two numbers or None."""
+
+
+def summarise_truth(members: Sequence[ExposureScores], threshold: float) -> Summary:
+    """Score a group of exposures against truth.
+
+    Parameters
+    ----------
+    members : sequence of ExposureScores
+        With counts.
+    threshold : float
+
+    Returns
+    -------
+    dict
+        `Summary` of the names of `evaluation.scores.score`. Fewer than two exposures give no interval.
+    """
+    stacks = {kind: np.stack([m.counts[kind] for m in members if m.counts]).astype(float) for kind in KINDS}
+    values = score({kind: stack.sum(0) for kind, stack in stacks.items()}, threshold)
+    if len(members) < 2:
+        return _summary(values, None)
+    weights = resampled(len(members))
+    return _summary(values, score({kind: weights @ stack for kind, stack in stacks.items()}, threshold))
+
+
+def summarise_events(members: Sequence[ExposureScores]) -> dict[str, dict[str, list[Any]]]:
+    """Add up what was found by charge, length and distance.
+
+    Parameters
+    ----------
+    members : sequence of ExposureScores
+        With events.
+
+    Returns
+    -------
+    dict
+        By quantity: ``edges`` of the bins, the last None; ``completeness``, None where a bin is empty; ``total``.
+    """
+    summary = {}
+    for name, edges in EDGES.items():
+        found, total = (
+            np.sum([getattr(m.events[name], part) for m in members if m.events], 0) for part in ("found", "total")
+        )
+        completeness = np.where(total > 0, found / np.maximum(1, total), np.nan)
+        summary[name] = {
+            "edges": [finite(edge) for edge in edges],
+            "completeness": [finite(value) for value in completeness],
+            "total": total.tolist(),
+        }
+    return summary
+
+
+def summarise_added(members: Sequence[ExposureScores], threshold: float) -> Summary:
+    """Score a group of exposures without truth.
+
+    Parameters
+    ----------
+    members : sequence of ExposureScores
+        With added CRs.
+    threshold : float
+
+    Returns
+    -------
+    dict
+        `Summary` of ``average_precision``, ``completeness_at_fpr_*``, ``completeness``, ``purity`` and
+        ``false_positive_rate`` at the threshold, and ``own_rate``.
+    """
+    parts = [m.added for m in members if m.added is not None]
+    stacks = {f.name: torch.stack([getattr(p, f.name) for p in parts]) for f in fields(AddedCounts)}
+    values = _truth_free(AddedCounts(**{name: stack.sum(0) for name, stack in stacks.items()}), threshold)
+    if len(parts) < 2:
+        return _summary(values, None)
+    offs = ADDED_STANDS_FOR_OWN * np.random.default_rng(2).normal(size=DRAWS)
+    draws = [
+        _truth_free(AddedCounts(**{name: torch.tensordot(w, s, 1) for name, s in stacks.items()}), threshold, off)
+        for w, off in zip(torch.from_numpy(resampled(len(parts))), offs.tolist(), strict=True)
+    ]
+    return _summary(values, {name: np.array([draw[name] for draw in draws]) for name in values})
+
+
+def _truth_free(counts: AddedCounts, threshold: float, off: float = 0.0) -> dict[str, float]:
+    rate = own_rate(counts) * (1 + off)
+    curves = curves_of(counts, rate)
+    rates, completeness = (curves[name].numpy()[::-1] for name in ("false_positive_rate", "completeness"))
+    here = at_threshold(curves, threshold)
+    return {
+        "average_precision": float(average_precision(curves)),
+        **{f"completeness_at_fpr_{r:g}": float(np.interp(r, rates, completeness)) for r in FALSE_POSITIVE_RATES},
+        **{name: float(here[name]) for name in ("completeness", "purity", "false_positive_rate")},
+        "own_rate": float(rate),
+    }
+
+
+def _summary(values: Mapping[str, Any], draws: Mapping[str, NDArray] | None) -> Summary:
+    return {
+        name: {
+            "value": finite(value),
+            "interval": None if draws is None else [finite(v) for v in interval(draws[name])],
+        }
+        for name, value in values.items()
+    }
+
+
+def finite(value: float) -> float | None:
+    """Put None, which JSON knows, in the place of NaN and infinity."""
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,189 @@
+"""Exposures with the cosmic rays of held-out darks added: scores that need no truth."""
+
+from __future__ import annotations
+
+import filecmp
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.exposure import Chip, Exposure, root_of
+from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.prediction.predictor import ExposurePredictor
+from deepcr_lightning.tiles.sky import sky_and_noise
+from deepcr_lightning.tiles.store import TileStore, build_store
+from deepcr_lightning.training.checkpoint import Model
+from deepcr_lightning.training.truth_free import AddedCounts, count_added, plateau
+
+_SMALLEST = 16
+_BRIGHT = 100.0
+_ENOUGH = 8
+
+
+def open_darks(store_dir: str | Path, darks: Sequence[Path], settings: ReadSettings) -> TileStore:
+    """Separate the CRs of darks, or find them separated.
+
+    Parameters
+    ----------
+    store_dir : str or Path
+        Folder of the stores (`tiles.store.build_store`).
+    darks : sequence of Path
+    settings : ReadSettings
+
+    Returns
+    -------
+    TileStore
+        With CR layers and no tiles.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read or is no dark.
+    """
+    return build_store(store_dir, [], darks, _SMALLEST, settings)
+
+
+def refuse_seen(model: Model, darks: Iterable[Path]) -> None:
+    """See that a network was not trained on the darks that are to judge it.
+
+    Parameters
+    ----------
+    model : Model
+    darks : iterable of Path
+
+    Raises
+    ------
+    InputError
+        If it was; the message names them.
+    """
+    trained_on = {root_of(Path(file)): Path(file) for file in model.description["data"].get("darks", [])}
+    seen = [path.name for path in darks if _is_same(path, trained_on.get(root_of(path)))]
+    if seen:
+        named = ", ".join(seen[:3]) + (f" and {len(seen) - 3} more" if len(seen) > 3 else "")
+        raise InputError(
+            f"darks: {named} trained {model.path.name}, and would flatter it; give others, or allow_seen=true"
+        )
+
+
+def _is_same(dark: Path, trained_on: Path | None) -> bool:
+    # Simulated darks of different sets share their names; a file that has gone is known by its name alone.
+    return trained_on is not None and (not trained_on.is_file() or filecmp.cmp(dark, trained_on, shallow=False))
+
+
+def rate_scatter(store: TileStore) -> float:
+    """Relative scatter of the CR rate from dark to dark, by the pixels above 100 e a second; NaN below three darks."""
+    rates: dict[str, list[float]] = {}
+    for index, layer in enumerate(store.layers):
+        charge = store.charge(index)
+        rates.setdefault(layer.file, []).append(float(np.mean(charge > _BRIGHT)) / layer.cr_time)
+    means = [float(np.mean(values)) for values in rates.values()]
+    return float(np.std(means, ddof=1) / np.mean(means)) if len(means) > 2 else float("nan")
+
+
+def count_exposure(
+    predictor: ExposurePredictor,
+    exposure: Exposure,
+    store: TileStore,
+    number: int,
+    label_snr: float = LABEL_SNR,
+    strict: bool = False,
+) -> AddedCounts:
+    """Add the CRs of a dark to an exposure, map it, and count.
+
+    Parameters
+    ----------
+    predictor : ExposurePredictor
+    exposure : Exposure
+    store : TileStore
+        From `open_darks`.
+    number : int
+        Number of the exposure: the darks take turns.
+    label_snr : float
+        As in training.
+    strict : bool
+        Count rims of CRs as what they are, not CRs.
+
+    Returns
+    -------
+    AddedCounts
+        Of all chips.
+    """
+    rng = np.random.default_rng([3, number])
+    composed, labels = [], []
+    for chip in exposure.chips:
+        sky, noise = sky_and_noise(chip.electrons, ~chip.unusable)
+        charge, seconds = _layer_for(chip, store, number, rng)
+        batch = {
+            "electrons": torch.from_numpy(chip.electrons)[None],
+            "usable": torch.from_numpy(~chip.unusable)[None],
+            "sky": torch.tensor([sky], dtype=torch.float32),
+            "noise": torch.tensor([noise], dtype=torch.float32),
+            "science_time": torch.tensor([exposure.cr_time], dtype=torch.float32),
+            "charge": torch.from_numpy(charge)[None, None],
+            "dark_time": torch.tensor([[seconds]], dtype=torch.float32),
+        }
+        labels.append(compose_batch(batch, torch.Generator(), label_snr=label_snr))
+        composed.append(replace(chip, electrons=chip.electrons + np.nan_to_num(charge)))
+    maps = predictor.probabilities(replace(exposure, chips=tuple(composed)))
+    logits = [torch.logit(torch.from_numpy(m).double(), eps=1e-9)[None, None] for m in maps]
+    counts = [count_added(chip, batch, strict) for chip, batch in zip(logits, labels, strict=True)]
+    return sum(counts[1:], counts[0])
+
+
+def find_plateau(
+    model: Model, predictor: ExposurePredictor, exposures: Iterable[Exposure], store: TileStore | None
+) -> float:
+    """Find the value at which the maps of a model saturate.
+
+    Parameters
+    ----------
+    model : Model
+        Says it itself, if it was trained with this package.
+    predictor : ExposurePredictor
+        Its predictor, with a plateau of 1.
+    exposures : iterable of Exposure
+        Otherwise CRs of darks are added to the first eight of them.
+    store : TileStore, optional
+        From `open_darks`.
+
+    Returns
+    -------
+    float
+        `training.truth_free.plateau`.
+
+    Raises
+    ------
+    InputError
+        If the model does not say and there are no darks, or they hold no CR beyond doubt.
+    """
+    if model.description["plateau"] is not None:
+        return model.description["plateau"]
+    if store is None:
+        raise InputError(f"calibrate=true: {model.path.name} does not say where its maps saturate; give darks=DIR")
+    counts = [count_exposure(predictor, e, store, n) for n, e in zip(range(_ENOUGH), exposures, strict=False)]
+    level = float(plateau(sum(counts[1:], counts[0])))
+    if np.isnan(level):
+        raise InputError("calibrate=true: the darks hold no cosmic ray bright enough to see where the map saturates")
+    return level
+
+
+def _layer_for(
+    chip: Chip, store: TileStore, number: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], float]:
+    # The dark's chip where there is one: charge-transfer tails point the same way.
+    same = [i for i, layer in enumerate(store.layers) if layer.chip == chip.number] or list(range(len(store.layers)))
+    index = same[number % len(same)]
+    rows, columns = chip.electrons.shape
+    layer = store.charge(index)
+    spare = [max(0, theirs - ours) for theirs, ours in zip(layer.shape, (rows, columns), strict=True)]
+    y, x = (int(rng.integers(0, length, endpoint=True)) for length in spare)
+    cut = layer[y : y + rows, x : x + columns]
+    charge = np.full((rows, columns), np.nan, np.float32)  # beyond a smaller dark nothing is known
+    charge[: cut.shape[0], : cut.shape[1]] = cut
+    return charge, store.layers[index].cr_time
