@@ -32,6 +32,8 @@ def tiles(count: int = 4, size: int = 32, layers: int = 2) -> dict[str, torch.Te
         "noise": torch.full((count,), 6.0),
         "science_time": torch.linspace(100.0, 1300.0, count),
         "charge": charge,
+        "cr": charge > 0,
+        "dark_noise": torch.zeros(count, layers),
         "dark_time": torch.full((count, layers), 900.0),
         "seed": torch.arange(count),
     }
@@ -51,6 +53,17 @@ def test_without_augmentation_it_is_the_sum() -> None:
     assert composed["cr_mask"].sum() == 4 * 3
     torch.testing.assert_close(composed["ignore"][:, 0], ~batch["usable"])
     torch.testing.assert_close(composed["dark_share"], 1800 / (1800 + batch["science_time"]))
+
+
+def test_the_noise_of_a_dark_goes_everywhere_and_is_no_label() -> None:
+    """Were it in the places of added CRs alone, a network would know them by it."""
+    batch = tiles(count=16)
+    batch["charge"] += 4.0 * torch.randn(batch["charge"].shape, generator=generator(5))
+    batch["dark_noise"] += 4.0
+    composed = compose_batch(batch, generator(), label_snr=5.0)
+    assert composed["cr_mask"].sum() == composed["cr_mask"][:, 0, 5:8, 10].sum() == 16 * 3
+    quiet = composed["image"][:, 0, 9:19]
+    assert float(contrast(quiet).std()) == pytest.approx(1, abs=0.05)
 
 
 def test_what_a_dark_cannot_tell_is_ignored() -> None:

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.training.checkpoint import read_checkpoint
+from deepcr_lightning.training.calibration import count_labels, fit_scale
+from deepcr_lightning.training.checkpoint import load_model, read_checkpoint
 from deepcr_lightning.training.metrics import TruthFreeCurves
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 from deepcr_lightning.training.threshold import check_target, kept_curves, resolve_threshold
@@ -178,7 +179,7 @@ def test_targets_that_mean_nothing(target: object) -> None:
         check_target(target)  # type: ignore[arg-type]
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.floats(0.02, 0.98))
 def test_kept_curves_are_close_to_the_whole(threshold: float) -> None:
     logits, batch = composed(0.5)
@@ -208,3 +209,35 @@ def test_training_says_when_no_threshold_does() -> None:
     module.last_curves["purity"] = 0.5 * module.last_curves["purity"]
     assert module._choose_threshold() == 0.5
     assert "the closest is 0.495" in str(module.unreached)
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (0.6, -1.0), (1.5, 0.7)])
+def test_a_map_that_boasts_is_set_right_without_truth(scale: float, shift: float) -> None:
+    """Labels are drawn with chance c q; the logit shown is another one; the fit finds q again."""
+    generator = torch.Generator().manual_seed(0)
+    honest = 3 * torch.randn(12, 1, 200, 200, generator=generator) - 3
+    share = torch.linspace(0.35, 0.7, 12)
+    labels = torch.rand(honest.shape, generator=generator) < share.view(-1, 1, 1, 1) * torch.sigmoid(honest)
+    batch = {"cr_mask": labels.float(), "ignore": torch.zeros_like(labels), "dark_share": share}
+    found = fit_scale(count_labels((honest - shift) / scale, batch))
+    assert found == pytest.approx((scale, shift), abs=0.06)
+
+
+def test_a_calibration_needs_labels_and_takes_all_of_them() -> None:
+    logits = torch.randn(1, 1, 100, 100)
+    batch = {"cr_mask": 0 * logits, "ignore": torch.zeros_like(logits, dtype=torch.bool), "dark_share": torch.ones(1)}
+    assert fit_scale(count_labels(logits, batch)) == (1.0, 0.0)
+    labels = (torch.rand(logits.shape, generator=torch.Generator().manual_seed(1)) < torch.sigmoid(logits)).float()
+    assert fit_scale(count_labels(logits, batch | {"cr_mask": labels})) == pytest.approx((1.0, 0.0), abs=0.1)
+
+
+def test_prediction_uses_the_calibration_of_the_checkpoint(trained: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    image = torch.randn(1, 1, 16, 16)
+    logits = []
+    for calibration in ([1.0, 0.0], [0.5, -2.0]):
+        checkpoint["deepcr_lightning"]["calibration"] = calibration
+        torch.save(checkpoint, tmp_path / "one.ckpt")
+        with torch.no_grad():
+            logits.append(load_model(tmp_path / "one.ckpt").net(image))
+    torch.testing.assert_close(logits[1], 0.5 * logits[0] - 2.0)

@@ -136,12 +136,13 @@ def mirror(layers: Tensor, generator: torch.Generator) -> Tensor:
 
     Parameters
     ----------
-    layers : Tensor, shape (B, n, S, S)
+    layers : Tensor, shape (planes, B, n, S, S)
+        All planes of a layer alike.
     generator : torch.Generator
 
     Returns
     -------
-    Tensor, shape (B, n, S, S)
+    Tensor, shape (planes, B, n, S, S)
     """
-    coins = torch.rand(*layers.shape[:2], 1, 1, generator=generator, device=generator.device) < 0.5
+    coins = torch.rand(*layers.shape[1:3], 1, 1, generator=generator, device=generator.device) < 0.5
     return torch.where(coins, layers.flip(-1), layers)

@@ -45,8 +45,9 @@ def compose_batch(
     ----------
     batch : dict of Tensor
         ``electrons`` (B, S, S) float32 and ``usable`` (B, S, S) bool: the sky tiles; ``sky``, ``noise``,
-        ``science_time`` (B,) float32; ``charge`` (B, n, S, S) float32 electrons: the CR layers, NaN where a dark
-        cannot tell, zero where a tile gets fewer than n; ``dark_time`` (B, n) float32, zero there too. With the
+        ``science_time`` (B,) float32; ``charge`` (B, n, S, S) float32 electrons and ``cr`` (B, n, S, S) bool: the
+        CR layers (`tiles.dark_cr.CRLayer`), NaN where a dark cannot tell; ``dark_time`` and ``dark_noise`` (B, n)
+        float32, of each layer. All are zero where a tile gets fewer than n. With the
         true charge ``own_charge`` (B, S, S) float32 of the tiles' own CRs these are labelled as well.
     generator : torch.Generator
         On the device of the tiles.
@@ -67,7 +68,8 @@ def compose_batch(
     augmentation = augmentation or Augmentation()
     tiles, count = batch["electrons"], batch["electrons"].shape[0]
     sky, noise = batch["sky"].view(-1, 1, 1), batch["noise"].view(-1, 1, 1)
-    layers = batch["charge"]
+    layers = torch.stack([batch["charge"], batch["cr"].to(tiles.dtype)])
+    factor = log_uniform(augmentation.charge, count, generator)
 
     flux = log_uniform(augmentation.flux, count, generator)
     extra_sky = uniform(augmentation.sky, count, generator) * sky.clamp(min=0)
@@ -79,20 +81,22 @@ def compose_batch(
     tiles = tiles * flux + extra_sky
     if augmentation.flux != (1.0, 1.0) or augmentation.sky != (0.0, 0.0) or augmentation.noise != (0.0, 0.0):
         tiles = tiles + variance.sqrt() * torch.randn(tiles.shape, generator=generator, device=tiles.device)
-    noise = (noise**2 * flux**2 + thinning * sky.clamp(min=0) + added_variance).sqrt()
+    dark_variance = (batch["dark_noise"] ** 2).sum(-1).view(-1, 1, 1) * factor**2
+    noise = (noise**2 * flux**2 + thinning * sky.clamp(min=0) + added_variance + dark_variance).sqrt()
     sky = sky * flux + extra_sky
 
     if augmentation.turns:
         layers = mirror(layers, generator)
     # Hot pixels of a dark hide its CRs: there the composed image has no label. A charge of 0 instead would
     # punch holes into added CRs, and the network would know them by these.
-    unknown = layers.isnan().any(1)
-    charge = layers.nan_to_num().sum(1) * log_uniform(augmentation.charge, count, generator)
+    unknown = layers[0].isnan().any(1)
+    charge, where = layers[0].nan_to_num() * factor.unsqueeze(1), layers[1] > 0.5
     own = batch["own_charge"] * flux if "own_charge" in batch else torch.zeros_like(tiles)
     local_noise = (noise**2 + (tiles - own - sky).clamp(min=0)).sqrt()
-    significance = (charge + own) / local_noise
+    # The noise of the darks goes everywhere, into own CRs as into added ones; only their CRs are labelled.
+    significance = ((charge * where).sum(1) + own) / local_noise
     cr_mask = significance >= label_snr
-    image = normalise(tiles + charge, sky, noise)
+    image = normalise(tiles + charge.sum(1), sky, noise)
 
     planes = [image, cr_mask & ~unknown, ~batch["usable"] | unknown, significance]
     if augmentation.turns:

@@ -39,14 +39,17 @@ class PairedTiles(Dataset[dict[str, Tensor]]):
         rng = np.random.default_rng(seed)
         electrons, table = self.store.electrons[index], self.store.table
         charge = np.zeros((self.layer_range[1], *electrons.shape), np.float32)
-        dark_time = np.zeros(self.layer_range[1], np.float32)
+        cr = np.zeros(charge.shape, np.bool_)
+        dark_time, dark_noise = np.zeros((2, self.layer_range[1]), np.float32)
         # Charge-transfer tails point away from the read-out, which lies on opposite sides of the two chips.
         same_chip = self.layers[self._layer_chips == table["chip"][index]]
         layers = same_chip if len(same_chip) else self.layers
         count = int(rng.integers(self.layer_range[0], self.layer_range[1], endpoint=True))
         for n, layer in enumerate(rng.choice(layers, count, replace=len(layers) < count)):
-            charge[n] = self._cut(int(layer), electrons.shape[-1], rng)
-            dark_time[n] = self.store.layers[layer].cr_time
+            place = self._place(int(layer), electrons.shape[-1], rng)
+            charge[n], cr[n] = self.store.charge(layer)[place], self.store.cr(layer)[place]
+            info = self.store.layers[layer]
+            dark_time[n], dark_noise[n] = info.cr_time, info.noise
         item = {
             "electrons": torch.from_numpy(np.array(electrons)),
             "usable": torch.from_numpy(np.array(self.store.usable[index])),
@@ -54,17 +57,19 @@ class PairedTiles(Dataset[dict[str, Tensor]]):
             "noise": torch.tensor(table["noise"][index], dtype=torch.float32),
             "science_time": torch.tensor(table["cr_time"][index], dtype=torch.float32),
             "charge": torch.from_numpy(charge),
+            "cr": torch.from_numpy(cr),
             "dark_time": torch.from_numpy(dark_time),
+            "dark_noise": torch.from_numpy(dark_noise),
             "seed": torch.tensor(seed, dtype=torch.int64),
         }
         if self.store.own_charge is not None:
             item["own_charge"] = torch.from_numpy(np.array(self.store.own_charge[index]))
         return item
 
-    def _cut(self, layer: int, size: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        charge = self.store.charge(layer)
-        y, x = (int(rng.integers(0, length - size, endpoint=True)) for length in charge.shape)
-        return charge[y : y + size, x : x + size]
+    def _place(self, layer: int, size: int, rng: np.random.Generator) -> tuple[slice, slice]:
+        info = self.store.layers[layer]
+        y, x = (int(rng.integers(0, length - size, endpoint=True)) for length in (info.rows, info.columns))
+        return slice(y, y + size), slice(x, x + size)
 
 
 class TileDraws(Sampler[Draw]):

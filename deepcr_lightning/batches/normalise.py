@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deepcr_lightning.tiles.sky import sky_and_noise
 
-SOFTENING = 5.0
+SOFTENING = 10.0
 """Contrast, in units of the local noise, up to which the scale is linear."""
 
 
@@ -39,7 +39,7 @@ def normalise(electrons: Tensor, sky: Tensor | float, noise: Tensor | float) -> 
         s = (electrons - sky) / noise                      below
 
     has noise 1 everywhere (Anscombe 1948, Biometrika 35, 246): a CR of five sigma is a step of five on the
-    sky and on a galaxy. ``5 asinh(s / 5)`` then tames star cores and CRs themselves.
+    sky and on a galaxy. ``10 asinh(s / 10)`` then tames star cores and CRs themselves.
     """
     light = torch.as_tensor(electrons - sky)
     floor = torch.as_tensor(noise, dtype=light.dtype, device=light.device)

@@ -17,7 +17,7 @@ from deepcr_lightning.exposures.exposure import Chip, Exposure, root_of
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.tiles.sky import sky_and_noise
-from deepcr_lightning.tiles.store import TileStore, build_store
+from deepcr_lightning.tiles.store import LayerInfo, TileStore, build_store
 from deepcr_lightning.training.checkpoint import Model
 from deepcr_lightning.training.truth_free import AddedCounts, count_added, plateau
 
@@ -118,7 +118,7 @@ def count_exposure(
     composed, labels = [], []
     for chip in exposure.chips:
         sky, noise = sky_and_noise(chip.electrons, ~chip.unusable)
-        charge, seconds = _layer_for(chip, store, number, rng)
+        charge, cr, info = _layer_for(chip, store, number, rng)
         batch = {
             "electrons": torch.from_numpy(chip.electrons)[None],
             "usable": torch.from_numpy(~chip.unusable)[None],
@@ -126,7 +126,9 @@ def count_exposure(
             "noise": torch.tensor([noise], dtype=torch.float32),
             "science_time": torch.tensor([exposure.cr_time], dtype=torch.float32),
             "charge": torch.from_numpy(charge)[None, None],
-            "dark_time": torch.tensor([[seconds]], dtype=torch.float32),
+            "cr": torch.from_numpy(cr)[None, None],
+            "dark_time": torch.tensor([[info.cr_time]], dtype=torch.float32),
+            "dark_noise": torch.tensor([[info.noise]], dtype=torch.float32),
         }
         labels.append(compose_batch(batch, torch.Generator(), label_snr=label_snr))
         composed.append(replace(chip, electrons=chip.electrons + np.nan_to_num(charge)))
@@ -175,15 +177,18 @@ def find_plateau(
 
 def _layer_for(
     chip: Chip, store: TileStore, number: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], float]:
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], LayerInfo]:
     # The dark's chip where there is one: charge-transfer tails point the same way.
     same = [i for i, layer in enumerate(store.layers) if layer.chip == chip.number] or list(range(len(store.layers)))
     index = same[number % len(same)]
     rows, columns = chip.electrons.shape
-    layer = store.charge(index)
-    spare = [max(0, theirs - ours) for theirs, ours in zip(layer.shape, (rows, columns), strict=True)]
+    info = store.layers[index]
+    spare = [max(0, theirs - ours) for theirs, ours in ((info.rows, rows), (info.columns, columns))]
     y, x = (int(rng.integers(0, length, endpoint=True)) for length in spare)
-    cut = layer[y : y + rows, x : x + columns]
+    place = np.s_[y : y + rows, x : x + columns]
+    cut = store.charge(index)[place]
     charge = np.full((rows, columns), np.nan, np.float32)  # beyond a smaller dark nothing is known
-    charge[: cut.shape[0], : cut.shape[1]] = cut
-    return charge, store.layers[index].cr_time
+    cr = np.zeros((rows, columns), np.bool_)
+    there = np.s_[: cut.shape[0], : cut.shape[1]]
+    charge[there], cr[there] = cut, store.cr(index)[place]
+    return charge, cr, info

@@ -29,13 +29,17 @@ class CRLayer:
     Attributes
     ----------
     charge : ndarray of float32, shape (H, W)
-        CR charge in electrons, 0 away from CRs, NaN on pixels that cannot tell (hot or otherwise unusable).
-    significance : ndarray of float32, shape (H, W)
-        Charge over the noise of the dark.
+        What this dark has and the others have not, in electrons: CR charge, and the noise of the dark everywhere;
+        NaN on pixels that cannot tell (hot or otherwise unusable).
+    cr : ndarray of bool, shape (H, W)
+        Where that is a CR.
+    noise : float
+        Of the dark, in electrons.
     """
 
     charge: NDArray[np.float32]
-    significance: NDArray[np.float32]
+    cr: NDArray[np.bool_]
+    noise: float
 
 
 def middle_rates(darks: Sequence[NDArray[np.float32]], exposure_times: Sequence[float]) -> NDArray[np.float32]:
@@ -97,8 +101,8 @@ def extract_cr_layers(
 
     The static pattern of a dark is the median of the other darks of the same chip, scaled by exposure time:
     hot pixels persist from dark to dark, CRs do not. What stands `SEED_SIGNIFICANCE` above it, with all that
-    is connected down to `GROW_SIGNIFICANCE` and a rim of one pixel, is CR charge. The rim keeps the faint
-    skirt of the CR, noise and all: a network would learn to know added CRs by a sharp edge.
+    is connected down to `GROW_SIGNIFICANCE`, is a CR. The noise of the dark is kept away from CRs as well: were it
+    in their places alone, a network would learn to know added CRs by it.
 
     Parameters
     ----------
@@ -135,8 +139,4 @@ def _layer(residual: NDArray[np.float32], pattern: NDArray[np.float32], usable: 
     seeded = np.zeros(int(count) + 1, dtype=bool)
     seeded[np.unique(members[significance >= SEED_SIGNIFICANCE])] = True
     seeded[0] = False
-    footprint = ndimage.binary_dilation(seeded[members], structure=_EIGHT_CONNECTED) & good
-    return CRLayer(
-        np.where(good, np.where(footprint, charge, 0), np.nan).astype(np.float32),
-        np.where(footprint, significance, 0).astype(np.float32),
-    )
+    return CRLayer(np.where(good, charge, np.nan).astype(np.float32), seeded[members], noise)

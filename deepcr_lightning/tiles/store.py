@@ -30,14 +30,14 @@ from deepcr_lightning.tiles.sky import SkyTile, cut_sky_tiles
 
 log = logging.getLogger(__name__)
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever the meaning of the files changes; older stores are then built again."""
 _COLUMNS = tuple(f.name for f in fields(SkyTile) if f.name not in ("electrons", "usable", "own_charge"))
 
 
 @dataclass(frozen=True, eq=False)
 class LayerInfo:
-    """Where one CR layer lies in ``layers.bin`` and which dark it came from."""
+    """Where one CR layer lies in ``layers.bin`` and ``layers_cr.bin``, and which dark it came from."""
 
     file: str
     visit: str
@@ -46,6 +46,7 @@ class LayerInfo:
     start: int
     rows: int
     columns: int
+    noise: float = 0.0
 
 
 class TileStore:
@@ -80,14 +81,22 @@ class TileStore:
             self.table: dict[str, NDArray] = {name: table[f"tile_{name}"] for name in _COLUMNS}
         self.layers = [LayerInfo(**row) for row in info["layers"]]
         self._charge = np.memmap(folder / "layers.bin", np.float32, "r")
+        self._cr = np.memmap(folder / "layers_cr.bin", np.bool_, "r")
 
     def __len__(self) -> int:
         return len(self.electrons)
 
     def charge(self, layer: int) -> NDArray[np.float32]:
-        """CR charge of one layer, in electrons, NaN where it is unknown; shape (rows, columns), memory-mapped."""
+        """Charge of one layer (`tiles.dark_cr.CRLayer`), in electrons; shape (rows, columns), memory-mapped."""
+        return self._plane(self._charge, layer)
+
+    def cr(self, layer: int) -> NDArray[np.bool_]:
+        """Where the charge of one layer is that of CRs; shape (rows, columns), memory-mapped."""
+        return self._plane(self._cr, layer)
+
+    def _plane(self, planes: NDArray[Any], layer: int) -> NDArray[Any]:
         info = self.layers[layer]
-        return self._charge[info.start : info.start + info.rows * info.columns].reshape(info.rows, info.columns)
+        return planes[info.start : info.start + info.rows * info.columns].reshape(info.rows, info.columns)
 
 
 def _mapped(path: Path, kind: type, shape: tuple[int, int, int]) -> NDArray[Any]:
@@ -273,7 +282,8 @@ def _write_charge(folder: Path, scratch: Path, groups: list[list[LayerInfo]], co
     layers: list[LayerInfo] = []
     start = 0
     with (
-        (folder / "layers.bin").open("wb") as file,
+        (folder / "layers.bin").open("wb") as charges,
+        (folder / "layers_cr.bin").open("wb") as crs,
         tqdm(total=count, desc="Separating dark CRs", unit="chip", leave=False) as bar,
     ):
         for group in groups:
@@ -287,8 +297,9 @@ def _write_charge(folder: Path, scratch: Path, groups: list[list[LayerInfo]], co
             unusable = [np.load(scratch / f"{info.start}_unusable.npy", mmap_mode="r") for info in group]
             separated = extract_cr_layers(darks, unusable, [info.cr_time for info in group])
             for info, layer in zip(group, separated, strict=True):
-                layer.charge.tofile(file)
-                layers.append(LayerInfo(**{**asdict(info), "start": start}))
+                layer.charge.tofile(charges)
+                layer.cr.tofile(crs)
+                layers.append(LayerInfo(**{**asdict(info), "start": start, "noise": layer.noise}))
                 start += layer.charge.size
                 bar.update()
     return layers

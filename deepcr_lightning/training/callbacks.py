@@ -50,7 +50,7 @@ class RunFigures(pl.Callback):
         """Keep the first batch and its map, made with the weights that are being validated."""
         if batch_idx == 0 and trainer.is_global_zero:
             with torch.no_grad():
-                self._tiles = (batch, torch.sigmoid(pl_module(batch["image"]).float()))
+                self._tiles = (batch, pl_module(batch["image"]).float())
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note the scores of the epoch and draw."""
@@ -70,4 +70,6 @@ class RunFigures(pl.Callback):
         assert isinstance(pl_module, CosmicRaySegmenter)
         plot_history(self.folder / "history.png", self.history)
         plot_curves(self.folder / "curves.png", pl_module.last_curves, pl_module.threshold)
-        plot_tiles(self.folder / "tiles.png", *self._tiles, pl_module.threshold)
+        batch, logits = self._tiles
+        probability = torch.sigmoid(pl_module.scale * logits + pl_module.shift)
+        plot_tiles(self.folder / "tiles.png", batch, probability, pl_module.threshold)

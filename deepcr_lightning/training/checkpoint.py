@@ -32,6 +32,7 @@ def describe(
     data: dict[str, Any],
     curves: dict[str, list[float]] | None = None,
     plateau: float | None = None,
+    calibration: tuple[float, float] = (1.0, 0.0),
 ) -> dict[str, Any]:
     """Describe a model in plain values.
 
@@ -49,6 +50,8 @@ def describe(
         ``threshold``, ``completeness``, ``purity`` and ``false_positive_rate`` on the validation side.
     plateau : float, optional
         Value at which the map saturates (`training.truth_free.plateau`).
+    calibration : (float, float)
+        Scale and shift of the logit (`training.calibration.fit_scale`); `load_model` puts them into the weights.
 
     Returns
     -------
@@ -64,6 +67,7 @@ def describe(
         "calibrated": bool(calibrated),
         "curves": curves,
         "plateau": plateau,
+        "calibration": [float(value) for value in calibration],
         "data": data,
     }
 
@@ -125,8 +129,10 @@ def load_model(path: str | Path) -> Model:
     try:
         net = UNet(**description["network"])
         weights = {k.removeprefix("net."): v for k, v in checkpoint["state_dict"].items() if k.startswith("net.")}
+        scale, shift = description["calibration"]
+        weights["out.weight"], weights["out.bias"] = scale * weights["out.weight"], scale * weights["out.bias"] + shift
         net.load_state_dict(weights)
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path}: its weights do not fit the network it describes; the file is damaged") from error
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Model(net.eval(), description, path, sha256_of(path))

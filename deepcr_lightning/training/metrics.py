@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from deepcr_lightning.training.calibration import SHARES, count_labels
 from deepcr_lightning.training.truth_free import BINS, AddedCounts, count_added, curves_of, own_rate, plateau
 
 
@@ -22,23 +22,31 @@ class TruthFreeCurves(Metric):
 
     full_state_update = False
     higher_is_better = None
+    labels: Tensor
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         for field in fields(AddedCounts):
             length = 1 if "area" in field.name else BINS
             self.add_state(field.name, torch.zeros(length, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("labels", torch.zeros(SHARES, 2, BINS, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, logits: Tensor, batch: Mapping[str, Tensor]) -> None:
+    def update(self, logits: Tensor, batch: dict[str, Tensor]) -> None:
         """Count a composed batch (`batches.compose.compose_batch`) and its logits, shape (B, 1, H, W)."""
         for name, value in vars(count_added(logits, batch)).items():
             setattr(self, name, getattr(self, name) + value)
+        self.labels = self.labels + count_labels(logits, batch)
 
     def counts(self) -> AddedCounts:
         """Return what was counted."""
         return AddedCounts(*(getattr(self, field.name) for field in fields(AddedCounts)))
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the curves of `training.truth_free.curves_of`, and ``own_rate`` and ``plateau``, scalars."""
+        """Return the curves of `training.truth_free.curves_of`, and ``own_rate``, ``plateau`` and ``labels``."""
         counts = self.counts()
-        return {**curves_of(counts), "own_rate": own_rate(counts), "plateau": plateau(counts)}
+        return {
+            **curves_of(counts),
+            "own_rate": own_rate(counts),
+            "plateau": plateau(counts),
+            "labels": self.labels,
+        }

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.training.calibration import fit_scale
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, describe
 from deepcr_lightning.training.losses import LOSSES
 from deepcr_lightning.training.metrics import TruthFreeCurves
@@ -76,6 +77,7 @@ class CosmicRaySegmenter(pl.LightningModule):
         self.calibrated = loss == "calibrated_bce"
         self.threshold = CALIBRATED_THRESHOLD
         self.plateau: float | None = None
+        self.scale, self.shift = 1.0, 0.0
         self.unreached: str | None = None
         self.last_curves: dict[str, Tensor] = {}
         self.curves = TruthFreeCurves()
@@ -134,10 +136,14 @@ class CosmicRaySegmenter(pl.LightningModule):
 
     def _log_curves(self, side: str) -> None:
         scores = {name: values.cpu() for name, values in self.curves.compute().items()}
-        rate, level = scores.pop("own_rate"), scores.pop("plateau")
-        self.last_curves = scores
+        rate, level, labels = (scores.pop(name) for name in ("own_rate", "plateau", "labels"))
         if side == "val":
             self.plateau = None if math.isnan(level) else float(level)
+            if self.calibrated:
+                self.scale, self.shift = fit_scale(labels)
+        logit = self.scale * torch.logit(scores["threshold"]) + self.shift
+        self.last_curves = {**scores, "threshold": torch.sigmoid(logit)}
+        if side == "val":
             self.threshold = self._choose_threshold()
         self.log(f"{side}/own_rate", rate.float(), sync_dist=True)
         here = at_threshold(self.last_curves, self.threshold)
@@ -188,8 +194,11 @@ class CosmicRaySegmenter(pl.LightningModule):
         data = datamodule.description() if datamodule is not None else {}
         network = {name: self.hparams[name] for name in ("depth", "hidden", "norm")}
         curves = kept_curves(self.last_curves) if self.last_curves else None
-        checkpoint[DESCRIPTION_KEY] = describe(network, self.threshold, self.calibrated, data, curves, self.plateau)
+        checkpoint[DESCRIPTION_KEY] = describe(
+            network, self.threshold, self.calibrated, data, curves, self.plateau, (self.scale, self.shift)
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the threshold that was chosen with these weights."""
-        self.threshold = checkpoint[DESCRIPTION_KEY]["threshold"]
+        """Take the threshold and the calibration that belong to these weights."""
+        description = checkpoint[DESCRIPTION_KEY]
+        self.threshold, (self.scale, self.shift) = description["threshold"], description["calibration"]

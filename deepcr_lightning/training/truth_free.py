@@ -85,8 +85,7 @@ def count_added(logits: Tensor, batch: Mapping[str, Tensor], strict: bool = Fals
     CRs hold own CRs by chance, which are taken out of the share of the rim that is flagged.
     """
     images, cr_mask, ignore = len(logits), batch["cr_mask"] > 0.5, batch["ignore"]
-    place = ((logits.detach().float() + LOGIT_RANGE) * (BINS / (2 * LOGIT_RANGE))).long().clamp(0, BINS - 1)
-    place = place + BINS * torch.arange(images, device=logits.device).view(-1, 1, 1, 1)
+    place = logit_bins(logits) + BINS * torch.arange(images, device=logits.device).view(-1, 1, 1, 1)
     added = cr_mask & ~ignore
     rim = torch.zeros_like(added) if strict else _touching(cr_mask) & ~ignore
     outside = ~(added | rim | ignore)
@@ -139,7 +138,7 @@ def own_rate(counts: AddedCounts) -> Tensor:
     added = above(counts.added)
     tenth, half = (int((added >= share * added[0]).sum()) - 1 for share in ANCHOR_COMPLETENESS)
     level = float(plateau(counts).nan_to_num(1.0))
-    sure = int((_centres(added.device) < math.log(1 / (1 - ANCHOR_PROBABILITY * level) - 1)).sum())
+    sure = int((bin_centres(added.device) < math.log(1 / (1 - ANCHOR_PROBABILITY * level) - 1)).sum())
     place = min(tenth, max(half, sure))
     expected = (counts.own + counts.own_rim)[place]
     if added[0] < MIN_ANCHOR_PIXELS or expected < MIN_ANCHOR_PIXELS / 2:
@@ -166,7 +165,7 @@ def plateau(counts: AddedCounts) -> Tensor:
     Elkan & Noto 2008 (KDD), estimator e1, restricted to pixels where P(CR) is 1 in all likelihood.
     """
     weights = counts.unmistakable
-    return (torch.sigmoid(_centres(weights.device)) * weights).sum() / weights.sum()
+    return (torch.sigmoid(bin_centres(weights.device)) * weights).sum() / weights.sum()
 
 
 def curves_of(counts: AddedCounts, rate: Tensor | float | None = None) -> dict[str, Tensor]:
@@ -215,6 +214,16 @@ def above(counts: Tensor) -> Tensor:
     return counts.flip(-1).cumsum(-1).flip(-1)
 
 
+def bin_centres(device: torch.device) -> Tensor:
+    """Logits in the middle of the bins, float64, shape (BINS,)."""
+    return torch.linspace(-LOGIT_RANGE, LOGIT_RANGE, 2 * BINS + 1, dtype=torch.float64, device=device)[1::2]
+
+
+def logit_bins(logits: Tensor) -> Tensor:
+    """Find the bin of each logit, int64, of the same shape."""
+    return ((logits.detach().float() + LOGIT_RANGE) * (BINS / (2 * LOGIT_RANGE))).long().clamp(0, BINS - 1)
+
+
 def average_precision(curves: dict[str, Tensor]) -> Tensor:
     """Integrate purity over completeness, as a step function.
 
@@ -250,10 +259,6 @@ def at_threshold(curves: dict[str, Tensor], threshold: float) -> dict[str, Tenso
     """
     place = int(torch.searchsorted(curves["threshold"], threshold).clamp(max=len(curves["threshold"]) - 1))
     return {name: values[place] for name, values in curves.items()}
-
-
-def _centres(device: torch.device) -> Tensor:
-    return torch.linspace(-LOGIT_RANGE, LOGIT_RANGE, 2 * BINS + 1, dtype=torch.float64, device=device)[1::2]
 
 
 def _touching(mask: Tensor) -> Tensor:
