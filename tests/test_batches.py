@@ -74,6 +74,9 @@ def test_what_a_dark_cannot_tell_is_ignored() -> None:
     assert composed["ignore"][:, 0, 6, 10].all()
     assert composed["cr_mask"][:, 0, 6, 10].sum() == 0
     assert composed["cr_mask"][:, 0, 5, 10].all()
+    whole = compose_batch(tiles(), generator())["image"]
+    gap = (whole - composed["image"])[:, 0, 6, 10]
+    assert (gap < 0.5 * (whole[:, 0, 6, 10] - normalise(tiles()["electrons"], 30.0, 6.0)[:, 6, 10])).all(), "no hole"
 
 
 def test_charge_on_a_bright_star_must_exceed_its_poisson_noise() -> None:

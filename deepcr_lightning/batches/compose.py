@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from deepcr_lightning.batches.augment import Augmentation, log_uniform, mirror, turn, uniform
@@ -87,10 +88,10 @@ def compose_batch(
 
     if augmentation.turns:
         layers = mirror(layers, generator)
-    # Hot pixels of a dark hide its CRs: there the composed image has no label. A charge of 0 instead would
-    # punch holes into added CRs, and the network would know them by these.
+    # Hot pixels of a dark hide its CRs: there the composed image has no label, and what lies around stands in.
+    # A charge of 0 would punch holes into added CRs, and the network would know them by these.
     unknown = layers[0].isnan().any(1)
-    charge, where = layers[0].nan_to_num() * factor.unsqueeze(1), layers[1] > 0.5
+    charge, where = fill_unknown(layers[0]) * factor.unsqueeze(1), layers[1] > 0.5
     own = batch["own_charge"] * flux if "own_charge" in batch else torch.zeros_like(tiles)
     local_noise = (noise**2 + (tiles - own - sky).clamp(min=0)).sqrt()
     # The noise of the darks goes everywhere, into own CRs as into added ones; only their CRs are labelled.
@@ -110,3 +111,22 @@ def compose_batch(
         "significance": significance,
         "dark_share": torch.ones_like(share) if "own_charge" in batch else share,
     }
+
+
+def fill_unknown(charge: Tensor) -> Tensor:
+    """Put the mean of what lies around in the place of unknown charge.
+
+    Parameters
+    ----------
+    charge : Tensor of float32, shape (B, n, S, S)
+        NaN where it is unknown.
+
+    Returns
+    -------
+    Tensor of float32, shape (B, n, S, S)
+        Finite; 0 where nothing around is known either.
+    """
+    unknown = charge.isnan()
+    known = (~unknown).to(charge.dtype)
+    around = F.avg_pool2d(charge.nan_to_num(), 3, 1, 1) / F.avg_pool2d(known, 3, 1, 1).clamp(min=1e-6)
+    return torch.where(unknown, around, charge)

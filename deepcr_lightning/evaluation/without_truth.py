@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch
+from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch, fill_unknown
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Chip, Exposure, root_of
 from deepcr_lightning.exposures.units import ReadSettings
@@ -131,7 +131,8 @@ def count_exposure(
             "dark_noise": torch.tensor([[info.noise]], dtype=torch.float32),
         }
         labels.append(compose_batch(batch, torch.Generator(), label_snr=label_snr))
-        composed.append(replace(chip, electrons=chip.electrons + np.nan_to_num(charge)))
+        added = fill_unknown(batch["charge"])[0, 0].numpy()
+        composed.append(replace(chip, electrons=chip.electrons + added))
     maps = predictor.probabilities(replace(exposure, chips=tuple(composed)))
     logits = [torch.logit(torch.from_numpy(m).double(), eps=1e-9)[None, None] for m in maps]
     counts = [count_added(chip, batch, strict) for chip, batch in zip(logits, labels, strict=True)]
