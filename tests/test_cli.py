@@ -229,7 +229,7 @@ def test_bad_training_input_is_one_line(
         (["ckpt_path=null"], "ckpt_path= is not given"),
         (["output_dir=null"], "output_dir= is not given"),
         (["threshold=1.5"], "threshold=1.5: give a number between 0 and 1, auto,"),
-        (["threshold={{fpr: 2}}"], "threshold={{fpr: 2}}: give a number"),
+        (["threshold={{fpr: 2}}"], "threshold={fpr: 2}: give a number"),
         (["threshold=best"], "threshold=best: give a number"),
         (["grow=-1"], "grow=-1: must be 0 or more"),
         (["products=[masks]"], "choose from mask, dq_copy, clean"),
