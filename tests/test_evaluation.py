@@ -319,3 +319,22 @@ def test_truth_for_training_is_checked(survey: Path, run_script: Run, tmp_path: 
         result = run_script("train.py", "experiment=oracle", *data, *TINY, f"data.truth={truth}", "hydra.run.dir=run")
         assert result.status == 1
         assert message in result.err
+
+
+@pytest.mark.slow
+def test_without_truth_agrees_with_truth(survey: Path, run_script: Run, tmp_path: Path) -> None:
+    """A network that finds what is easy: both ways of scoring it must say the same."""
+    from conftest import TINY
+
+    darks = unseen_darks(tmp_path / "darks")
+    data = (f"data.science={survey}/science", f"data.darks={survey}/darks", "augmentation=none", "model.hidden=8")
+    more = ("trainer.max_epochs=8", "data.tiles_per_epoch=48", "model.learning_rate=0.01", "hydra.run.dir=run")
+    assert run_script("train.py", *data, *TINY, *more).status == 0
+    result = evaluate(run_script, tmp_path / "run", survey, f"truth={survey}/truth", f"darks={darks}")
+    assert result.status == 0, result.err
+    report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    truth, without = report["with_truth"]["all"], report["without_truth"]["all"]
+    assert without["completeness"]["value"] == pytest.approx(truth["taught_completeness"]["value"], abs=0.1)
+    low, high = without["false_positive_rate"]["interval"]
+    assert low - 0.002 <= truth["taught_false_positive_rate"]["value"] <= high + 0.002
+    assert without["average_precision"]["value"] == pytest.approx(truth["taught_average_precision"]["value"], abs=0.15)
