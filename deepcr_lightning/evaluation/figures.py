@@ -15,10 +15,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
+from torch import Tensor
 
 from deepcr_lightning.evaluation.scores import labels_of, precision_recall, reliability, roc
 from deepcr_lightning.training.figures import save_figure
-from deepcr_lightning.training.truth_free import AddedCounts, curves_of
 
 _RATE = "false-positive rate [% of pixels]"
 _COMPLETENESS = "completeness [% of CR pixels]"
@@ -126,7 +126,10 @@ def plot_events(path: Path, events: Mapping[str, Mapping[str, Sequence[Any]]]) -
 
 
 def plot_without_truth(
-    path: Path, added: AddedCounts, draws: Sequence[AddedCounts], truth: Mapping[str, NDArray] | None
+    path: Path,
+    curves: Mapping[str, Tensor],
+    draws: Sequence[Mapping[str, Tensor]],
+    truth: Mapping[str, NDArray] | None,
 ) -> None:
     """Plot the curves that need no truth, with their uncertainty, and those of the truth where it is known.
 
@@ -134,19 +137,19 @@ def plot_without_truth(
     ----------
     path : Path
         PNG to write.
-    added : AddedCounts
-        Of all exposures.
-    draws : sequence of AddedCounts
-        Of resampled exposures; may be empty.
+    curves : mapping of str to Tensor
+        Of all exposures (`training.truth_free.curves_of`).
+    draws : sequence of mapping of str to Tensor
+        The same as they might have been; may be empty.
     truth : mapping of str to ndarray, shape (BINS,), optional
         By `evaluation.scores.KINDS`.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
-    for counts in draws:
-        _draw_curves(left, right, counts, {"color": "#dd8452", "alpha": 0.06})
-    _draw_curves(left, right, added, {"color": "#c44e52", "label": "without truth, added cosmic rays"})
+    for drawn in draws:
+        _draw_curves(left, right, drawn, {"color": "#dd8452", "alpha": 0.1})
+    _draw_curves(left, right, curves, {"color": "#c44e52", "label": "without truth, added cosmic rays"})
     if draws:
-        left.plot([], [], color="#dd8452", alpha=0.5, label="exposures drawn again")
+        left.plot([], [], color="#dd8452", alpha=0.5, label="within its uncertainty")
     if truth is not None:
         rate, completeness = roc(truth["labelled"], truth["unlabelled"])
         recall, purity = precision_recall(truth["labelled"], truth["unlabelled"])
@@ -163,10 +166,10 @@ def plot_without_truth(
     save_figure(figure, path)
 
 
-def _draw_curves(left: Axes, right: Axes, counts: AddedCounts, style: Mapping[str, Any]) -> None:
-    curves = {name: 100 * values.numpy() for name, values in curves_of(counts).items()}
-    left.plot(np.maximum(curves["false_positive_rate"], _LOWEST_RATE), curves["completeness"], **style)
-    right.plot(curves["completeness"], curves["purity"], **style)
+def _draw_curves(left: Axes, right: Axes, curves: Mapping[str, Tensor], style: Mapping[str, Any]) -> None:
+    values = {name: 100 * curve.numpy() for name, curve in curves.items()}
+    left.plot(np.maximum(values["false_positive_rate"], _LOWEST_RATE), values["completeness"], **style)
+    right.plot(values["completeness"], values["purity"], **style)
 
 
 def _range(low: float, high: float | None) -> str:

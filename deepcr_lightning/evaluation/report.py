@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from deepcr_lightning.evaluation.exposure_scores import ExposureScores, group
 from deepcr_lightning.evaluation.figures import plot_curves, plot_events, plot_reliability, plot_without_truth
-from deepcr_lightning.evaluation.intervals import resampled
 from deepcr_lightning.evaluation.scores import KINDS
-from deepcr_lightning.evaluation.summary import summarise_added, summarise_events, summarise_truth
-from deepcr_lightning.training.truth_free import AddedCounts
+from deepcr_lightning.evaluation.summary import curves_without_truth, summarise_added, summarise_events, summarise_truth
 
 _DRAWN = 60
 _COLUMNS = {
@@ -138,12 +134,9 @@ def draw_report(folder: Path, report: Mapping[str, Any], scored: Sequence[Exposu
         plot_reliability(folder / "reliability.png", counts, errors)
         plot_events(folder / "events.png", report["events"]["all"])
     if added:
-        parts = [s.added for s in added if s.added]
-        stacks = {f.name: torch.stack([getattr(p, f.name) for p in parts]) for f in fields(AddedCounts)}
-        weights = torch.from_numpy(resampled(len(parts))[:_DRAWN]) if len(parts) > 1 else torch.empty(0, len(parts))
-        draws = [AddedCounts(**{name: torch.tensordot(w, s, 1) for name, s in stacks.items()}) for w in weights]
-        together = AddedCounts(**{name: stack.sum(0) for name, stack in stacks.items()})
-        plot_without_truth(folder / "without_truth.png", together, draws, truth if len(known) == len(added) else None)
+        (_, curves), *drawn = curves_without_truth(added, _DRAWN)
+        draws = [curves for _, curves in drawn]
+        plot_without_truth(folder / "without_truth.png", curves, draws, truth if len(known) == len(added) else None)
 
 
 def _sum_counts(members: Sequence[ExposureScores]) -> dict[str, NDArray]:

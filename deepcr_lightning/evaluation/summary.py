@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from deepcr_lightning.evaluation.events import CHARGE_EDGES, DISTANCE_EDGES, LENGTH_EDGES
 from deepcr_lightning.evaluation.exposure_scores import ExposureScores
@@ -89,29 +90,54 @@ def summarise_added(members: Sequence[ExposureScores], threshold: float) -> Summ
         `Summary` of ``average_precision``, ``completeness_at_fpr_*``, ``completeness``, ``purity`` and
         ``false_positive_rate`` at the threshold, and ``own_rate``.
     """
+    (rate, curves), *draws = curves_without_truth(members)
+    values = _truth_free(rate, curves, threshold)
+    if not draws:
+        return _summary(values, None)
+    drawn = [_truth_free(rate, curves, threshold) for rate, curves in draws]
+    return _summary(values, {name: np.array([draw[name] for draw in drawn]) for name in values})
+
+
+def curves_without_truth(
+    members: Sequence[ExposureScores], draws: int = DRAWS
+) -> list[tuple[float, dict[str, Tensor]]]:
+    """Find the curves of a group of exposures, and what they might have been.
+
+    Parameters
+    ----------
+    members : sequence of ExposureScores
+        With added CRs.
+    draws : int
+        At most `DRAWS`.
+
+    Returns
+    -------
+    list of (float, dict of str to Tensor)
+        CR rate and curves (`training.truth_free`): as measured, then drawn within their uncertainty; none drawn
+        of fewer than two exposures.
+    """
     parts = [m.added for m in members if m.added is not None]
     stacks = {f.name: torch.stack([getattr(p, f.name) for p in parts]) for f in fields(AddedCounts)}
-    values = _truth_free(AddedCounts(**{name: stack.sum(0) for name, stack in stacks.items()}), threshold)
-    if len(parts) < 2:
-        return _summary(values, None)
-    offs = ADDED_STANDS_FOR_OWN * np.random.default_rng(2).normal(size=DRAWS)
-    draws = [
-        _truth_free(AddedCounts(**{name: torch.tensordot(w, s, 1) for name, s in stacks.items()}), threshold, off)
-        for w, off in zip(torch.from_numpy(resampled(len(parts))), offs.tolist(), strict=True)
-    ]
-    return _summary(values, {name: np.array([draw[name] for draw in draws]) for name in values})
+    weights, offs = torch.ones(1, len(parts), dtype=torch.float64), np.zeros(1)
+    if len(parts) > 1:
+        weights = torch.cat([weights, torch.from_numpy(resampled(len(parts))[:draws])])
+        offs = np.append(offs, ADDED_STANDS_FOR_OWN * np.random.default_rng(2).normal(size=draws))
+    drawn = []
+    for weight, off in zip(weights, offs.tolist(), strict=True):
+        counts = AddedCounts(**{name: torch.tensordot(weight, stack, 1) for name, stack in stacks.items()})
+        rate = float(own_rate(counts)) * (1 + off)
+        drawn.append((rate, curves_of(counts, rate)))
+    return drawn
 
 
-def _truth_free(counts: AddedCounts, threshold: float, off: float = 0.0) -> dict[str, float]:
-    rate = own_rate(counts) * (1 + off)
-    curves = curves_of(counts, rate)
+def _truth_free(rate: float, curves: dict[str, Tensor], threshold: float) -> dict[str, float]:
     rates, completeness = (curves[name].numpy()[::-1] for name in ("false_positive_rate", "completeness"))
     here = at_threshold(curves, threshold)
     return {
         "average_precision": float(average_precision(curves)),
         **{f"completeness_at_fpr_{r:g}": float(np.interp(r, rates, completeness)) for r in FALSE_POSITIVE_RATES},
         **{name: float(here[name]) for name in ("completeness", "purity", "false_positive_rate")},
-        "own_rate": float(rate),
+        "own_rate": rate,
     }
 
 

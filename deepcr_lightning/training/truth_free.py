@@ -188,7 +188,8 @@ def curves_of(counts: AddedCounts, rate: Tensor | float | None = None) -> dict[s
     own = counts.own + (rate - 1) * counts.own_slope
     own_rim = counts.own_rim + (rate - 1) * counts.own_rim_slope
     own_area = counts.own_area + (rate - 1) * counts.own_area_slope
-    false = (outside - own - own_rim).clamp(min=0)
+    # A higher threshold flags no more: what seems to be more is chance.
+    false = torch.cummin((outside - own - own_rim).clamp(min=0), -1).values
     true = own + above(counts.all_labelled)
     flagged = true + false
     edges = torch.linspace(-LOGIT_RANGE, LOGIT_RANGE, BINS + 1, dtype=torch.float64, device=added.device)
