@@ -17,6 +17,8 @@ ANCHOR_PROBABILITY = 0.95
 """What a map is that sure of, up to half of the added CR pixels but at least a tenth, is taken for CRs alone."""
 UNMISTAKABLE = 20.0
 """Added charge of this many times the local noise is a CR beyond doubt."""
+RATES = (0.5, 1.5)
+"""CR rates of exposures lie within this range of the darks'; a network that makes it more is sure of what is no CR."""
 MIN_ANCHOR_PIXELS = 100
 """Fewer CR pixels than this say nothing of the CR rate."""
 
@@ -133,7 +135,8 @@ def own_rate(counts: AddedCounts) -> Tensor:
     Returns
     -------
     Tensor of float64, scalar
-        About 1, within the scatter of CR rates from exposure to exposure. 1 where too few CRs say anything.
+        About 1, within the scatter of CR rates from exposure to exposure, and never outside `RATES`. 1 where too
+        few CRs say anything.
     """
     added = above(counts.added)
     tenth, half = (int((added >= share * added[0]).sum()) - 1 for share in ANCHOR_COMPLETENESS)
@@ -144,7 +147,7 @@ def own_rate(counts: AddedCounts) -> Tensor:
     if added[0] < MIN_ANCHOR_PIXELS or expected < MIN_ANCHOR_PIXELS / 2:
         return torch.ones_like(expected)
     excess = above(counts.outside)[place] - expected
-    return 1 + excess / (counts.own_slope + counts.own_rim_slope)[place]
+    return (1 + excess / (counts.own_slope + counts.own_rim_slope)[place]).clamp(*RATES)
 
 
 def plateau(counts: AddedCounts) -> Tensor:
@@ -188,8 +191,8 @@ def curves_of(counts: AddedCounts, rate: Tensor | float | None = None) -> dict[s
     own = counts.own + (rate - 1) * counts.own_slope
     own_rim = counts.own_rim + (rate - 1) * counts.own_rim_slope
     own_area = counts.own_area + (rate - 1) * counts.own_area_slope
-    # A higher threshold flags no more: what seems to be more is chance.
-    false = torch.cummin((outside - own - own_rim).clamp(min=0), -1).values
+    # A lower threshold flags no fewer: what a higher one has wrong, it has wrong too.
+    false = torch.cummax((outside - own - own_rim).clamp(min=0).flip(-1), -1).values.flip(-1)
     true = own + above(counts.all_labelled)
     flagged = true + false
     edges = torch.linspace(-LOGIT_RANGE, LOGIT_RANGE, BINS + 1, dtype=torch.float64, device=added.device)
