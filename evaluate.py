@@ -16,7 +16,6 @@ from deepcr_lightning.command import choose_device, command, uses_gpu
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.exposure_scores import (
     ExposureScores,
-    read_matching_truth,
     score_against_truth,
 )
 from deepcr_lightning.evaluation.pictures import plot_example
@@ -31,7 +30,7 @@ from deepcr_lightning.evaluation.without_truth import (
 from deepcr_lightning.exposures.exposure import read_exposure, root_of
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import write_atomically
-from deepcr_lightning.exposures.truth import ChipTruth, field_type, find_truths
+from deepcr_lightning.exposures.truth import ChipTruth, field_type, find_truths, read_matching_truth
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.tiles.store import TileStore

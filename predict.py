@@ -54,7 +54,7 @@ def predict(cfg: DictConfig) -> None:
     writer = ProductWriter(
         inputs,
         Path(cfg.output_dir),
-        Provenance(model.path.name, model.sha256, float(threshold), int(cfg.grow)),
+        Provenance(model.path.name, model.sha256, float(threshold), int(cfg.grow), predictor.plateau),
         products=list(cfg.products),
         dq_bit=cfg.dq_bit,
         save_probability=cfg.save_probability,

@@ -240,6 +240,7 @@ def test_a_plain_map_is_divided_by_its_plateau(trained: Path, survey: Path, run_
         assert result.status == 0, result.err
         with fits.open(tmp_path / name / "ivis01a0q_crmask.fits") as hdus:
             maps[name] = hdus["CRPROB", 1].data.astype(float), hdus["CRMASK", 1].data, hdus[0].header["DCRTHR"]
+            assert hdus[0].header.get("DCRPLAT") == (0.4 if calibrate == "true" else None)
     np.testing.assert_allclose(maps["divided"][0], np.minimum(maps["raw"][0] / 0.4, 1), atol=1e-3)
     assert (maps["raw"][2], maps["divided"][2]) == (0.2, pytest.approx(0.5))
     np.testing.assert_array_equal(maps["raw"][1], maps["divided"][1])

@@ -17,9 +17,10 @@ from hypothesis.extra import numpy as hnp
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.tiles.build import build_store
 from deepcr_lightning.tiles.dark_cr import extract_cr_layers, middle_rates, static_rate
 from deepcr_lightning.tiles.sky import cut_sky_tiles, sky_and_noise, tile_offsets
-from deepcr_lightning.tiles.store import TileStore, build_store
+from deepcr_lightning.tiles.store import TileStore
 
 DARK = {"IMAGETYP": "DARK", "TARGNAME": "DARK", "EXPTIME": 900.0}
 
@@ -173,7 +174,7 @@ def test_store_is_built_once_and_again_when_something_changes(survey: Path, tmp_
 
 def test_two_runs_at_once_share_a_store(survey: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from deepcr_lightning.tiles.store import build_store;"
+        "import sys; from pathlib import Path; from deepcr_lightning.tiles.build import build_store;"
         "folders = [sorted(Path(f).iterdir()) for f in sys.argv[2:]];"
         "print(build_store(sys.argv[1], *folders, 32).folder)"
     )

@@ -23,7 +23,8 @@ from deepcr_lightning.exposures.exposure import root_of
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.truth import find_truths
 from deepcr_lightning.exposures.units import ReadSettings
-from deepcr_lightning.tiles.store import TileStore, build_store
+from deepcr_lightning.tiles.build import build_store
+from deepcr_lightning.tiles.store import TileStore
 
 log = logging.getLogger(__name__)
 

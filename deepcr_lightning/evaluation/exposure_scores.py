@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.events import FoundBy, count_events
 from deepcr_lightning.evaluation.scores import Counts, count_chip, label_pixels
 from deepcr_lightning.exposures.exposure import Exposure
-from deepcr_lightning.exposures.truth import ChipTruth, read_truth
+from deepcr_lightning.exposures.truth import ChipTruth
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.tiles.sky import sky_and_noise
 from deepcr_lightning.training.truth_free import AddedCounts
@@ -43,37 +41,6 @@ class ExposureScores:
     counts: Counts | None = None
     events: dict[str, FoundBy] | None = None
     added: AddedCounts | None = None
-
-
-def read_matching_truth(path: Path, exposure: Exposure) -> dict[int, ChipTruth]:
-    """Read the truth of an exposure and see that it is of its shape.
-
-    Parameters
-    ----------
-    path : Path
-    exposure : Exposure
-
-    Returns
-    -------
-    dict of int to ChipTruth
-        By EXTVER.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or a chip is missing or of another shape.
-    """
-    truth = read_truth(path)
-    for chip in exposure.chips:
-        rows, columns = chip.electrons.shape
-        if chip.extver not in truth:
-            raise InputError(f"{path}: has no CRTRUTH,{chip.extver} for SCI,{chip.extver} of {exposure.path.name}")
-        if truth[chip.extver].cr.shape != (rows, columns):
-            found = " x ".join(str(length) for length in truth[chip.extver].cr.shape)
-            raise InputError(
-                f"{path}: CRTRUTH,{chip.extver} has {found} pixels and {exposure.path.name} {rows} x {columns}"
-            )
-    return truth
 
 
 def score_against_truth(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepcr_lightning.exposures.truth import ChipTruth
-from deepcr_lightning.training.truth_free import BINS, LOGIT_RANGE
+from deepcr_lightning.training.truth_free import BINS, LOGIT_RANGE, bin_centres
 
 FALSE_POSITIVE_RATES = (1e-4, 5e-4, 1e-3, 5e-3)
 """Rates at which completeness is read, as in Zhang & Bloom (2020), and lower."""
@@ -182,7 +183,7 @@ def reliability(labelled: NDArray, unlabelled: NDArray, lowest: float = 0.0) -> 
     said, seen, pixels : ndarray of float64, shape (..., 15)
         Mean probability, share of CRs and number of pixels in equal bins of the probability.
     """
-    probability = 1 / (1 + np.exp(-_centres()))
+    probability = torch.sigmoid(bin_centres(torch.device("cpu"))).numpy()
     bins = np.minimum((probability * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
     chosen = np.eye(_CALIBRATION_BINS)[bins] * (probability >= lowest)[:, None]
     cr, other = labelled @ chosen, unlabelled @ chosen
@@ -195,11 +196,6 @@ def calibration_error(labelled: NDArray, unlabelled: NDArray, lowest: float = 0.
     """Average the distance of said and seen (`reliability`) over pixels: expected calibration error."""
     said, seen, pixels = reliability(labelled, unlabelled, lowest)
     return np.sum(np.abs(said - seen) * pixels, -1) / np.maximum(1, pixels.sum(-1))
-
-
-def _centres() -> NDArray[np.float64]:
-    edges = np.linspace(-LOGIT_RANGE, LOGIT_RANGE, BINS + 1)
-    return 0.5 * (edges[1:] + edges[:-1])
 
 
 def _places(probability: NDArray | np.floating) -> NDArray[np.int64]:

@@ -16,8 +16,9 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Chip, Exposure, root_of
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
+from deepcr_lightning.tiles.build import build_store
 from deepcr_lightning.tiles.sky import sky_and_noise
-from deepcr_lightning.tiles.store import LayerInfo, TileStore, build_store
+from deepcr_lightning.tiles.store import LayerInfo, TileStore
 from deepcr_lightning.training.checkpoint import Model
 from deepcr_lightning.training.truth_free import AddedCounts, count_added, plateau
 
@@ -32,7 +33,7 @@ def open_darks(store_dir: str | Path, darks: Sequence[Path], settings: ReadSetti
     Parameters
     ----------
     store_dir : str or Path
-        Folder of the stores (`tiles.store.build_store`).
+        Folder of the stores (`tiles.build.build_store`).
     darks : sequence of Path
     settings : ReadSettings
 
@@ -158,13 +159,15 @@ def find_plateau(
     Returns
     -------
     float
-        `training.truth_free.plateau`.
+        `training.truth_free.plateau`; 1 of a model whose maps are probabilities already.
 
     Raises
     ------
     InputError
         If the model does not say and there are no darks, or they hold no CR beyond doubt.
     """
+    if model.description["calibrated"]:
+        return 1.0
     if model.description["plateau"] is not None:
         return model.description["plateau"]
     if store is None:

@@ -32,12 +32,15 @@ class Provenance:
         On the probability.
     grow : int
         Pixels by which the mask was grown.
+    plateau : float
+        Value that the map was divided by.
     """
 
     model: str
     sha256: str
     threshold: float
     grow: int
+    plateau: float = 1.0
 
     def stamp(self, header: fits.Header, flagged: float) -> None:
         """Write the keywords and HISTORY into a header.
@@ -55,6 +58,8 @@ class Provenance:
         header["DCRMODEL"] = (self.model[-60:], "network")
         header["DCRSHA"] = self.sha256
         header["DCRTHR"] = (self.threshold, "threshold on the probability")
+        if self.plateau != 1:
+            header["DCRPLAT"] = (self.plateau, "the map was divided by this")
         header["DCRGROW"] = (self.grow, "[pix] growth of the mask")
         header["DCRFRAC"] = (round(flagged, 7), "share of pixels flagged as cosmic ray")
         header.add_history(f"Cosmic rays found by deepcr-lightning {version}, network {self.model},")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.exposure import Exposure
 
 ENDING = "_truth.fits"
 
@@ -69,6 +70,37 @@ def read_truth(path: Path) -> dict[int, ChipTruth]:
     if not chips:
         raise InputError(f"{path}: has no CRTRUTH extension")
     return chips
+
+
+def read_matching_truth(path: Path, exposure: Exposure) -> dict[int, ChipTruth]:
+    """Read the truth of an exposure and see that it is of its shape.
+
+    Parameters
+    ----------
+    path : Path
+    exposure : Exposure
+
+    Returns
+    -------
+    dict of int to ChipTruth
+        By EXTVER.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or a chip is missing or of another shape.
+    """
+    truth = read_truth(path)
+    for chip in exposure.chips:
+        rows, columns = chip.electrons.shape
+        if chip.extver not in truth:
+            raise InputError(f"{path}: has no CRTRUTH,{chip.extver} for SCI,{chip.extver} of {exposure.path.name}")
+        if truth[chip.extver].cr.shape != (rows, columns):
+            found = " x ".join(str(length) for length in truth[chip.extver].cr.shape)
+            raise InputError(
+                f"{path}: CRTRUTH,{chip.extver} has {found} pixels and {exposure.path.name} {rows} x {columns}"
+            )
+    return truth
 
 
 def find_truths(option: str, folder: str | Path) -> dict[str, Path]:

@@ -1,0 +1,234 @@
+"""Exposures and darks to a store on disk, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.dq import UNUSABLE, unusable_bits
+from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
+from deepcr_lightning.exposures.truth import read_matching_truth
+from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.tiles.dark_cr import extract_cr_layers
+from deepcr_lightning.tiles.sky import cut_sky_tiles
+from deepcr_lightning.tiles.store import COLUMNS, LayerInfo, TileStore
+
+log = logging.getLogger(__name__)
+
+FORMAT = 4
+"""Raised whenever the meaning of the files changes; older stores are then built again."""
+
+
+def store_key(files: Sequence[Path], settings: dict[str, object]) -> str:
+    """Name a store by what it is made of.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Path, size and time of change of each count.
+    settings : dict
+        Plain values.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    stats = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    text = json.dumps([FORMAT, settings, stats], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def build_store(
+    store_dir: str | Path,
+    science: Sequence[Path],
+    darks: Sequence[Path],
+    tile_size: int,
+    settings: ReadSettings | None = None,
+    truths: Mapping[str, Path] | None = None,
+) -> TileStore:
+    """Cut and separate the exposures into a store, or open the one that stands.
+
+    Two runs that start at once share one store: the second waits for the first. A store that was not
+    finished leaves nothing that a later run could mistake for one. Never more than one exposure is in memory.
+
+    Parameters
+    ----------
+    store_dir : str or Path
+        Folder of all stores; each has a folder of its own, named by `store_key`.
+    science, darks : sequence of Path
+        Files of science and of dark exposures. Without science the store holds CR layers alone.
+    tile_size : int
+        Side of a tile in pixels.
+    settings : ReadSettings, optional
+    truths : mapping of str to Path, optional
+        Truth file of each science exposure, by root: its true CR charge is kept too.
+
+    Returns
+    -------
+    TileStore
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, is of the wrong kind, or is smaller than a tile; if an exposure has no truth
+        where truth is asked for.
+    """
+    settings = settings or ReadSettings()
+    files = [*science, *darks, *(truths or {}).values()]
+    counts = {"tile_size": tile_size, "science": len(science), "truths": len(truths or {})}
+    key = store_key(files, {**counts, **asdict(settings)})
+    root = Path(store_dir)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f".{key}.lock"):
+            if not (root / key / "store.json").exists():
+                _build(root / key, science, darks, tile_size, settings, truths)
+    except OSError as error:
+        raise InputError(
+            f"data.store_dir={root}: cannot write the tile store there ({error.strerror or error})"
+        ) from error
+    return TileStore(root / key)
+
+
+def _build(
+    folder: Path,
+    science: Sequence[Path],
+    darks: Sequence[Path],
+    size: int,
+    settings: ReadSettings,
+    truths: Mapping[str, Path] | None,
+) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        tiles = _write_tiles(partial, science, size, settings, truths)
+        layers = _write_layers(partial, darks, size, settings)
+        info = {"tile_size": size, "tiles": tiles, "layers": [asdict(layer) for layer in layers]}
+        (partial / "store.json").write_text(json.dumps(info))
+        os.rename(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    what = f"{tiles} tiles of {size} px, " if science else ""
+    log.info("Tile store %s: %s%d dark CR layers", folder, what, len(layers))
+
+
+def _read_as(kind: str, path: Path, settings: ReadSettings) -> Exposure:
+    exposure = read_exposure(path, settings)
+    if exposure.image_type != kind:
+        other = "darks" if kind == "science" else "science"
+        option = "science" if kind == "science" else "darks"
+        raise InputError(
+            f"{path}: a {exposure.image_type} exposure by its IMAGETYP or TARGNAME, given as data.{option}=; "
+            f"give it as data.{other}="
+        )
+    return exposure
+
+
+def _write_tiles(
+    folder: Path, science: Sequence[Path], size: int, settings: ReadSettings, truths: Mapping[str, Path] | None
+) -> int:
+    columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
+    with ExitStack() as stack:
+        planes = {"electrons": "tiles.bin", "usable": "usable.bin"} | (
+            {"own_charge": "own_charge.bin"} if truths else {}
+        )
+        files = {name: stack.enter_context((folder / file).open("wb")) for name, file in planes.items()}
+        for path in tqdm(science, desc="Cutting science tiles", unit="exposure", leave=False):
+            exposure = _read_as("science", path, settings)
+            for tile in cut_sky_tiles(exposure, size, _own_charge(exposure, truths) if truths else None):
+                for name, file in files.items():
+                    getattr(tile, name).tofile(file)
+                for name in COLUMNS:
+                    columns[name].append(getattr(tile, name))
+    if science and not columns["file"]:
+        raise InputError(f"data.science: no tile of {size} x {size} pixels is at least half usable; check the DQ bits")
+    table: dict[str, Any] = {f"tile_{name}": np.array(values) for name, values in columns.items()}
+    np.savez(folder / "table.npz", **table)
+    return len(columns["file"])
+
+
+def _own_charge(exposure: Exposure, truths: Mapping[str, Path]) -> dict[int, NDArray[np.float32]]:
+    if exposure.root not in truths:
+        raise InputError(f"data.truth: holds no truth of {exposure.path}")
+    path = truths[exposure.root]
+    own: dict[int, NDArray[np.float32]] = {}
+    for version, known in read_matching_truth(path, exposure).items():
+        if known.charge is None:
+            raise InputError(f"{path}: has no CRCHARGE,{version}; data.truth needs the charge, as simulations give it")
+        own[version] = known.charge
+    return own
+
+
+def _write_layers(folder: Path, darks: Sequence[Path], size: int, settings: ReadSettings) -> list[LayerInfo]:
+    # A dark goes with those of the same chip, shape and place; each is put on disk first, so that the median
+    # over many darks reads a few rows of each and not all of them at once.
+    groups: dict[tuple, list[LayerInfo]] = defaultdict(list)
+    count = 0
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        for path in tqdm(darks, desc="Reading darks", unit="exposure", leave=False):
+            exposure = _read_as("dark", path, settings)
+            for chip in exposure.chips:
+                rows, columns = chip.electrons.shape
+                if min(rows, columns) < size:
+                    raise InputError(
+                        f"{path}[SCI,{chip.extver}]: a dark of {rows} x {columns} pixels, below a tile of {size}; "
+                        f"set data.tile_size to at most {min(rows, columns)} or leave it out"
+                    )
+                np.save(f"{scratch}/{count}.npy", chip.electrons)
+                np.save(f"{scratch}/{count}_unusable.npy", _unknown_in_dark(chip, exposure.instrument))
+                info = LayerInfo(str(path), exposure.visit, chip.number, exposure.cr_time, count, rows, columns)
+                groups[exposure.detector, chip.number, chip.corner, rows, columns].append(info)
+                count += 1
+        return _write_charge(folder, Path(scratch), list(groups.values()), count)
+
+
+def _unknown_in_dark(chip: Chip, instrument: str) -> NDArray[np.bool_]:
+    # What saturates in a dark is the core of a CR: its charge is known to be large.
+    saturation = unusable_bits(instrument, [name for name in UNUSABLE if "SATURATED" in name])
+    flags = chip.dq.astype(np.int64) & unusable_bits(instrument)
+    saturated_alone = (flags & saturation != 0) & (flags & ~saturation == 0)
+    return chip.unusable & ~saturated_alone
+
+
+def _write_charge(folder: Path, scratch: Path, groups: list[list[LayerInfo]], count: int) -> list[LayerInfo]:
+    layers: list[LayerInfo] = []
+    start = 0
+    with (
+        (folder / "layers.bin").open("wb") as charges,
+        (folder / "layers_cr.bin").open("wb") as crs,
+        tqdm(total=count, desc="Separating dark CRs", unit="chip", leave=False) as bar,
+    ):
+        for group in groups:
+            if len(group) == 1:
+                log.warning(
+                    "%s[%d]: the only dark of its chip; hot pixels are told by DQ alone",
+                    group[0].file,
+                    group[0].chip,
+                )
+            darks = [np.load(scratch / f"{info.start}.npy", mmap_mode="r") for info in group]
+            unusable = [np.load(scratch / f"{info.start}_unusable.npy", mmap_mode="r") for info in group]
+            separated = extract_cr_layers(darks, unusable, [info.cr_time for info in group])
+            for info, layer in zip(group, separated, strict=True):
+                layer.charge.tofile(charges)
+                layer.cr.tofile(crs)
+                layers.append(LayerInfo(**{**asdict(info), "start": start, "noise": layer.noise}))
+                start += layer.charge.size
+                bar.update()
+    return layers
