@@ -61,7 +61,7 @@ class Scale:
     """
 
     levels: Callable[[NDArray[np.float32], NDArray[np.bool_]], tuple[float, float]]
-    apply: Callable[[Tensor, float, float], Tensor]
+    apply: Callable[..., Tensor]
 
 
 def _mean_and_deviation(electrons: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[float, float]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import pickle
-import zipfile
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +14,9 @@ import deepcr_lightning
 from deepcr_lightning.batches.compose import LABEL_SNR
 from deepcr_lightning.batches.normalise import OURS, SCALES, Scale
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.networks.deepcr_weights import deepcr_network
+from deepcr_lightning.networks.deepcr_weights import deepcr_network, fold_batch_norm
 from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.training.model_file import find_model_file, read_plain, sha256_of
 from deepcr_lightning.training.threshold import Target, resolve_threshold
 
 DESCRIPTION_KEY = "deepcr_lightning"
@@ -105,12 +104,15 @@ class Model:
 
 
 def load_model(path: str | Path) -> Model:
-    """Load a network from a checkpoint of ours, or from weights that deepCR publishes.
+    """Load a network from a checkpoint of ours, or from weights in the form of deepCR.
+
+    Batch norm and weight norm are folded into the convolutions, and so is the calibration.
 
     Parameters
     ----------
     path : str or Path
-        ``best.ckpt`` or ``last.ckpt`` of a run, or a ``.pth`` of deepCR.
+        ``best.ckpt`` or ``last.ckpt`` of a run, a ``.pth`` of deepCR, or the name of one of them
+        (`training.model_file.find_model_file`).
 
     Returns
     -------
@@ -121,9 +123,16 @@ def load_model(path: str | Path) -> Model:
     InputError
         If there is no such file, it is neither of the two, or it holds anything but plain values.
     """
-    path = Path(path).expanduser()
+    path = find_model_file(path)
     if path.suffix == ".pth":
-        return _load_deepcr(path)
+        net, description = _read_deepcr(path)
+    else:
+        net, description = _read_ours(path)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Model(net.eval(), description, path, sha256_of(path))
+
+
+def _read_ours(path: Path) -> tuple[UNet, dict[str, Any]]:
     checkpoint = read_checkpoint(path)
     description = checkpoint[DESCRIPTION_KEY]
     try:
@@ -134,47 +143,22 @@ def load_model(path: str | Path) -> Model:
         net.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path}: its weights do not fit the network it describes; the file is damaged") from error
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Model(net.eval(), description, path, sha256_of(path))
+    return (fold_batch_norm(net.eval()) if net.norm == "batch" else net), description
 
 
-def _load_deepcr(path: Path) -> Model:
+def _read_deepcr(path: Path) -> tuple[UNet, dict[str, Any]]:
     net, normalisation = deepcr_network(path.stem, read_plain(path))
+    beside = path.with_suffix(".json")
+    if beside.is_file():  # an export of ours, which says how it wants its input
+        try:
+            description = json.loads(beside.read_text())[DESCRIPTION_KEY]
+            SCALES[description["normalisation"]]
+            return net, description
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{beside}: does not describe {path.name}; remove it or export again") from error
     data: dict[str, Any] = {"filters": [], "science": [], "darks": [], "label_snr": LABEL_SNR}
     description = describe({"depth": 2, "hidden": net.hidden, "norm": "none"}, 0.5, False, data)
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Model(net.eval(), {**description, "normalisation": normalisation}, path, sha256_of(path))
-
-
-def read_plain(path: Path) -> Any:
-    """Read a file of PyTorch as plain values: nothing in it is executed.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    object
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it holds anything but plain values.
-    """
-    if not path.is_file():
-        raise InputError(f"ckpt_path={path}: no such file; a run keeps its checkpoints in outputs/.../checkpoints/")
-    # Published weights are of the older format of PyTorch, which is no zip file.
-    if path.suffix != ".pth" and not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: not a PyTorch checkpoint, or a truncated one; give the best.ckpt of a run")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path}: holds pickled code, which is never executed; give a file made by train.py"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not a PyTorch checkpoint; give the best.ckpt of a run") from error
+    return net, {**description, "normalisation": normalisation}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -249,9 +233,3 @@ def require_same_network(path: Path, settings: Mapping[str, Any]) -> None:
     other = [f"model.{name}={value}" for name, value in network.items() if settings[name] != value]
     if other:
         raise InputError(f"ckpt_path={path}: was trained with {' '.join(other)}; resume with the same")
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
