@@ -59,6 +59,8 @@ def predict(cfg: DictConfig) -> None:
         dq_bit=cfg.dq_bit,
         save_probability=cfg.save_probability,
         overwrite=cfg.overwrite,
+        fill=cfg.fill,
+        compress=cfg.compress,
     )
     paths = writer.to_do()
     kept = len(writer.places) - len(paths)

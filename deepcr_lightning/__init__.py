@@ -1,3 +1,17 @@
 """Cosmic-ray rejection for single CCD exposures, trained without labels."""
 
+from __future__ import annotations
+
+from typing import Any
+
 __version__ = "0.1.0"
+__all__ = ["load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when it is asked for: a folder's modules import the version from here.
+    if name == "load_model":
+        from deepcr_lightning.prediction.finder import load_finder
+
+        return load_finder
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

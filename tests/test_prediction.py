@@ -14,7 +14,7 @@ from deepcr_lightning.batches.normalise import normalise
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.networks.unet import UNet
-from deepcr_lightning.prediction.fill import fill_median
+from deepcr_lightning.prediction.fill import FILLS, fill_median
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.prediction.sliding_window import predict_probability, reflected, windows
@@ -114,6 +114,22 @@ def test_fill_grows_its_box_over_large_holes() -> None:
     mask[5:20, 5:20] = True
     image[mask] = np.nan
     np.testing.assert_array_equal(fill_median(image, mask), 5)
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_fills_go_under_a_cosmic_ray(fill: str) -> None:
+    y, x = np.mgrid[:40, :40]
+    smooth = (20 + 0.5 * y + 100 * np.exp(-((y - 20) ** 2 + (x - 20) ** 2) / 60)).astype(np.float32)
+    mask = np.zeros(smooth.shape, bool)
+    mask[18:22, 10:14], mask[0, 0], mask[3:16, 25:38] = True, True, True
+    usable = np.ones(smooth.shape, bool)
+    usable[18:22, 14] = False
+    image = np.where(mask | ~usable, 50_000, smooth).astype(np.float32)
+    filled = FILLS[fill](image, mask, usable)
+    np.testing.assert_array_equal(filled[~mask], image[~mask])
+    assert np.abs(filled - smooth)[mask].max() < 25
+    all_masked = np.ones(smooth.shape, bool)
+    np.testing.assert_array_equal(FILLS[fill](image, all_masked, usable), image)
 
 
 @settings(max_examples=50)

@@ -54,15 +54,16 @@ def parts(path: Path) -> dict[tuple[str, int], tuple[list[bytes], bytes]]:
     return found
 
 
-def test_mask_file(tmp_path: Path, exposure: Exposure, masks: list[np.ndarray]) -> None:
+@pytest.mark.parametrize("compress", [False, True])
+def test_mask_file(tmp_path: Path, exposure: Exposure, masks: list[np.ndarray], compress: bool) -> None:
     path = tmp_path / "out" / "icau01abq_crmask.fits"
     probabilities = [mask.astype(np.float32) * 0.75 for mask in masks]
-    write_mask(path, exposure, masks, PROVENANCE, probabilities)
+    write_mask(path, exposure, masks, PROVENANCE, probabilities, compress)
     with fits.open(path) as hdus:
         for version in (1, 2):
             assert hdus["CRMASK", version].data.dtype == np.uint8
             np.testing.assert_array_equal(hdus["CRMASK", version].data, masks[version - 1])
-            assert isinstance(hdus["CRPROB", version], fits.CompImageHDU)
+            assert isinstance(hdus["CRPROB", version], fits.CompImageHDU) == compress
             np.testing.assert_array_equal(hdus["CRPROB", version].data, probabilities[version - 1])
         header = hdus[0].header
         assert (header["DCRMODEL"], header["DCRSHA"], header["DCRTHR"]) == ("best.ckpt", "ab" * 32, 0.5)

@@ -11,6 +11,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.array import finite_electrons
 from deepcr_lightning.exposures.dq import unusable_bits
 from deepcr_lightning.exposures.layout import (
     check_whole,
@@ -226,19 +227,13 @@ def _chip(
 ) -> Chip:
     where = f"{path}[{image.name or 'PRIMARY'},{image.ver}]"
     factor = electrons_per_unit(where, hdus[0].header, image.header, exposure_time, settings)
-    electrons = np.asarray(image.data, dtype=np.float32) * np.float32(factor)
     dq_hdu = dq_image(hdus, image)
-    dq = np.zeros(electrons.shape, np.uint16)
+    dq = np.zeros(image.shape, np.uint16)
     if dq_hdu is not None:
-        if dq_hdu.shape != electrons.shape:
-            raise InputError(f"{where}: DQ is {dq_hdu.shape}, SCI is {electrons.shape}; the file is damaged")
+        if dq_hdu.shape != image.shape:
+            raise InputError(f"{where}: DQ is {dq_hdu.shape}, SCI is {image.shape}; the file is damaged")
         dq = np.asarray(dq_hdu.data).astype(np.uint16)
-    finite = np.isfinite(electrons)
-    unusable = ~finite | ((dq & unusable_bits(instrument)) != 0)
-    if unusable.all():
-        raise InputError(f"{where}: every pixel is unusable (DQ bits or NaN); leave this file out")
-    if not finite.all():
-        electrons[~finite] = np.median(electrons[finite])
+    electrons, unusable = finite_electrons(where, image.data, factor, (dq & unusable_bits(instrument)) != 0)
     return Chip(
         extver=int(image.ver),
         number=int(number((image.header,), "CCDCHIP")) or int(image.ver),

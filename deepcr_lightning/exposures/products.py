@@ -105,6 +105,7 @@ def write_mask(
     masks: Sequence[NDArray[np.bool_]],
     provenance: Provenance,
     probabilities: Sequence[NDArray[np.float32]] | None = None,
+    compress: bool = False,
 ) -> None:
     """Write ``CRMASK`` (uint8, 1 = cosmic ray) and, if given, ``CRPROB`` (float32), one extension a chip.
 
@@ -117,7 +118,9 @@ def write_mask(
         One a chip.
     provenance : Provenance
     probabilities : sequence of ndarray of float32, shape (H, W), optional
-        One a chip; tile-compressed without loss.
+        One a chip.
+    compress : bool
+        Tile-compress both, without loss.
 
     Raises
     ------
@@ -142,17 +145,20 @@ def write_mask(
     provenance.stamp(primary.header, flagged_share(masks))
     hdus = fits.HDUList([primary])
     for chip, mask in zip(exposure.chips, masks, strict=True):
-        hdu = fits.ImageHDU(mask.astype(np.uint8), name="CRMASK", ver=chip.extver)
-        hdu.header["DCRFRAC"] = (
-            round(float(mask.mean()), 7),
-            "share of pixels flagged as cosmic ray",
-        )
+        hdu = _image(mask.astype(np.uint8), "CRMASK", chip.extver, compress)
+        hdu.header["DCRFRAC"] = (round(float(mask.mean()), 7), "share of pixels flagged as cosmic ray")
         hdus.append(hdu)
     for chip, probability in zip(exposure.chips, probabilities or (), strict=probabilities is not None):
-        hdu = fits.CompImageHDU(probability, name="CRPROB", compression_type="GZIP_2", quantize_level=0)
-        hdu.ver = chip.extver
-        hdus.append(hdu)
+        hdus.append(_image(probability, "CRPROB", chip.extver, compress))
     write_atomically(path, lambda partial: hdus.writeto(partial, overwrite=True))
+
+
+def _image(data: NDArray, name: str, version: int, compress: bool) -> fits.ImageHDU | fits.CompImageHDU:
+    if not compress:
+        return fits.ImageHDU(data, name=name, ver=version)
+    hdu = fits.CompImageHDU(data, name=name, compression_type="GZIP_2", quantize_level=0)
+    hdu.ver = version
+    return hdu
 
 
 def write_dq_copy(
@@ -207,6 +213,7 @@ def write_clean_copy(
     filled: Sequence[NDArray[np.float32]],
     masks: Sequence[NDArray[np.bool_]],
     provenance: Provenance,
+    fill: str = "median_3",
 ) -> None:
     """Write a copy of the input in which the pixels of the mask hold the filled values; all else stays as it is.
 
@@ -218,6 +225,8 @@ def write_clean_copy(
         Images with the CR pixels filled, in electrons.
     masks : sequence of ndarray of bool, shape (H, W)
     provenance : Provenance
+    fill : str
+        How they were filled, for the header.
 
     Raises
     ------
@@ -239,7 +248,7 @@ def write_clean_copy(
                 # Compressing a second time with loss would change every pixel.
                 settings = {"compression_type": "GZIP_2", "quantize_level": 0}
                 hdus[hdus.index(image)] = fits.CompImageHDU(image.data, image.header, image.name, **settings)
-        hdus[0].header.add_history("Cosmic rays filled by the median of the good pixels around.")
+        hdus[0].header["DCRFILL"] = (fill, "how cosmic-ray pixels were filled")
         return edited
 
     _write_copy(path, exposure, masks, provenance, edit)

@@ -62,7 +62,7 @@ def canonical_unit(unit: str) -> str | None:
     str or None
         None if it means none of them.
     """
-    text = unit.strip().upper()
+    text = unit.strip().upper().replace(" / ", "/")
     rate = ""
     for ending in _PER_SECOND:
         if text.endswith(ending):

@@ -2,16 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from deepcr_lightning.errors import InputError
+
+_REACH = 3
 _CHUNK = 200_000
 
 
 def fill_median(
-    electrons: NDArray[np.float32], mask: NDArray[np.bool_], usable: NDArray[np.bool_] | None = None
+    electrons: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    usable: NDArray[np.bool_] | None = None,
+    box: int = 3,
 ) -> NDArray[np.float32]:
     """Fill masked pixels with the median of the good pixels in a box around each.
+
+    Parameters
+    ----------
+    electrons : ndarray of float32, shape (H, W)
+    mask : ndarray of bool, shape (H, W)
+        Pixels to fill.
+    usable : ndarray of bool, shape (H, W), optional
+        Pixels worth taking a value from; masked ones never are.
+    box : int
+        Side of the box, odd.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        A copy; pixels outside the mask are the same to the bit.
+
+    Notes
+    -----
+    The box grows by a ring where it holds no good pixel. Where an image has no good pixel at
+    all, it is returned as it is.
+    """
+    good = ~mask if usable is None else ~mask & usable
+    filled = electrons.copy()
+    if not good.any():
+        return filled
+    values = np.where(good, electrons, np.nan).astype(np.float32)
+    left = np.argwhere(mask)
+    radius = box // 2
+    while len(left):
+        padded = np.pad(values, radius, constant_values=np.nan)
+        offsets = np.array([(dy, dx) for dy in range(2 * radius + 1) for dx in range(2 * radius + 1)])
+        remaining = []
+        chunk = max(1, _CHUNK * 9 // len(offsets))
+        for start in range(0, len(left), chunk):
+            places = left[start : start + chunk]
+            box = padded[places[:, :1] + offsets[:, 0], places[:, 1:] + offsets[:, 1]]
+            found: NDArray[np.bool_] = np.isfinite(box).any(axis=1)
+            filled[tuple(places[found].T)] = np.nanmedian(box[found], axis=1) if found.any() else 0
+            remaining.append(places[~found])
+        left = np.concatenate(remaining)
+        radius += 1
+    return filled
+
+
+def fill_biharmonic(
+    electrons: NDArray[np.float32], mask: NDArray[np.bool_], usable: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """Fill masked pixels with the smoothest surface through what lies around them (`skimage.restoration`).
 
     Parameters
     ----------
@@ -26,29 +84,36 @@ def fill_median(
     ndarray of float32, shape (H, W)
         A copy; pixels outside the mask are the same to the bit.
 
-    Notes
-    -----
-    The box is 3 x 3 and grows by a ring where it holds no good pixel. Where an image has no good pixel at
-    all, it is returned as it is.
+    Raises
+    ------
+    InputError
+        If scikit-image is not installed.
+
+    References
+    ----------
+    Damelin & Hoang 2018, J. Math., doi 10.1155/2018/3950312.
     """
-    good = ~mask if usable is None else ~mask & usable
+    try:
+        from skimage.restoration import inpaint_biharmonic
+    except ImportError as error:
+        raise InputError("fill=biharmonic needs scikit-image: pip install 'deepcr-lightning[fill]'") from error
+    hole = mask.copy()
+    if usable is not None:
+        # Bad pixels near the mask are smoothed over as well, so that none pulls the surface.
+        hole |= ~usable & ndimage.binary_dilation(mask, np.ones((3, 3), bool), iterations=_REACH)
     filled = electrons.copy()
-    if not good.any():
+    if hole.all() or not mask.any():
         return filled
-    values = np.where(good, electrons, np.nan).astype(np.float32)
-    left = np.argwhere(mask)
-    radius = 1
-    while len(left):
-        padded = np.pad(values, radius, constant_values=np.nan)
-        offsets = np.array([(dy, dx) for dy in range(2 * radius + 1) for dx in range(2 * radius + 1)])
-        remaining = []
-        chunk = max(1, _CHUNK * 9 // len(offsets))
-        for start in range(0, len(left), chunk):
-            places = left[start : start + chunk]
-            box = padded[places[:, :1] + offsets[:, 0], places[:, 1:] + offsets[:, 1]]
-            found = np.isfinite(box).any(axis=1)
-            filled[tuple(places[found].T)] = np.nanmedian(box[found], axis=1) if found.any() else 0
-            remaining.append(places[~found])
-        left = np.concatenate(remaining)
-        radius += 1
+    smooth = inpaint_biharmonic(electrons.astype(np.float64), hole, split_into_regions=True)
+    filled[mask] = smooth[mask]
     return filled
+
+
+Fill = Callable[[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]], NDArray[np.float32]]
+
+FILLS: dict[str, Fill] = {
+    "median_3": partial(fill_median, box=3),
+    "median_5": partial(fill_median, box=5),
+    "biharmonic": fill_biharmonic,
+}
+"""The ways to fill by the name that `fill=` takes."""

@@ -69,21 +69,22 @@ class ExposurePredictor(pl.LightningModule):
 
     def probabilities(self, exposure: Exposure) -> list[NDArray[np.float32]]:
         """CR probability of each chip, float32, shape (H, W)."""
-        maps = []
-        for chip in exposure.chips:
-            sky, noise = self.scale.levels(chip.electrons, ~chip.unusable)
-            probability = predict_probability(
-                self.net,
-                chip.electrons,
-                sky,
-                noise,
-                scale=self.scale.apply,
-                margin=self.net.margin,
-                step=self.net.step,
-                tile=self.tile,
-            )
-            maps.append(probability if self.plateau == 1 else np.minimum(probability / np.float32(self.plateau), 1))
-        return maps
+        return [self.chip_probability(chip.electrons, chip.unusable) for chip in exposure.chips]
+
+    def chip_probability(self, electrons: NDArray[np.float32], unusable: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """CR probability of an image in electrons, finite, with pixels of no use; all of shape (H, W)."""
+        sky, noise = self.scale.levels(electrons, ~unusable)
+        probability = predict_probability(
+            self.net,
+            electrons,
+            sky,
+            noise,
+            scale=self.scale.apply,
+            margin=self.net.margin,
+            step=self.net.step,
+            tile=self.tile,
+        )
+        return probability if self.plateau == 1 else np.minimum(probability / np.float32(self.plateau), 1)
 
     def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:
         """Leave the exposure where it is; its tiles go to the device one by one."""

@@ -22,7 +22,7 @@ from deepcr_lightning.exposures.products import (
     write_dq_copy,
     write_mask,
 )
-from deepcr_lightning.prediction.fill import fill_median
+from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.prediction.predictor import Failure, ProbabilityMaps
 
@@ -57,6 +57,10 @@ class ProductWriter(BasePredictionWriter):
         Add the probability to the mask file.
     overwrite : bool
         Replace products that exist.
+    fill : str
+        Of `prediction.fill.FILLS`: how ``clean`` fills.
+    compress : bool
+        Tile-compress masks and probabilities, without loss.
 
     Attributes
     ----------
@@ -73,6 +77,8 @@ class ProductWriter(BasePredictionWriter):
         dq_bit: int = 8192,
         save_probability: bool = False,
         overwrite: bool = False,
+        fill: str = "median_3",
+        compress: bool = False,
     ) -> None:
         super().__init__(write_interval="batch")
         unknown = [name for name in products if name not in PRODUCTS]
@@ -81,6 +87,9 @@ class ProductWriter(BasePredictionWriter):
         if dq_bit not in [1 << n for n in range(16)]:
             raise InputError(f"dq_bit={dq_bit}: must be a power of 2 from 1 to 32768")
         self.places, self.output_dir, self.provenance = _without_products(places, output_dir), output_dir, provenance
+        if fill not in FILLS:
+            raise InputError(f"fill={fill}: choose from {', '.join(FILLS)}")
+        self.fill, self.compress = fill, compress
         self.products, self.dq_bit = tuple(products), dq_bit
         self.save_probability, self.overwrite = save_probability, overwrite
         self.results: list[Cleaned | Failure] = []
@@ -158,13 +167,13 @@ class ProductWriter(BasePredictionWriter):
         ]
         if "mask" in outputs:
             maps = prediction.maps if self.save_probability else None
-            write_mask(outputs["mask"], exposure, masks, provenance, maps)
+            write_mask(outputs["mask"], exposure, masks, provenance, maps, self.compress)
         if "dq_copy" in outputs:
             write_dq_copy(outputs["dq_copy"], exposure, masks, self.dq_bit, provenance)
         if "clean" in outputs:
             chips = zip(exposure.chips, masks, strict=True)
-            filled = [fill_median(chip.electrons, mask, ~chip.unusable) for chip, mask in chips]
-            write_clean_copy(outputs["clean"], exposure, filled, masks, provenance)
+            filled = [FILLS[self.fill](chip.electrons, mask, ~chip.unusable) for chip, mask in chips]
+            write_clean_copy(outputs["clean"], exposure, filled, masks, provenance, self.fill)
         return Cleaned(exposure.path, flagged_share(masks))
 
 

@@ -1,0 +1,46 @@
+"""Images as arrays in electrons, finite everywhere, wherever they came from."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from deepcr_lightning.errors import InputError
+
+
+def finite_electrons(
+    where: str, data: ArrayLike, electrons_per_unit: float, bad: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Put an image into electrons and say which pixels are of no use.
+
+    Parameters
+    ----------
+    where : str
+        What it is, for messages.
+    data : array_like, shape (H, W)
+        Of any real type and byte order.
+    electrons_per_unit : float
+    bad : ndarray of bool, shape (H, W)
+        Pixels of no use whatever they hold.
+
+    Returns
+    -------
+    electrons : ndarray of float32, shape (H, W)
+        The median of the finite pixels stands where one is not.
+    unusable : ndarray of bool, shape (H, W)
+        Bad pixels, and those that are NaN, infinite, or too large for a float32.
+
+    Raises
+    ------
+    InputError
+        If no pixel is usable.
+    """
+    with np.errstate(over="ignore"):
+        electrons = np.asarray(data).astype(np.float32) * np.float32(electrons_per_unit)
+    finite = np.isfinite(electrons)
+    unusable = ~finite | bad
+    if unusable.all():
+        raise InputError(f"{where}: every pixel is unusable (DQ bits or NaN); leave this file out")
+    if not finite.all():
+        electrons[~finite] = np.median(electrons[finite])
+    return electrons, unusable
