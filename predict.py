@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch.utils.data import DataLoader
 
 from deepcr_lightning.command import choose_device, command, fail
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.without_truth import find_plateau, open_darks
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
-from deepcr_lightning.exposures.products import Provenance
+from deepcr_lightning.exposures.products import Provenance, remove_partials
 from deepcr_lightning.exposures.units import ReadSettings
-from deepcr_lightning.prediction.predictor import ExposurePredictor, Failure
-from deepcr_lightning.prediction.reader import ExposureReader
+from deepcr_lightning.prediction.contact_sheet import MOST, draw_contact_sheet
+from deepcr_lightning.prediction.predictor import ExposurePredictor
+from deepcr_lightning.prediction.reader import ExposureShares
+from deepcr_lightning.prediction.summary import CLEANED, ODD_FACTOR, Row, Summary
 from deepcr_lightning.prediction.writer import ProductWriter
 from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
 
@@ -51,10 +51,15 @@ def predict(cfg: DictConfig) -> None:
     threshold = model_threshold(model, target, predictor.plateau)
     if cfg.grow < 0 or cfg.grow != int(cfg.grow):
         raise InputError(f"grow={cfg.grow}: must be 0 or more whole pixels")
+    output_dir = Path(cfg.output_dir)
+    summary = Summary(output_dir)
     writer = ProductWriter(
         inputs,
-        Path(cfg.output_dir),
+        output_dir,
         Provenance(model.path.name, model.sha256, float(threshold), int(cfg.grow), predictor.plateau),
+        summary,
+        settings,
+        cr_share_rate=float(model.description["data"].get("cr_share_rate", "nan")),
         products=list(cfg.products),
         dq_bit=cfg.dq_bit,
         save_probability=cfg.save_probability,
@@ -62,15 +67,17 @@ def predict(cfg: DictConfig) -> None:
         fill=cfg.fill,
         compress=cfg.compress,
     )
-    paths = writer.to_do()
-    kept = len(writer.places) - len(paths)
-    if paths:
-        exposures = DataLoader(ExposureReader(paths, settings), batch_size=1, collate_fn=itemgetter(0))
-        # Every process would map every exposure: one does them all, whatever trains on more.
-        one_process = {"devices": 1, "strategy": "auto", "logger": False, "enable_checkpointing": False}
-        trainer = instantiate(cfg.trainer, **one_process, callbacks=[writer], _convert_="all")
-        trainer.predict(predictor, exposures, return_predictions=False)
-    report(writer, kept)
+    remove_partials(output_dir)
+    to_do = [path for path in writer.places if writer.missing(path)]
+    if to_do:
+        quiet = {"logger": False, "enable_checkpointing": False}
+        trainer = instantiate(cfg.trainer, **quiet, callbacks=[writer], _convert_="all")
+        shares = ExposureShares(list(writer.places), writer.missing, settings)
+        trainer.predict(predictor, shares, return_predictions=False)
+        trainer.strategy.barrier()
+        if not trainer.is_global_zero:
+            return
+    report(writer, to_do)
 
 
 def _plateau(
@@ -84,23 +91,38 @@ def _plateau(
     return level
 
 
-def report(writer: ProductWriter, kept: int) -> None:
+def report(writer: ProductWriter, to_do: list[Path]) -> None:
     """Say what was cleaned, kept and not cleaned; exit with status 1 if anything failed."""
-    failures = [result for result in writer.results if isinstance(result, Failure)]
-    for result in writer.results:
-        if not isinstance(result, Failure):
-            log.info("%s: %.2f %% flagged", result.path.name, 100 * result.flagged)
+    files = {str(path) for path in to_do}
+    rows = [row for row in writer.summary.tidy() if row.file in files]
+    failures = [row for row in rows if row.status != CLEANED]
+    for row in rows:
+        if row.status == CLEANED:
+            log.info("%s: %.2f %% flagged", Path(row.file).name, 100 * row.flagged)
+    kept = len(writer.places) - len(to_do)
     if kept:
         log.info("%d exposures had their products already; overwrite=true makes them again", kept)
-    log.info(
-        "%d exposures cleaned, threshold %g, in %s",
-        len(writer.results) - len(failures),
-        writer.provenance.threshold,
-        writer.output_dir,
-    )
+    threshold, cleaned = writer.provenance.threshold, len(rows) - len(failures)
+    log.info("%d exposures cleaned, threshold %g, in %s", cleaned, threshold, writer.output_dir)
+    _show_odd(writer, rows)
     if failures:
-        lines = "\n".join(f"  {failure.reason}" for failure in failures)
-        fail(f"{len(failures)} of {len(writer.results)} exposures were not cleaned:\n{lines}")
+        lines = "\n".join(f"  {row.status}" for row in failures)
+        fail(f"{len(failures)} of {len(rows)} exposures were not cleaned:\n{lines}")
+
+
+def _show_odd(writer: ProductWriter, rows: list[Row]) -> None:
+    odd = sorted((row for row in rows if row.oddity > ODD_FACTOR), key=lambda row: -row.oddity)
+    if not odd:
+        return
+    sheet = writer.output_dir / "odd_exposures.png"
+    paths = {str(path): path for path in writer.places}
+    draw_contact_sheet(sheet, [(row, *writer.picture(paths[row.file])) for row in odd[:MOST]])
+    log.warning(
+        "%d exposures have a flagged share far from the expected one; the oddest are in %s, all in %s",
+        len(odd),
+        sheet,
+        writer.summary.path,
+    )
 
 
 if __name__ == "__main__":

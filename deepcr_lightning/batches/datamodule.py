@@ -29,6 +29,7 @@ from deepcr_lightning.tiles.store import TileStore
 log = logging.getLogger(__name__)
 
 PathOption = str | Sequence[str] | None
+_EVERY = 8
 
 
 class LabelFreeDataModule(pl.LightningDataModule):
@@ -150,6 +151,8 @@ class LabelFreeDataModule(pl.LightningDataModule):
             # Too few darks for a side of their own: an unseen test side would need CRs that trained.
             self.tiles["test"] = self.tiles["test"][:0]
         self.store = store
+        rates = [store.cr(i)[::_EVERY].mean() / store.layers[i].cr_time for i in self.layers["train"].tolist()]
+        self.cr_share_rate = float(np.median(rates))
         for side, tiles in self.tiles.items():
             exposures = len(np.unique(store.table["file"][tiles]))
             log.info(
@@ -190,6 +193,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
             "science": sorted(set(table["file"][train].tolist())),
             "darks": darks,
             "mean_dark_share": self.mean_dark_share(),
+            "cr_share_rate": self.cr_share_rate,
         }
 
     def mean_dark_share(self) -> float:

@@ -22,6 +22,7 @@ from deepcr_lightning.exposures.layout import (
     science_images,
     text,
 )
+from deepcr_lightning.exposures.paths import as_path
 from deepcr_lightning.exposures.units import ReadSettings, electrons_per_unit
 
 READOUT_WAIT = 50.0
@@ -152,7 +153,7 @@ def read_exposure(path: str | Path, settings: ReadSettings | None = None) -> Exp
     Parameters
     ----------
     path : str or Path
-        The file. It is never modified.
+        The file, or its address. It is never modified.
     settings : ReadSettings, optional
         Units, gain and exposure time for headers that do not say.
 
@@ -166,7 +167,7 @@ def read_exposure(path: str | Path, settings: ReadSettings | None = None) -> Exp
         If the file cannot be read, holds no image, does not say its units or exposure time, or has a
         chip without a single usable pixel.
     """
-    path = Path(path)
+    path = as_path(path)
     settings = settings or ReadSettings()
     try:
         with opened(path) as data, fits.open(data, memmap=False) as hdus:

@@ -26,7 +26,8 @@ def opened(path: Path) -> BinaryIO:
     -------
     binary file
     """
-    file = path.open("rb")
+    # What lies elsewhere comes over in one piece, not in many small ones.
+    file = path.open("rb") if isinstance(path, Path) else io.BytesIO(path.read_bytes())
     if file.read(2) != GZIP_MAGIC:
         file.seek(0)
         return file

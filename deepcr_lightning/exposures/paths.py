@@ -5,10 +5,12 @@ from __future__ import annotations
 import glob
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from deepcr_lightning.errors import InputError
 
 ENDINGS = tuple(f"{stem}{packed}" for stem in (".fits", ".fit", ".fts") for packed in ("", ".gz", ".fz"))
+LISTS = (".txt", ".lst")
 PRODUCT_ENDINGS = ("_crmask", "_crclean")
 
 
@@ -28,6 +30,42 @@ def is_fits(path: Path) -> bool:
     return stem is not None and not name.startswith(".") and not stem.endswith(PRODUCT_ENDINGS)
 
 
+def as_path(value: str | Path) -> Path:
+    """Make a path of what a person types.
+
+    Parameters
+    ----------
+    value : str or Path
+        A path, or an address such as ``s3://bucket/key``, of any file system that fsspec knows.
+
+    Returns
+    -------
+    Path
+        For an address, of universal_pathlib, which behaves like one.
+
+    Raises
+    ------
+    InputError
+        If the packages that an address needs are not installed.
+    """
+    text = str(value)
+    if text.startswith("file://"):
+        return Path(text.removeprefix("file://"))
+    if not isinstance(value, str) or "://" not in text:
+        return Path(value).expanduser() if isinstance(value, str | Path) else value
+    try:
+        from upath import UPath
+
+        address: Any = UPath(text)
+        return address
+    except ImportError as error:
+        raise InputError(
+            f"{text}: needs more packages ({error.name}); pip install 'deepcr-lightning[remote]'"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{text}: not an address of a known kind ({error})") from error
+
+
 def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None) -> dict[Path, Path]:
     """Find the FITS files that a path option names.
 
@@ -37,7 +75,8 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
         Name of the option, for messages.
     value : path, glob, or a list of these
         A directory stands for all FITS files in and below it, a glob for those it matches, our own
-        products left out of both.
+        products left out of both. A text file (``.txt``, ``.lst``) holds one of these a line; lines that begin with
+        ``#`` are left out. Addresses (`as_path`) are taken for paths.
 
     Returns
     -------
@@ -54,17 +93,44 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
     parts = [value] if isinstance(value, str | Path) else list(value)
     found: dict[Path, Path] = {}
     for part in parts:
-        path = Path(part).expanduser()
-        named = [path] if path.exists() else [Path(match) for match in glob.glob(str(path), recursive=True)]
+        named = as_path(part)
+        if named.suffix.lower() in LISTS and named.is_file():
+            lines = [line.strip() for line in named.read_text().splitlines()]
+            wanted = [line for line in lines if line and not line.startswith("#")]
+            if not wanted:
+                raise InputError(f"{option}={part}: names no file; give one a line")
+            found |= find_exposures(f"{option}={part}, line", wanted)
+        else:
+            found |= _found(option, part)
+    once = {path.resolve(): path for path in reversed(found)}
+    return {path: found[path] for path in sorted(once.values(), key=str)}
+
+
+def _found(option: str, part: str | Path) -> dict[Path, Path]:
+    path = as_path(part)
+    try:
+        named = [path] if path.exists() else _matches(path)
         here: dict[Path, Path] = {}
         for match in named:
             if match.is_dir():
-                here.update({f: f.relative_to(match) for f in match.rglob("*") if is_fits(f) and f.is_file()})
+                files = [file for file in match.rglob("*") if is_fits(file) and file.is_file()]
+                here.update({file: Path(str(file.relative_to(match))) for file in files})
             elif match == path or is_fits(match):
                 here[match] = Path(match.name)
-        if not here:
-            missing = "no FITS files there" if named else "no such file or directory"
-            raise InputError(f"{option}={part}: {missing}; give a directory, a file, a quoted glob, or a list")
-        found |= here
-    once = {path.resolve(): path for path in reversed(found)}
-    return {path: found[path] for path in sorted(once.values())}
+    except OSError as error:
+        raise InputError(f"{option}={part}: cannot be listed ({error})") from error
+    if not here:
+        missing = "no FITS files there" if named else "no such file or directory"
+        raise InputError(f"{option}={part}: {missing}; give a directory, a file, a quoted glob, or a list")
+    return here
+
+
+def _matches(path: Path) -> list[Path]:
+    if isinstance(path, Path):
+        return [Path(match) for match in glob.glob(str(path), recursive=True)]
+    # The address of a glob ends before its first part with a wildcard.
+    literal, parts = path, []
+    while glob.has_magic(str(literal)) and literal != literal.parent:
+        parts.insert(0, literal.name)
+        literal = literal.parent
+    return sorted(literal.glob("/".join(parts)), key=str) if parts else []

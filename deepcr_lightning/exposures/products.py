@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 import deepcr_lightning
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
-from deepcr_lightning.exposures.layout import dq_image, science_images
+from deepcr_lightning.exposures.layout import dq_image, opened, science_images
+
+_PARTIAL = ".partial-"
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     partial = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(prefix=".partial-", suffix=f"-{path.name}", dir=path.parent)
+        prefix = f"{_PARTIAL}{platform.node()}-{os.getpid()}-"
+        descriptor, partial = tempfile.mkstemp(prefix=prefix, suffix=f"-{path.name}", dir=path.parent)
         os.close(descriptor)
         write(Path(partial))
         umask = os.umask(0)
@@ -97,6 +101,31 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         if partial is not None and os.path.exists(partial):
             os.remove(partial)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what processes of this machine that were killed left half written.
+
+    Parameters
+    ----------
+    folder : Path
+        Looked through at any depth; what a living process or another machine is writing stays.
+    """
+    start = f"{_PARTIAL}{platform.node()}-"
+    for path in folder.rglob(f"{_PARTIAL}*"):
+        owner = path.name.removeprefix(start).partition("-")[0]
+        if path.name.startswith(start) and owner.isdigit() and not _alive(int(owner)):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def write_mask(
@@ -261,12 +290,12 @@ def _write_copy(
     provenance: Provenance,
     edit: Callable[[fits.HDUList], list[fits.ImageHDU]],
 ) -> None:
-    if path.exists() and path.samefile(exposure.path):
+    if path.exists() and isinstance(exposure.path, Path) and path.samefile(exposure.path):
         raise InputError(f"{path}: would overwrite the input; choose another output_dir")
 
     def write(partial: Path) -> None:
         # Raw values and raw headers: what is not edited goes through byte by byte.
-        with fits.open(exposure.path, memmap=False, do_not_scale_image_data=True) as hdus:
+        with opened(exposure.path) as data, fits.open(data, memmap=False, do_not_scale_image_data=True) as hdus:
             for hdu in [*edit(hdus), hdus[0]]:
                 if hdu is hdus[0]:
                     provenance.stamp(hdu.header, flagged_share(masks))

@@ -48,18 +48,20 @@ def fill_median(
     if not good.any():
         return filled
     values = np.where(good, electrons, np.nan).astype(np.float32)
-    left = np.argwhere(mask)
+    left: NDArray[np.int64] = np.argwhere(mask)
     radius = box // 2
     while len(left):
         padded = np.pad(values, radius, constant_values=np.nan)
         offsets = np.array([(dy, dx) for dy in range(2 * radius + 1) for dx in range(2 * radius + 1)])
-        remaining = []
+        remaining: list[NDArray[np.int64]] = []
         chunk = max(1, _CHUNK * 9 // len(offsets))
         for start in range(0, len(left), chunk):
-            places = left[start : start + chunk]
+            places: NDArray[np.int64] = left[start : start + chunk]
             box = padded[places[:, :1] + offsets[:, 0], places[:, 1:] + offsets[:, 1]]
             found: NDArray[np.bool_] = np.isfinite(box).any(axis=1)
-            filled[tuple(places[found].T)] = np.nanmedian(box[found], axis=1) if found.any() else 0
+            if found.any():
+                at: NDArray[np.int64] = places[found]
+                filled[at[:, 0], at[:, 1]] = np.nanmedian(box[found], axis=1)
             remaining.append(places[~found])
         left = np.concatenate(remaining)
         radius += 1

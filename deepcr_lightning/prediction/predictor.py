@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
@@ -29,10 +29,11 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class ProbabilityMaps:
-    """An exposure and, for each of its chips, the CR probability, float32, shape (H, W)."""
+    """An exposure and, for each of its chips, the CR probability, float32, shape (H, W); and when that was begun."""
 
     exposure: Exposure
     maps: list[NDArray[np.float32]]
+    begun: float
 
 
 class ExposurePredictor(pl.LightningModule):
@@ -62,8 +63,9 @@ class ExposurePredictor(pl.LightningModule):
         if batch.filter not in self._known_filters:
             self._known_filters.add(batch.filter)
             log.warning("Filter %s: the network was not trained on it; look at a few masks", batch.filter)
+        begun = time.monotonic()
         try:
-            return ProbabilityMaps(batch, self.probabilities(batch))
+            return ProbabilityMaps(batch, self.probabilities(batch), begun)
         except Exception as error:  # whatever one exposure meets, the others are finished
             return Failure(batch.path, f"{batch.path}: {type(error).__name__}: {error}")
 
@@ -85,7 +87,3 @@ class ExposurePredictor(pl.LightningModule):
             tile=self.tile,
         )
         return probability if self.plateau == 1 else np.minimum(probability / np.float32(self.plateau), 1)
-
-    def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:
-        """Leave the exposure where it is; its tiles go to the device one by one."""
-        return batch

@@ -1,12 +1,15 @@
-"""Exposures read one ahead of the network."""
+"""Exposures read one ahead of the network, each by one of the processes of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from operator import itemgetter
 from pathlib import Path
 
-from torch.utils.data import Dataset
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure, read_exposure
@@ -45,3 +48,31 @@ class ExposureReader(Dataset[Exposure | Failure]):
             return read_exposure(self.paths[index], self.settings)
         except InputError as error:
             return Failure(self.paths[index], str(error))
+
+
+class ExposureShares(pl.LightningDataModule):
+    """The exposures of a run, shared by its processes: each takes every n-th, whatever the others do.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        All of them, the same in every process.
+    missing : callable
+        Of a path: whether something of it is still to be made. What is made already is left out of a share, after
+        the shares are cut, since another process may make it while this one looks.
+    settings : ReadSettings
+    """
+
+    def __init__(self, paths: Sequence[Path], missing: Callable[[Path], bool], settings: ReadSettings) -> None:
+        super().__init__()
+        self.paths, self.missing, self.settings = list(paths), missing, settings
+
+    def predict_dataloader(self) -> DataLoader[Exposure | Failure]:
+        """Load this process' share, one exposure at a time."""
+        rank, size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        mine = [path for path in self.paths[rank::size] if self.missing(path)]
+        return DataLoader(ExposureReader(mine, self.settings), batch_size=1, collate_fn=itemgetter(0))
+
+    def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:
+        """Leave the exposure where it is; its tiles go to the device."""
+        return batch

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+from astropy.io import fits
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import BasePredictionWriter
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.exposure import root_of
+from deepcr_lightning.exposures.exposure import read_exposure, root_of
 from deepcr_lightning.exposures.products import (
     Provenance,
     flagged_share,
@@ -22,19 +24,13 @@ from deepcr_lightning.exposures.products import (
     write_dq_copy,
     write_mask,
 )
+from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.prediction.predictor import Failure, ProbabilityMaps
+from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
 
 PRODUCTS = ("mask", "dq_copy", "clean")
-
-
-@dataclass(frozen=True)
-class Cleaned:
-    """A cleaned exposure: its file and the share of its pixels that was flagged."""
-
-    path: Path
-    flagged: float
 
 
 class ProductWriter(BasePredictionWriter):
@@ -48,6 +44,12 @@ class ProductWriter(BasePredictionWriter):
     output_dir : Path
     provenance : Provenance
         Names the threshold and the growth.
+    summary : Summary
+        Gets a row for each exposure.
+    settings : ReadSettings, optional
+        That the exposures were read with.
+    cr_share_rate : float
+        Share of the pixels that CRs take in a second, as training darks have it; NaN if that is not known.
     products : sequence of str
         Of `PRODUCTS`: ``mask`` writes ``<root>_crmask.fits``, ``dq_copy`` a copy of the input under its own
         name with `dq_bit` set, ``clean`` a copy ``<root>_crclean.fits`` with the CR pixels filled.
@@ -61,11 +63,6 @@ class ProductWriter(BasePredictionWriter):
         Of `prediction.fill.FILLS`: how ``clean`` fills.
     compress : bool
         Tile-compress masks and probabilities, without loss.
-
-    Attributes
-    ----------
-    results : list of Cleaned or Failure
-        In the order of the input, complete when prediction has ended.
     """
 
     def __init__(
@@ -73,6 +70,9 @@ class ProductWriter(BasePredictionWriter):
         places: dict[Path, Path],
         output_dir: Path,
         provenance: Provenance,
+        summary: Summary,
+        settings: ReadSettings | None = None,
+        cr_share_rate: float = math.nan,
         products: Sequence[str] = ("mask",),
         dq_bit: int = 8192,
         save_probability: bool = False,
@@ -92,9 +92,9 @@ class ProductWriter(BasePredictionWriter):
         self.fill, self.compress = fill, compress
         self.products, self.dq_bit = tuple(products), dq_bit
         self.save_probability, self.overwrite = save_probability, overwrite
-        self.results: list[Cleaned | Failure] = []
+        self.summary, self.settings, self.cr_share_rate = summary, settings, cr_share_rate
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
-        self._pending: Future[Cleaned | Failure] | None = None
+        self._pending: Future[Row] | None = None
         self._refuse_clashes()
 
     def outputs(self, path: Path) -> dict[str, Path]:
@@ -107,9 +107,17 @@ class ProductWriter(BasePredictionWriter):
         }
         return {product: place.with_name(names[product]) for product in self.products}
 
-    def to_do(self) -> list[Path]:
-        """List the inputs of which a product is missing, or all of them with `overwrite`."""
-        return [p for p in self.places if self.overwrite or not all(o.exists() for o in self.outputs(p).values())]
+    def picture(self, path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Read the first chip of an input in electrons and, from its products, its mask; both of shape (H, W)."""
+        chip, outputs = read_exposure(path, self.settings).chips[0], self.outputs(path)
+        if "mask" in outputs:
+            return chip.electrons, fits.getdata(outputs["mask"], ("CRMASK", chip.extver)) > 0
+        made = read_exposure(next(iter(outputs.values())), self.settings).chips[0]
+        return chip.electrons, ((made.dq & self.dq_bit) > 0) | (made.electrons != chip.electrons)
+
+    def missing(self, path: Path) -> bool:
+        """Tell whether a product of an input is still to be made, or is to be made again."""
+        return self.overwrite or not all(output.exists() for output in self.outputs(path).values())
 
     def _refuse_clashes(self) -> None:
         inputs = {path.resolve() for path in self.places}
@@ -134,7 +142,7 @@ class ProductWriter(BasePredictionWriter):
         """Hand an exposure to the writing thread, once it has written the one before."""
         self._collect()
         if isinstance(prediction, Failure):
-            self.results.append(prediction)
+            self.summary.add(self._row(prediction))
         else:
             self._pending = self._thread.submit(self._write, prediction)
 
@@ -145,18 +153,22 @@ class ProductWriter(BasePredictionWriter):
 
     def _collect(self) -> None:
         if self._pending is not None:
-            self.results.append(self._pending.result())
-            self._pending = None
+            row, self._pending = self._pending.result(), None
+            self.summary.add(row)
 
-    def _write(self, prediction: ProbabilityMaps) -> Cleaned | Failure:
+    def _row(self, failure: Failure) -> Row:
+        return Row(str(failure.path), failure.reason, threshold=self.provenance.threshold)
+
+    def _write(self, prediction: ProbabilityMaps) -> Row:
         try:
             return self._write_products(prediction)
         except InputError as error:
-            return Failure(prediction.exposure.path, str(error))
+            return self._row(Failure(prediction.exposure.path, str(error)))
         except Exception as error:  # whatever one exposure meets, the others are finished
-            return Failure(prediction.exposure.path, f"{prediction.exposure.path}: {type(error).__name__}: {error}")
+            path = prediction.exposure.path
+            return self._row(Failure(path, f"{path}: {type(error).__name__}: {error}"))
 
-    def _write_products(self, prediction: ProbabilityMaps) -> Cleaned:
+    def _write_products(self, prediction: ProbabilityMaps) -> Row:
         exposure, provenance = prediction.exposure, self.provenance
         outputs = self.outputs(exposure.path)
         if not self.overwrite:
@@ -174,7 +186,17 @@ class ProductWriter(BasePredictionWriter):
             chips = zip(exposure.chips, masks, strict=True)
             filled = [FILLS[self.fill](chip.electrons, mask, ~chip.unusable) for chip, mask in chips]
             write_clean_copy(outputs["clean"], exposure, filled, masks, provenance, self.fill)
-        return Cleaned(exposure.path, flagged_share(masks))
+        return Row(
+            str(exposure.path),
+            CLEANED,
+            exposure.filter,
+            exposure.exposure_time,
+            exposure.cr_time,
+            flagged_share(masks),
+            self.cr_share_rate * exposure.cr_time,
+            provenance.threshold,
+            time.monotonic() - prediction.begun,
+        )
 
 
 def _without_products(places: dict[Path, Path], output_dir: Path) -> dict[Path, Path]:

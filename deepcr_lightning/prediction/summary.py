@@ -1,0 +1,178 @@
+"""One line for each exposure of a survey, kept as the survey goes on."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import median
+
+from filelock import FileLock
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.products import write_atomically
+
+FILE = "summary.csv"
+CLEANED = "cleaned"
+ODD_FACTOR = 2.0
+"""An exposure looks wrong if its flagged share is this many times the expected one, or the expected one it."""
+_FEWEST = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of an exposure.
+
+    Attributes
+    ----------
+    file : str
+        Path or address.
+    status : str
+        ``"cleaned"``, or why not.
+    filter : str
+    exposure_time, cr_time : float
+        Seconds of the exposure, and in which its pixels collected CRs; NaN where it could not be read.
+    flagged, expected : float
+        Share of the pixels flagged, and expected from `cr_time`; NaN where that is not known.
+    threshold : float
+        On the probability.
+    seconds : float
+        Spent on network and products.
+    """
+
+    file: str
+    status: str
+    filter: str = ""
+    exposure_time: float = math.nan
+    cr_time: float = math.nan
+    flagged: float = math.nan
+    expected: float = math.nan
+    threshold: float = math.nan
+    seconds: float = math.nan
+
+    @property
+    def oddity(self) -> float:
+        """Factor between the flagged share and the expected one, at least 1; 1 where one is not known."""
+        if math.isnan(self.flagged) or not self.expected > 0:
+            return 1.0
+        ratio = max(self.flagged, 1e-9) / self.expected
+        return max(ratio, 1 / ratio)
+
+
+class Summary:
+    """The table ``summary.csv`` of an output directory, shared by all processes that write there.
+
+    A row is appended as soon as its exposure is done, so that a run which is killed leaves what it knows.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be written there, or is one of another kind.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(folder / f".{FILE}.lock")
+            with self._lock:
+                if not self.path.exists() or not self.path.stat().st_size:
+                    self._append([field.name for field in fields(Row)])
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+        self.rows()
+
+    def add(self, row: Row) -> None:
+        """Append a row.
+
+        Parameters
+        ----------
+        row : Row
+
+        Raises
+        ------
+        InputError
+            If it cannot be written.
+        """
+        try:
+            with self._lock:
+                self._append(list(asdict(row).values()))
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+
+    def rows(self) -> list[Row]:
+        """Read the last row of each file, sorted by file.
+
+        Returns
+        -------
+        list of Row
+
+        Raises
+        ------
+        InputError
+            If the table is of another kind.
+        """
+        names = [field.name for field in fields(Row)]
+        found: dict[str, Row] = {}
+        with self._lock, self.path.open(newline="") as file:
+            table = csv.DictReader(file)
+            if table.fieldnames != names:
+                raise InputError(f"{self.path}: is no summary of ours; remove it or choose another output_dir")
+            for line in table:
+                # A process that was killed while it wrote leaves a line cut short.
+                if None not in line.values():
+                    numbers = {name: _number(line[name]) for name in names[3:]}
+                    found[line["file"]] = Row(line["file"], line["status"], line["filter"], **numbers)
+        return [found[name] for name in sorted(found)]
+
+    def tidy(self) -> list[Row]:
+        """Leave one row a file, with the expected share where the network does not know it.
+
+        That is then the median rate of the exposures themselves, if there are five.
+
+        Returns
+        -------
+        list of Row
+        """
+        with self._lock:
+            rows = list(_with_expected(self.rows()))
+            header = [field.name for field in fields(Row)]
+
+            def write(partial: Path) -> None:
+                with partial.open("w", newline="") as file:
+                    csv.writer(file).writerows([header, *(_cells(asdict(row).values()) for row in rows)])
+
+            write_atomically(self.path, write)
+        return rows
+
+    def _append(self, values: list[object]) -> None:
+        with self.path.open("a", newline="") as file:
+            csv.writer(file).writerow(_cells(values))
+
+
+def _with_expected(rows: list[Row]) -> Iterable[Row]:
+    known = [row for row in rows if row.status == CLEANED and row.cr_time > 0]
+    rates = [row.flagged / row.cr_time for row in known]
+    rate = median(rates) if len(rates) >= _FEWEST else math.nan
+    for row in rows:
+        share = row.expected if row.expected > 0 else rate * row.cr_time
+        yield Row(**{**asdict(row), "expected": share})
+
+
+def _cells(values: Iterable[object]) -> list[str]:
+    # A float that is not known is an empty cell, which every reader of tables takes for missing.
+    return ["" if value != value else f"{value:.6g}" if isinstance(value, float) else str(value) for value in values]
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan

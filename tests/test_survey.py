@@ -1,0 +1,241 @@
+"""Survey runs: inputs from anywhere, several processes, restarts, the summary and the contact sheet."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from conftest import REPOSITORY, Result, write_hst
+from upath import UPath
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.paths import find_exposures
+from deepcr_lightning.exposures.products import remove_partials
+from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
+
+Run = Callable[..., Result]
+SETTINGS = ("trainer.accelerator=cpu", "keep_freed_memory=false")
+
+
+def command(trained: Path, source: object, *overrides: str) -> list[str]:
+    checkpoint = f"ckpt_path={trained}/checkpoints/best.ckpt"
+    return [sys.executable, str(REPOSITORY / "predict.py"), checkpoint, f"input={source}", *SETTINGS, *overrides]
+
+
+def predict(run_script: Run, trained: Path, source: object, *overrides: str) -> Result:
+    checkpoint = f"ckpt_path={trained}/checkpoints/best.ckpt"
+    return run_script("predict.py", checkpoint, f"input={source}", "output_dir=out", *SETTINGS, *overrides)
+
+
+def table(folder: Path) -> dict[str, dict[str, str]]:
+    with (folder / "summary.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["file"] for row in rows}) == len(rows), "one row a file"
+    return {Path(row["file"]).name: row for row in rows}
+
+
+def test_inputs_by_list(survey: Path, tmp_path: Path) -> None:
+    names = sorted((survey / "science").iterdir())
+    (tmp_path / "list.txt").write_text(f"# two and a glob\n{names[0]}\n\nfile://{names[1]}\n{survey}/science/ivis03*\n")
+    assert list(find_exposures("input", tmp_path / "list.txt")) == [*names[:2], *names[4:]]
+    (tmp_path / "list.txt").write_text("# nothing\n")
+    with pytest.raises(InputError, match="names no file"):
+        find_exposures("input", tmp_path / "list.txt")
+    (tmp_path / "list.txt").write_text("gone.fits\n")
+    with pytest.raises(InputError, match=r"list\.txt, line=gone\.fits: no such file"):
+        find_exposures("input", tmp_path / "list.txt")
+
+
+def test_inputs_by_address(survey: Path, trained: Path, run_script: Run, tmp_path: Path) -> None:
+    bucket = UPath("memory://hst/public")
+    for path in sorted((survey / "science").iterdir()):
+        place = bucket / path.name[:6] / path.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(path.read_bytes())
+    assert len(find_exposures("input", "memory://hst/public/ivis0[12]/*_flc.fits")) == 4
+    assert predict(run_script, trained, survey / "science", "hydra.run.dir=a").status == 0
+    (tmp_path / "out").rename(tmp_path / "local")
+    result = predict(run_script, trained, "memory://hst/public", "products=[mask,dq_copy,clean]")
+    assert result.status == 0, result.err
+    for path in (survey / "science").iterdir():
+        root = path.name.removesuffix("_flc.fits")
+        ours = tmp_path / "out" / path.name[:6]
+        np.testing.assert_array_equal(
+            fits.getdata(ours / f"{root}_crmask.fits"), fits.getdata(tmp_path / "local" / f"{root}_crmask.fits")
+        )
+        assert (ours / path.name).exists()
+    result = predict(run_script, trained, "memory://hst/nowhere")
+    assert result.status == 1
+    assert "input=memory://hst/nowhere: no such file" in result.err
+    result = predict(run_script, trained, "nonsense://hst")
+    assert result.status == 1
+    assert "nonsense://hst: not an address of a known kind" in result.err
+
+
+def test_the_summary_has_a_row_for_each(survey: Path, trained: Path, run_script: Run, tmp_path: Path) -> None:
+    shutil.copytree(survey / "science", tmp_path / "in")
+    (tmp_path / "in" / "broken_flc.fits").write_text("nothing")
+    assert predict(run_script, trained, tmp_path / "in", "threshold=0.3").status == 1
+    rows = table(tmp_path / "out")
+    assert len(rows) == 7
+    assert "cannot be read" in rows["broken_flc.fits"]["status"]
+    assert rows["broken_flc.fits"]["flagged"] == ""
+    row = rows["ivis01a0q_flc.fits"]
+    with fits.open(tmp_path / "out" / "ivis01a0q_crmask.fits") as hdus:
+        assert float(row["flagged"]) == pytest.approx(hdus["CRMASK"].data.mean(), abs=1e-5)
+    assert (row["status"], row["filter"], float(row["threshold"])) == (CLEANED, "F336W", 0.3)
+    assert float(row["expected"]) > 0
+    assert float(row["seconds"]) > 0
+    shutil.copy(survey / "science" / "ivis01a0q_flc.fits", tmp_path / "in" / "broken_flc.fits")
+    assert predict(run_script, trained, tmp_path / "in", "threshold=0.3").status == 0
+    assert table(tmp_path / "out")["broken_flc.fits"]["status"] == CLEANED, "the row of the failure is replaced"
+
+
+@pytest.mark.parametrize("product", ["mask", "dq_copy", "clean"])
+def test_odd_exposures_are_shown(survey: Path, trained: Path, run_script: Run, tmp_path: Path, product: str) -> None:
+    shutil.copytree(survey / "science", tmp_path / "in")
+    settings = ("threshold=1e-4", f"products=[{product}]")
+    result = predict(run_script, trained, tmp_path / "in", *settings)
+    assert result.status == 0, result.err
+    sheet = tmp_path / "out" / "odd_exposures.png"
+    assert "have a flagged share far from the expected one" in result.out
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
+    summary = Summary(tmp_path)
+    for n in range(6):
+        summary.add(Row(f"{n}.fits", CLEANED, "F336W", 500.0, 550.0, 0.01 * (1 + (n == 5) * 9)))
+    summary.add(Row("0.fits", CLEANED, "F814W", 500.0, 550.0, 0.01))
+    with summary.path.open("a") as file:
+        file.write("6.fits,cleaned,F3")
+    rows = Summary(tmp_path).tidy()
+    assert [row.file for row in rows] == [f"{n}.fits" for n in range(6)]
+    assert rows[0].filter == "F814W", "the last row of a file counts"
+    assert {round(row.expected, 9) for row in rows} == {0.01}, "the median of the run where the network knows none"
+    assert [row.oddity > 2 for row in rows] == [False] * 5 + [True]
+    Summary(tmp_path).add(Row("6.fits", "gone"))
+    assert len(Summary(tmp_path).rows()) == 7
+
+
+def test_a_table_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "summary.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="no summary of ours"):
+        Summary(tmp_path)
+
+
+def test_half_written_files_of_the_dead_are_removed(tmp_path: Path) -> None:
+    import platform
+
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    names = {f".partial-{platform.node()}-{process}-x-a.fits" for process in (int(dead.stdout), os.getpid())}
+    names.add(".partial-elsewhere-1-x-a.fits")
+    for name in names:
+        (tmp_path / name).touch()
+    remove_partials(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f".partial-{platform.node()}-{os.getpid()}-x-a.fits", ".partial-elsewhere-1-x-a.fits"}
+
+
+@pytest.fixture(scope="module")
+def many(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty exposures, one of them broken."""
+    folder = tmp_path_factory.mktemp("many")
+    sources = sorted((survey / "science").iterdir())
+    for n in range(39):
+        shutil.copy(sources[n % 6], folder / f"ivis{n:02d}a0q_flc.fits")
+    (folder / "ivis99a0q_flc.fits").write_text("broken")
+    return folder
+
+
+@pytest.mark.slow
+def test_processes_share_the_exposures(many: Path, trained: Path, tmp_path: Path) -> None:
+    settings = ("trainer=ddp", "trainer.devices=2", "output_dir=out", "hydra.run.dir=run")
+    done = subprocess.run(command(trained, many, *settings), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "39 exposures cleaned" in done.stdout, done.stderr
+    assert done.stdout.count("exposures cleaned") == 1, "one process speaks"
+    assert "1 of 40 exposures were not cleaned" in done.stderr
+    assert len(list((tmp_path / "out").glob("*_crmask.fits"))) == 39
+    assert len(table(tmp_path / "out")) == 40
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_finished_by_the_same_command(many: Path, trained: Path, tmp_path: Path) -> None:
+    settings = ("output_dir=out", "products=[mask,dq_copy,clean]", "save_probability=true")
+    first = subprocess.Popen(
+        command(trained, many, *settings), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    out = tmp_path / "out"
+    for _ in range(600):
+        if len(list(out.glob("*_crmask.fits"))) >= 5 or first.poll() is not None:
+            break
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    before = {path: path.stat().st_mtime_ns for path in out.glob("[!.]*.fits")}
+    assert 5 <= len(before) < 3 * 39, "killed in the middle"
+    for path in before:
+        with fits.open(path) as hdus:
+            hdus.verify("exception")
+    second = subprocess.run(
+        command(trained, many, *settings), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "1 of" in second.stderr
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "what was made is kept"
+    assert len(list(out.glob("[!.]*.fits"))) == 3 * 39
+    assert len(table(out)) == 40
+    assert not list(out.glob(".partial*"))
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_do_not_disturb_each_other(many: Path, trained: Path, tmp_path: Path) -> None:
+    runs = [
+        subprocess.Popen(
+            command(trained, many, "output_dir=out", f"hydra.run.dir=run{n}"),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(2)
+    ]
+    for run in runs:
+        _, error = run.communicate()
+        assert "Traceback" not in error
+    rows = table(tmp_path / "out")
+    assert len(rows) == 40
+    assert sum(row["status"] == CLEANED for row in rows.values()) == 39
+    for path in (tmp_path / "out").glob("*_crmask.fits"):
+        with fits.open(path) as hdus:
+            hdus.verify("exception")
+
+
+def test_an_exposure_that_goes_away_is_named(trained: Path, run_script: Run, tmp_path: Path) -> None:
+    from deepcr_lightning.prediction import reader
+
+    rng = np.random.default_rng(0)
+    for n in range(3):
+        write_hst(tmp_path / "in" / f"ivis0{n}a0q_flc.fits", [rng.normal(30, 6, (40, 40))])
+    original = reader.read_exposure
+
+    def read(path: Path, settings: object) -> object:
+        (tmp_path / "in" / "ivis02a0q_flc.fits").unlink(missing_ok=True)
+        return original(path, settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "read_exposure", read)
+        result = predict(run_script, trained, tmp_path / "in")
+    assert result.status == 1
+    assert "2 exposures cleaned" in result.out
+    assert "ivis02a0q_flc.fits: no such file" in result.err
