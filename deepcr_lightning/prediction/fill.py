@@ -57,11 +57,11 @@ def fill_median(
         chunk = max(1, _CHUNK * 9 // len(offsets))
         for start in range(0, len(left), chunk):
             places: NDArray[np.int64] = left[start : start + chunk]
-            box = padded[places[:, :1] + offsets[:, 0], places[:, 1:] + offsets[:, 1]]
-            found: NDArray[np.bool_] = np.isfinite(box).any(axis=1)
+            around: NDArray[np.float32] = padded[places[:, :1] + offsets[:, 0], places[:, 1:] + offsets[:, 1]]
+            found = np.isfinite(around).any(axis=1)
             if found.any():
-                at: NDArray[np.int64] = places[found]
-                filled[at[:, 0], at[:, 1]] = np.nanmedian(box[found], axis=1)
+                rows, columns = places[found].T
+                filled[rows, columns] = np.nanmedian(around[found], axis=1)
             remaining.append(places[~found])
         left = np.concatenate(remaining)
         radius += 1
