@@ -1,97 +1,168 @@
-"""Speed and memory of mapping one 2051 x 4096 chip with the deepCR 2-32 shape on the CPU.
+"""Speed and memory of mapping one 2051 x 4096 chip on the CPU, against the public package deepCR at its best.
 
-The peer is the same network run plainly, as deepCR runs it: 256-pixel patches that only touch, in the memory
-layout and with the allocator that PyTorch comes with. Each measurement is a process of its own, since the
-allocator is set for a whole process; ours and the peer's take turns.
+The same weights (those that deepCR publishes) on the same chip: deepCR in patches of every size and with every number
+of jobs that is tried, the fastest of which is its best; then both in turns, each measurement a process of its own, as
+the allocator is set for a whole process. The last rows set other shapes of ours, named by --shapes, against it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
+import warnings
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
 from report import Row, parser, publish
 
 from deepcr_lightning.allocator import keep_freed_memory
-from deepcr_lightning.batches.normalise import normalise
+from deepcr_lightning.networks.fused import fused
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.prediction.sliding_window import predict_probability
 
-SHAPE = (2051, 4096)
-ROUNDS = 3
-WARM_UP_ROWS = 256
-PEER = "plain patches of 256 px"
+CHIP = (2051, 4096)
+ROUNDS, WARM_UP_ROWS = 3, 256
+WEIGHTS = ("ACS-WFC", "WFC3-UVIS")
+PATCHES, JOBS = (256, 512, 1024), (1, 2)
+SEAM = 8
 
 
 def main() -> None:
-    """Measure in turns and print the ratios."""
+    """Find the peer's best setting, measure in turns, print the ratios."""
     options = parser(__doc__)
-    options.add_argument("--tile", type=int, default=512, help="largest side of our tiles")
-    options.add_argument("--measure", nargs=2, metavar=("WHAT", "THREADS"), help="used by the benchmark itself")
+    options.add_argument("--tile", type=int, default=704, help="largest side of our tiles")
+    options.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    options.add_argument(
+        "--shapes", nargs="+", default=["2-16"], metavar="DEPTH-HIDDEN", help="other shapes to measure"
+    )
+    options.add_argument("--measure", help="used by the benchmark itself")
     chosen = options.parse_args()
     if chosen.measure:
-        print(json.dumps(measure(chosen.measure[0], int(chosen.measure[1]), chosen.tile)))
+        print(json.dumps(measure(**json.loads(chosen.measure))))
         return
-    rows = []
-    for threads in (1, 2):
-        speeds: dict[str, list[float]] = {"ours": [], "peer": []}
-        memory: dict[str, list[float]] = {"ours": [], "peer": []}
-        for _ in range(ROUNDS):
-            for what in speeds:
-                command = [sys.executable, __file__, "--tile", str(chosen.tile), "--measure", what, str(threads)]
-                result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-                speeds[what].append(result["speed"])
-                memory[what].append(result["memory"])
-        ours, peer = median(speeds["ours"]), median(speeds["peer"])
-        rows.append(Row(f"chip, {threads} thread(s)", ours, "Mpix/s", PEER, peer, ours / peer))
-        ours, peer = max(memory["ours"]), max(memory["peer"])
-        rows.append(Row(f"peak above imports, {threads} thread(s)", ours, "MiB", PEER, peer, peer / ours))
+    rows: list[Row] = []
+    for threads in chosen.threads:
+        for name in WEIGHTS:
+            rows += compare(name, threads, chosen.tile, chosen.shapes if name == WEIGHTS[0] else [])
     publish(rows, chosen.json)
 
 
-def measure(what: str, threads: int, tile: int) -> dict[str, float]:
+def compare(name: str, threads: int, tile: int, shapes: list[str]) -> list[Row]:
+    """Measure ours, the peer's best and our other shapes in turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(f"{folder}/chip.npy", chip())
+        return _compare(name, threads, tile, shapes, folder)
+
+
+def _compare(name: str, threads: int, tile: int, shapes: list[str], folder: str) -> list[Row]:
+    def run_way(way: str, **asked: Any) -> dict[str, float]:
+        return run(threads=threads, chip_file=f"{folder}/chip.npy", map_file=f"{folder}/{way}.npy", **asked)
+
+    settings = [{"patch": patch, "jobs": jobs} for patch in PATCHES for jobs in JOBS if jobs <= threads]
+    tried = [(run_way("tried", what="deepCR", name=name, **at)["speed"], at) for at in settings]
+    best = max(tried, key=lambda pair: pair[0])[1]
+    peer = f"deepCR {name}, patch={best['patch']}, n_jobs={best['jobs']}"
+    ways: dict[str, dict[str, Any]] = {"peer": {"what": "deepCR", "name": name, **best}}
+    ways["ours"] = {"what": "ours", "name": name, "tile": tile}
+    ways |= {shape: {"what": "shape", "name": shape, "tile": tile} for shape in shapes}
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    for _ in range(ROUNDS):
+        for way, asked in ways.items():
+            found[way].append(run_way(way, **asked))
+    difference = away_from_seams(*(np.load(f"{folder}/{way}.npy") for way in ("ours", "peer")), best["patch"])
+    speed = {way: median(result["speed"] for result in results) for way, results in found.items()}
+    memory = {way: max(result["memory"] for result in results) for way, results in found.items()}
+    many = f"{threads} thread{'s' if threads > 1 else ''}"
+    rows = [
+        Row(f"{name}, {many}", speed["ours"], "Mpix/s", peer, speed["peer"], speed["ours"] / speed["peer"]),
+        Row(f"memory, {name}, {many}", memory["ours"], "MiB", peer, memory["peer"], memory["peer"] / memory["ours"]),
+        Row(
+            f"largest difference of the maps, {name}", difference, "", f"{peer}, {SEAM} pixels off its seams", 0.0, 1.0
+        ),
+    ]
+    for shape in shapes:
+        rows.append(Row(f"{shape}, {many}", speed[shape], "Mpix/s", peer, speed["peer"], speed[shape] / speed["peer"]))
+        rows.append(
+            Row(f"memory, {shape}, {many}", memory[shape], "MiB", peer, memory["peer"], memory["peer"] / memory[shape])
+        )
+    return rows
+
+
+def run(**asked: Any) -> dict[str, float]:
+    """Measure in a process of its own."""
+    command = [sys.executable, os.path.abspath(__file__), "--measure", json.dumps(asked)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(asked["threads"] // asked.get("jobs", 1) or 1)}
+    with tempfile.TemporaryDirectory() as folder:  # deepCR leaves files where it runs
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=folder)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(
+    what: str, name: str, threads: int, chip_file: str, map_file: str, tile: int = 0, patch: int = 0, jobs: int = 1
+) -> dict[str, float]:
     """Map a chip in this process: Mpix/s after a warm-up, and peak memory above the imports in MiB."""
-    torch.set_num_threads(threads)
-    before = peak_memory()
-    if what == "ours":
-        keep_freed_memory()
-    torch.manual_seed(0)
-    net = UNet(2, 32).eval()
-    rng = np.random.default_rng(0)
-    electrons = rng.normal(30, 6, SHAPE).astype(np.float32)
-    if what == "ours":
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(max(1, threads // jobs))
+    if what == "deepCR":
+        from deepCR import deepCR
 
-        def run(image: np.ndarray) -> None:
-            predict_probability(net, image, 30.0, 6.0, margin=net.margin, step=net.step, tile=tile)
+        before = peak_memory()
+        package = deepCR(mask=name)
+
+        def work(image: np.ndarray) -> np.ndarray:
+            return package.clean(image, binary=False, segment=True, patch=patch, n_jobs=jobs)
     else:
+        from deepcr_lightning.batches.normalise import OURS, SCALES
+        from deepcr_lightning.training.checkpoint import load_model
 
-        def run(image: np.ndarray) -> None:
-            plain(net, image)
+        before = peak_memory()
+        keep_freed_memory()
+        if what == "shape":
+            depth, hidden = (int(number) for number in name.split("-"))
+            net, scale = UNet(depth, hidden).eval().to(memory_format=torch.channels_last), SCALES[OURS]
+        else:
+            model = load_model(name)
+            net, scale = model.net, model.scale
 
-    with torch.inference_mode():
-        run(electrons[:WARM_UP_ROWS])
-        start = time.perf_counter()
-        run(electrons)
-        seconds = time.perf_counter() - start
-    return {"speed": electrons.size / seconds / 1e6, "memory": peak_memory() - before}
+        fast = fused(net)
+
+        def work(image: np.ndarray) -> np.ndarray:
+            levels = scale.levels(image, np.ones(image.shape, bool))
+            return predict_probability(
+                fast, image, *levels, scale=scale.apply, margin=net.margin, step=net.step, tile=tile
+            )
+
+    electrons = np.load(chip_file)
+    work(electrons[:WARM_UP_ROWS])
+    start = time.perf_counter()
+    found = work(electrons)
+    seconds = time.perf_counter() - start
+    peak = peak_memory()
+    np.save(map_file, found)
+    return {"speed": electrons.size / seconds / 1e6, "memory": peak - before}
 
 
-def plain(net: UNet, electrons: np.ndarray, patch: int = 256) -> np.ndarray:
-    """Map a chip in patches that only touch."""
-    image = normalise(torch.from_numpy(electrons), 30.0, 6.0)
-    probability = torch.empty_like(image)
-    for top in range(0, image.shape[0], patch):
-        for left in range(0, image.shape[1], patch):
-            cut = np.s_[top : top + patch, left : left + patch]
-            probability[cut] = torch.sigmoid(net(image[cut][None, None]))[0, 0]
-    return probability.numpy()
+def chip() -> np.ndarray:
+    """Make a chip with noise, stars as of a PSF, and bright pixels."""
+    rng = np.random.default_rng(0)
+    electrons = rng.normal(30, 6, CHIP)
+    electrons[rng.random(CHIP) < 0.02] += 500
+    return electrons.astype(np.float32)
+
+
+def away_from_seams(ours: np.ndarray, theirs: np.ndarray, patch: int) -> float:
+    """Return the largest difference where a patch of the peer sees all that it needs."""
+    inside = [(np.arange(length) % patch >= SEAM) & (np.arange(length) % patch < patch - SEAM) for length in CHIP]
+    for axis, length in zip(inside, CHIP, strict=True):
+        axis[length - SEAM :] = False
+    return float(np.abs(ours - theirs)[np.ix_(*inside)].max())
 
 
 def peak_memory() -> float:

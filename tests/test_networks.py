@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.networks.fused import fused
 from deepcr_lightning.networks.unet import UNet
 
 
@@ -45,3 +46,19 @@ def test_margin_is_all_that_a_tile_must_see(depth: int) -> None:
 def test_shape_is_checked(settings: dict[str, object]) -> None:
     with pytest.raises(InputError, match=f"model.{next(iter(settings))}="):
         UNet(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(2, 64, 80), (1, 51, 37), (1, 5, 7), (1, 1, 1)])
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_fused_is_the_same_network(depth: int, shape: tuple[int, int, int]) -> None:
+    torch.manual_seed(depth)
+    net = UNet(depth, 6).eval().to(memory_format=torch.channels_last)
+    for module in net.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+    image = torch.randn(shape[0], 1, *shape[1:]).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        expected = net(image)
+        torch.testing.assert_close(fused(net)(image), expected, atol=1e-4, rtol=1e-5)
+    assert (fused(net).margin, fused(net).step) == (net.margin, net.step)
+    assert isinstance(fused(UNet(2, 6, "group")), UNet), "a norm that is not folded stays as it is"

@@ -20,14 +20,14 @@ from deepcr_lightning.training.checkpoint import Model, load_model, model_thresh
 from deepcr_lightning.training.threshold import Target
 
 
-def load_finder(path: str | Path, tile: int = 512, device: str = "cpu") -> CosmicRayFinder:
+def load_finder(path: str | Path, tile: int | None = None, device: str = "cpu") -> CosmicRayFinder:
     """Load a network that takes arrays; ``deepcr_lightning.load_model`` is this function.
 
     Parameters
     ----------
     path : str or Path
         ``best.ckpt`` of a run, a ``.pth`` of deepCR, or the name of one of these.
-    tile : int
+    tile : int, optional
         Largest side of a tile in pixels; memory grows with its square.
     device : str
         ``"cpu"`` or ``"cuda"``.
@@ -50,7 +50,7 @@ class CosmicRayFinder:
     Parameters
     ----------
     model : Model
-    tile : int
+    tile : int, optional
         Largest side of a tile in pixels.
     device : str
 
@@ -61,7 +61,7 @@ class CosmicRayFinder:
     >>> mask = model.find_cosmic_rays(image)  # doctest: +SKIP
     """
 
-    def __init__(self, model: Model, tile: int = 512, device: str = "cpu") -> None:
+    def __init__(self, model: Model, tile: int | None = None, device: str = "cpu") -> None:
         self.model = model
         self._predictor = ExposurePredictor(model, tile).to(device)
 

@@ -9,14 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.networks.fused import fused
 from deepcr_lightning.prediction.sliding_window import predict_probability
 from deepcr_lightning.training.checkpoint import Model
 
 log = logging.getLogger(__name__)
+
+_TILE_ON_CPU, _TILE_ON_GPU = 704, 2048
 
 
 @dataclass(frozen=True)
@@ -43,17 +47,20 @@ class ExposurePredictor(pl.LightningModule):
     ----------
     model : Model
         From `training.checkpoint.load_model`.
-    tile : int
-        Largest side of a tile in pixels; memory grows with its square, not with the chip.
+    tile : int, optional
+        Largest side of a tile in pixels; memory grows with its square, not with the chip. By default 704 on a CPU,
+        three to the rows of a chip, and 2048 on a GPU, which it fills.
     plateau : float
         Value at which the map saturates, to divide it by.
     """
 
-    def __init__(self, model: Model, tile: int = 512, plateau: float = 1.0) -> None:
+    def __init__(self, model: Model, tile: int | None = None, plateau: float = 1.0) -> None:
         super().__init__()
-        if tile < 64:
+        if tile is not None and tile < 64:
             raise InputError(f"tile={tile}: must be at least 64 pixels")
         self.net, self.scale, self.tile, self.plateau = model.net, model.scale, tile, plateau
+        # A tuple hides it from Lightning, which would count and move its weights a second time.
+        self._fused = (fused(model.net),)
         self._known_filters = set(model.description["data"].get("filters", []))
 
     def predict_step(self, batch: Exposure | Failure) -> ProbabilityMaps | Failure:
@@ -76,14 +83,15 @@ class ExposurePredictor(pl.LightningModule):
     def chip_probability(self, electrons: NDArray[np.float32], unusable: NDArray[np.bool_]) -> NDArray[np.float32]:
         """CR probability of an image in electrons, finite, with pixels of no use; all of shape (H, W)."""
         sky, noise = self.scale.levels(electrons, ~unusable)
+        on_cpu = self.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
         probability = predict_probability(
-            self.net,
+            self._fused[0] if on_cpu else self.net,
             electrons,
             sky,
             noise,
             scale=self.scale.apply,
             margin=self.net.margin,
             step=self.net.step,
-            tile=self.tile,
+            tile=self.tile or (_TILE_ON_GPU if self.device.type == "cuda" else _TILE_ON_CPU),
         )
         return probability if self.plateau == 1 else np.minimum(probability / np.float32(self.plateau), 1)

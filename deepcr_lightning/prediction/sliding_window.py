@@ -64,7 +64,7 @@ def predict_probability(
     scale: Callable[[Tensor, float, float], Tensor] = normalise,
     margin: int,
     step: int,
-    tile: int = 512,
+    tile: int = 704,
 ) -> NDArray[np.float32]:
     """Map the probability of a cosmic ray over a chip.
 
@@ -92,20 +92,27 @@ def predict_probability(
         Probability, 0 to 1.
     """
     rows, columns = electrons.shape
-    probability = np.empty((rows, columns), np.float32)
     device = next(net.parameters()).device
+    # The chip goes over once and its map comes back once; in between nothing waits for the device.
+    chip = torch.from_numpy(electrons)
+    chip = chip.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else chip.to(device)
+    probability = torch.empty((rows, columns), device=device)
     tile = max(step, tile // step * step)
     for top, bottom in windows(rows, tile, step):
         # Whole steps below the last row: pooling must not fall differently at the edge than inside.
         height = -(-(bottom - top) // step) * step
-        band = electrons[reflected(top - margin, top + height + margin, rows)]
+        band = chip[_index(top - margin, top + height + margin, rows, device)]
         for left, right in windows(columns, tile, step):
             width = -(-(right - left) // step) * step
-            cut = band[:, reflected(left - margin, left + width + margin, columns)]
-            logits = _logits(net, scale(torch.from_numpy(cut).to(device), sky, noise))
+            cut = band[:, _index(left - margin, left + width + margin, columns, device)]
+            logits = _logits(net, scale(cut, sky, noise))
             kept = logits[margin : margin + bottom - top, margin : margin + right - left]
-            probability[top:bottom, left:right] = torch.sigmoid(kept).cpu().numpy()
-    return probability
+            probability[top:bottom, left:right] = torch.sigmoid(kept)
+    return probability.cpu().numpy()
+
+
+def _index(start: int, stop: int, length: int, device: torch.device) -> Tensor:
+    return torch.from_numpy(reflected(start, stop, length)).to(device)
 
 
 def _logits(net: nn.Module, image: Tensor) -> Tensor:

@@ -1,0 +1,134 @@
+"""A survey through files: 100 small exposures and 4 full frames, against the network alone on the same exposures.
+
+Each is simulated, then cleaned as predict.py does, masks written; the network alone maps what was read before. The
+shares are those of the time that reading, network and writing take in their threads; they overlap.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest.mock import patch
+
+import pytorch_lightning as pl
+import torch
+from report import Row, parser, publish
+
+from deepcr_lightning.allocator import keep_freed_memory
+from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.exposures.paths import find_exposures
+from deepcr_lightning.exposures.products import Provenance
+from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.prediction import predictor, reader, writer
+from deepcr_lightning.prediction.summary import Summary
+from deepcr_lightning.simulation import simulate_set
+from deepcr_lightning.training.checkpoint import load_model
+
+ROUNDS = 3
+
+
+def main() -> None:
+    """Measure both surveys and print rates, ratios and shares."""
+    options = parser(__doc__)
+    options.add_argument("ckpt_path", help="best.ckpt of a run")
+    options.add_argument("--compress", action="store_true", help="tile-compressed masks")
+    chosen = options.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        keep_freed_memory()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, count, size, chips in (("small, 512 x 512", 100, (512, 512), 1), ("full frames", 4, (2051, 4096), 2)):
+            science = make(Path(folder) / name.split(",")[0], count, size, chips)
+            rows += measure(chosen.ckpt_path, name, science, device, chosen.compress)
+    publish(rows, chosen.json)
+
+
+def make(folder: Path, count: int, size: tuple[int, int], chips: int) -> Path:
+    """Simulate exposures, and copy them up to a number."""
+    simulate_set(folder, filters=["F814W"], exposures=2, darks=1, size=size, chips=chips, progress=False)
+    made = sorted((folder / "science").iterdir())
+    for n in range(len(made), count):
+        shutil.copy(made[n % len(made)], folder / "science" / f"isim{n:02d}b1q_flc.fits")
+    return folder / "science"
+
+
+def measure(ckpt_path: str, name: str, science: Path, device: str, compress: bool) -> list[Row]:
+    """Clean a directory and map it from memory in turns."""
+    paths = find_exposures("input", science)
+    network = predictor.ExposurePredictor(load_model(ckpt_path)).to(device)
+    exposures = [read_exposure(path) for path in paths]
+    network.probabilities(exposures[0])
+    survey, alone, shares = [], [], defaultdict[str, list[float]](list)
+    for turn in range(ROUNDS + 1):
+        with tempfile.TemporaryDirectory() as out, clocks() as spent:
+            start = time.perf_counter()
+            clean(paths, network, Path(out), compress)
+            survey.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        for exposure in exposures:
+            network.probabilities(exposure)
+        alone.append(time.perf_counter() - start)
+        for stage, seconds in spent.items():
+            shares[stage].append(seconds / survey[turn])
+    many = 60 * len(paths)
+    ratio = median(network / whole for network, whole in zip(alone[1:], survey[1:], strict=True))
+    rows = [Row(name, many / median(survey[1:]), "files/min", "network alone", many / median(alone[1:]), ratio)]
+    for stage, values in shares.items():
+        rows.append(
+            Row(f"{name}: {stage}", 100 * median(values[1:]), "% of time", "the whole", 100.0, median(values[1:]))
+        )
+    return rows
+
+
+def clean(paths: dict[Path, Path], network: predictor.ExposurePredictor, out: Path, compress: bool) -> None:
+    """Clean as predict.py does."""
+    made = writer.ProductWriter(paths, out, Provenance("best.ckpt", "0" * 64, 0.5, 0), Summary(out), compress=compress)
+    kind = "gpu" if next(network.parameters()).is_cuda else "cpu"
+    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = pl.Trainer(
+        accelerator=kind,
+        devices=1,
+        precision="bf16-mixed" if kind == "gpu" else "32-true",
+        callbacks=[made],
+        enable_model_summary=False,
+        **quiet,
+    )
+    shares = reader.ExposureShares(list(made.places), made.missing, ReadSettings())
+    trainer.predict(network, shares, return_predictions=False)
+
+
+@contextmanager
+def clocks() -> Iterator[dict[str, float]]:
+    """Take the time that the stages spend."""
+    spent: dict[str, float] = defaultdict(float)
+
+    def clocked(stage: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*given: Any, **named: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return act(*given, **named)
+            finally:
+                spent[stage] += time.perf_counter() - start
+
+        return timed
+
+    with (
+        patch.object(reader, "read_exposure", clocked("read", reader.read_exposure)),
+        patch.object(
+            predictor.ExposurePredictor, "probabilities", clocked("network", predictor.ExposurePredictor.probabilities)
+        ),
+        patch.object(writer.ProductWriter, "_write", clocked("write", writer.ProductWriter._write)),
+    ):
+        yield spent
+
+
+if __name__ == "__main__":
+    main()
