@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from report import Row, parser, publish
+from scipy.ndimage import binary_dilation
 
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.truth import field_type, find_truths, read_matching_truth
@@ -26,6 +27,7 @@ def main() -> None:
     """Fill every exposure in every way and print root mean square errors."""
     options = parser(__doc__)
     options.add_argument("out", type=Path, help="folder of the simulated exposures")
+    options.add_argument("--grow", type=int, default=0, help="rings of pixels that the mask is grown by")
     chosen = options.parse_args()
     truths = find_truths("out", chosen.out / "truth")
     squares: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
@@ -44,9 +46,10 @@ def main() -> None:
             sky, noise = sky_and_noise(chip.electrons, ~chip.unusable)
             local = np.sqrt(noise**2 + np.maximum(under - sky, 0))
             counted = truth.cr & ~truth.ignore
+            mask = truth.cr if chosen.grow == 0 else binary_dilation(truth.cr, np.ones((3, 3), bool), chosen.grow)
             for name, fill in FILLS.items():
                 start = time.perf_counter()
-                filled = fill(chip.electrons, truth.cr, ~chip.unusable)
+                filled = fill(chip.electrons, mask, ~chip.unusable)
                 seconds[name] += time.perf_counter() - start
                 squares[name, field_type(file)].append((((filled - under) / local)[counted]) ** 2)
     rows = []

@@ -242,7 +242,7 @@ def write_clean_copy(
     filled: Sequence[NDArray[np.float32]],
     masks: Sequence[NDArray[np.bool_]],
     provenance: Provenance,
-    fill: str = "median_3",
+    fill: str = "median_5",
 ) -> None:
     """Write a copy of the input in which the pixels of the mask hold the filled values; all else stays as it is.
 

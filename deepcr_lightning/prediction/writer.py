@@ -77,7 +77,7 @@ class ProductWriter(BasePredictionWriter):
         dq_bit: int = 8192,
         save_probability: bool = False,
         overwrite: bool = False,
-        fill: str = "median_3",
+        fill: str = "median_5",
         compress: bool = False,
     ) -> None:
         super().__init__(write_interval="batch")
