@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from deepcr_lightning.command import choose_device, command, uses_gpu
+from deepcr_lightning.command import choose_device, command, fail, uses_gpu
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.exposure_scores import (
     ExposureScores,
@@ -71,11 +71,16 @@ def evaluate(cfg: DictConfig) -> None:
     label_snr = float(model.description["data"].get("label_snr", 2))
     scored: list[ExposureScores] = []
     pictured: set[str] = set()
+    unread: list[str] = []
     for number, path in enumerate(tqdm(paths, desc="Scoring", unit="exposure", leave=False)):
         root = root_of(path)
         if truths is not None and root not in truths and darks is None:
             continue
-        exposure = read_exposure(path, settings)
+        try:
+            exposure = read_exposure(path, settings)
+        except InputError as error:
+            unread.append(str(error))
+            continue
         known: dict[int, ChipTruth] | None = None
         if truths is not None and root in truths:
             known = read_matching_truth(truths[root], exposure)
@@ -91,6 +96,8 @@ def evaluate(cfg: DictConfig) -> None:
         added = count_exposure(predictor, exposure, darks, number, label_snr) if darks is not None else None
         scored.append(ExposureScores(root, exposure.filter, field, counts, events, added))
 
+    if not scored:
+        raise InputError(f"input={cfg.input}: no exposure could be scored; the first: {unread[0]}")
     report = make_report(scored, threshold)
     report |= {"checkpoint": str(model.path), "sha256": model.sha256, "plateau_divided_by": predictor.plateau}
     if darks is not None:
@@ -103,6 +110,9 @@ def evaluate(cfg: DictConfig) -> None:
     if truths is not None:
         _say_unmatched(paths, truths)
     print(f"Scores and figures: {output}")
+    if unread:
+        lines = "\n".join(f"  {reason}" for reason in unread)
+        fail(f"{len(unread)} of {len(scored) + len(unread)} exposures were not scored:\n{lines}")
 
 
 def _truths(cfg: DictConfig, paths: list[Path]) -> dict[str, Path] | None:

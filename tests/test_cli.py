@@ -197,8 +197,8 @@ def test_bad_files_are_reported_and_the_rest_is_finished(
     [
         (["data.science=nowhere"], "data.science=nowhere: no such file"),
         (["data.darks=null"], "data.darks= is not given"),
-        (["data.science={survey}/darks"], "give it as data.darks="),
-        (["data.darks={survey}/science"], "give it as data.science="),
+        (["data.science={survey}/darks"], "give it among the darks"),
+        (["data.darks={survey}/science"], "give it among the science"),
         (["data.filters=[F999W]"], "data.filters: no science file is of F999W"),
         (["data.tile_size=128"], "smaller than a tile of 128; set data.tile_size=64"),
         (["data.units=furlongs"], "units=furlongs: not a known unit"),

@@ -226,6 +226,23 @@ def test_seen_darks_are_named_and_refused(trained: Path, survey: Path, run_scrip
     assert evaluate(run_script, trained, survey, f"darks={survey}/darks", "allow_seen=true").status == 0
 
 
+def test_a_broken_exposure_does_not_stop_the_rest(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:
+    shutil.copytree(survey / "science", tmp_path / "in")
+    broken = tmp_path / "in" / "ivis01a0q_flc.fits"
+    broken.write_bytes(broken.read_bytes()[:9000])
+    given = (f"ckpt_path={trained}/checkpoints/best.ckpt", f"truth={survey}/truth", "output_dir=out")
+    result = run_script("evaluate.py", *given, f"input={tmp_path}/in", "trainer.accelerator=cpu")
+    assert result.status == 1
+    assert "1 of 6 exposures were not scored" in result.err
+    assert "ivis01a0q_flc.fits" in result.err
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["with_truth"]
+    for path in (tmp_path / "in").iterdir():
+        path.write_text("nothing")
+    result = run_script("evaluate.py", *given, f"input={tmp_path}/in", "trainer.accelerator=cpu")
+    assert result.status == 1
+    assert "no exposure could be scored" in result.err
+
+
 def test_a_plain_map_is_divided_by_its_plateau(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:
     checkpoint = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     description = checkpoint["deepcr_lightning"]
@@ -265,7 +282,7 @@ def test_a_plain_map_is_divided_by_its_plateau(trained: Path, survey: Path, run_
         (["truth={shapes}"], "CRTRUTH,1 has 10 x 10 pixels and ivis01a0q_flc.fits 64 x 96"),
         (["truth={broken}"], "cannot be read as a truth file"),
         (["threshold=0"], "threshold=0: give a number between 0 and 1, auto,"),
-        (["darks={survey}/science"], "give it as data.science="),
+        (["darks={survey}/science"], "give it among the science"),
     ],
 )
 def test_bad_input_is_one_line(

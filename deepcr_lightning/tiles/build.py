@@ -135,8 +135,8 @@ def _read_as(kind: str, path: Path, settings: ReadSettings) -> Exposure:
         other = "darks" if kind == "science" else "science"
         option = "science" if kind == "science" else "darks"
         raise InputError(
-            f"{path}: a {exposure.image_type} exposure by its IMAGETYP or TARGNAME, given as data.{option}=; "
-            f"give it as data.{other}="
+            f"{path}: a {exposure.image_type} exposure by its IMAGETYP or TARGNAME, given among the {option}; "
+            f"give it among the {other}"
         )
     return exposure
 
