@@ -51,7 +51,9 @@ def predict(cfg: DictConfig) -> None:
     threshold = model_threshold(model, target, predictor.plateau)
     if cfg.grow < 0 or cfg.grow != int(cfg.grow):
         raise InputError(f"grow={cfg.grow}: must be 0 or more whole pixels")
-    output_dir = Path(cfg.output_dir)
+    if "://" in str(cfg.output_dir):
+        raise InputError(f"output_dir={cfg.output_dir}: must be a local directory")
+    output_dir = Path(cfg.output_dir).expanduser()
     summary = Summary(output_dir)
     writer = ProductWriter(
         inputs,
@@ -104,25 +106,30 @@ def report(writer: ProductWriter, to_do: list[Path]) -> None:
         log.info("%d exposures had their products already; overwrite=true makes them again", kept)
     threshold, cleaned = writer.provenance.threshold, len(rows) - len(failures)
     log.info("%d exposures cleaned, threshold %g, in %s", cleaned, threshold, writer.output_dir)
-    _show_odd(writer, rows)
+    show_odd(writer, rows)
     if failures:
         lines = "\n".join(f"  {row.status}" for row in failures)
         fail(f"{len(failures)} of {len(rows)} exposures were not cleaned:\n{lines}")
 
 
-def _show_odd(writer: ProductWriter, rows: list[Row]) -> None:
-    odd = sorted((row for row in rows if row.oddity > ODD_FACTOR), key=lambda row: -row.oddity)
-    if not odd:
-        return
+def show_odd(writer: ProductWriter, rows: list[Row]) -> None:
+    """Draw the exposures whose flagged share is far from the expected one, if there are any."""
     sheet = writer.output_dir / "odd_exposures.png"
+    odd = sorted((row for row in rows if row.oddity > ODD_FACTOR), key=lambda row: -row.oddity)
     paths = {str(path): path for path in writer.places}
-    draw_contact_sheet(sheet, [(row, *writer.picture(paths[row.file])) for row in odd[:MOST]])
-    log.warning(
-        "%d exposures have a flagged share far from the expected one; the oddest are in %s, all in %s",
-        len(odd),
-        sheet,
-        writer.summary.path,
-    )
+    try:
+        sheet.unlink(missing_ok=True)
+        if odd:
+            draw_contact_sheet(sheet, [(row, *writer.picture(paths[row.file])) for row in odd[:MOST]])
+    except (InputError, OSError) as error:
+        log.warning("%s could not be drawn (%s)", sheet, error)
+    if odd:
+        log.warning(
+            "%d exposures have a flagged share far from the expected one; the oddest are in %s, all in %s",
+            len(odd),
+            sheet,
+            writer.summary.path,
+        )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -123,6 +124,7 @@ def simulate(folder: Path, setting: Setting) -> None:
     """Make the exposures of a setting, unless they are there."""
     if (folder / "complete").exists():
         return
+    shutil.rmtree(folder, ignore_errors=True)  # what is half made would be rewritten twice
     psf.psf_stamps.cache_clear()
     with ExitStack() as stack:
         for (module, name), value in setting.changes.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -134,8 +135,13 @@ class Study:
             checkpoint = f"ckpt_path={self.folder}/runs/{half}_{seed}/checkpoints/best.ckpt"
             wanted = ("products=[mask]", "save_probability=true", "overwrite=true", f"hydra.run.dir={maps}/{half}")
             self.run("predict.py", checkpoint, f"input={places[other]}", f"output_dir={maps}", *wanted)
-        mark_found(Path(places["train"]) / "science", maps, Path(places["cleaned"]))
-        sample_labels(Path(places["train"]) / "science", maps, Path(places["sampled"]), seed)
+        for way in ("cleaned", "sampled"):
+            shutil.rmtree(places[way], ignore_errors=True)
+        science, half_made = Path(places["train"]) / "science", self.folder / f"half_made_{seed}"
+        mark_found(science, maps, Path(places["cleaned"]))
+        shutil.rmtree(half_made, ignore_errors=True)
+        sample_labels(science, maps, half_made, seed)
+        half_made.rename(places["sampled"])
 
 
 def visits_of_halves(train: Path) -> dict[str, str]:

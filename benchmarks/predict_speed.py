@@ -148,7 +148,7 @@ def measure(
 
 
 def chip() -> np.ndarray:
-    """Make a chip with noise, stars as of a PSF, and bright pixels."""
+    """Make a chip of noise and bright pixels."""
     rng = np.random.default_rng(0)
     electrons = rng.normal(30, 6, CHIP)
     electrons[rng.random(CHIP) < 0.02] += 500

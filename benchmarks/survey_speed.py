@@ -70,11 +70,13 @@ def measure(ckpt_path: str, name: str, science: Path, device: str, compress: boo
     for turn in range(ROUNDS + 1):
         with tempfile.TemporaryDirectory() as out, clocks() as spent:
             start = time.perf_counter()
-            clean(paths, network, Path(out), compress)
+            clean(paths, network.to(device), Path(out), compress)
             survey.append(time.perf_counter() - start)
+        network.to(device)  # the trainer leaves it on the CPU
         start = time.perf_counter()
-        for exposure in exposures:
-            network.probabilities(exposure)
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            for exposure in exposures:
+                network.probabilities(exposure)
         alone.append(time.perf_counter() - start)
         for stage, seconds in spent.items():
             shares[stage].append(seconds / survey[turn])

@@ -15,6 +15,7 @@ from deepcr_lightning.exposures.products import write_atomically
 from deepcr_lightning.networks.deepcr_weights import deepcr_state
 from deepcr_lightning.networks.onnx_graph import write_onnx
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, Model, load_model
+from deepcr_lightning.training.model_file import description_of, sha256_of
 
 _LEVELS = {
     "stabilised": "levels: sky and noise of the chip, deepcr_lightning.tiles.sky.sky_and_noise(electrons)",
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m deepcr_lightning.export",
         description="Write a trained network for other programs: OUT.pth for the package deepCR (depth 2 only), or "
-        "OUT.onnx, from electrons to probability. OUT.json says how it was trained.",
+        "OUT.onnx, from electrons to probability. A file with .json at its end says how it was trained and is used.",
     )
     parser.add_argument("ckpt_path", help="best.ckpt of a run, a .pth of deepCR, or the name of one of these")
     parser.add_argument("out", type=Path, help="file to write; its ending says in what form")
@@ -59,7 +60,7 @@ def export(model: Model, out: Path) -> str:
     ----------
     model : Model
     out : Path
-        Ends in ``.pth`` or ``.onnx``; a JSON file of the same name describes the network.
+        Ends in ``.pth`` or ``.onnx``; ``OUT.pth.json`` or ``OUT.onnx.json`` describes the network.
 
     Returns
     -------
@@ -89,8 +90,9 @@ def export(model: Model, out: Path) -> str:
         )
     else:
         raise InputError(f"{out}: the ending must be .pth (for deepCR) or .onnx")
-    text = json.dumps({"usage": usage.splitlines(), DESCRIPTION_KEY: model.description}, indent=1) + "\n"
-    write_atomically(out.with_suffix(".json"), lambda partial: partial.write_text(text))
+    told = {"usage": usage.splitlines(), "sha256": sha256_of(out), DESCRIPTION_KEY: model.description}
+    text = json.dumps(told, indent=1) + "\n"
+    write_atomically(description_of(out), lambda partial: partial.write_text(text))
     return f"{out}\n{usage}"
 
 

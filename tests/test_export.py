@@ -116,7 +116,7 @@ def test_onnx_is_the_network_at_any_size(depth: int, tmp_path: Path) -> None:
 def test_onnx_of_a_checkpoint(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(trained / "checkpoints" / "best.ckpt"), str(tmp_path / "net.onnx")]) == 0
     assert "electrons (B, 1, H, W)" in capsys.readouterr().out
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.json", "net.onnx"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.onnx", "net.onnx.json"]
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,22 @@ def test_models_are_found_by_name(tmp_path: Path, trained: Path, monkeypatch: py
         find_model_file("m33")
 
 
+def test_an_export_under_a_published_name_is_itself(tmp_path: Path) -> None:
+    pytest.importorskip("deepCR")
+    assert main(["example_model", str(tmp_path / "example_model.pth")]) == 0
+    electrons = chip()
+    np.testing.assert_allclose(
+        our_map(tmp_path / "example_model.pth", electrons), our_map("example_model", electrons), atol=1e-5
+    )
+    other = deepcr_state(lively())
+    torch.save(other, tmp_path / "example_model.pth")
+    with pytest.raises(InputError, match="does not describe"):
+        load_model(tmp_path / "example_model.pth")
+
+
 def test_a_description_that_is_none_is_refused(tmp_path: Path, trained: Path) -> None:
     assert main([str(trained / "checkpoints" / "best.ckpt"), str(tmp_path / "ours.pth")]) == 0
-    (tmp_path / "ours.json").write_text("{}")
+    (tmp_path / "ours.pth.json").write_text("{}")
     with pytest.raises(InputError, match=r"does not describe ours\.pth"):
         load_model(tmp_path / "ours.pth")
 

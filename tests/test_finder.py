@@ -61,6 +61,8 @@ def test_nddata_say_it_themselves(model: CosmicRayFinder, image: np.ndarray) -> 
     counts = CCDData(image / 2, unit=u.adu, meta={"GAIN": 2.0})
     for given in (rate, counts, NDData(image, unit=u.electron)):
         np.testing.assert_array_equal(model.find_cosmic_rays(given, threshold=0.2), expected)
+    hidden = np.ma.MaskedArray(image, expected)
+    assert not (model.find_cosmic_rays(hidden, threshold=0.2) & expected).any()
     masked = CCDData(image, unit=u.electron, mask=expected)
     assert not (model.find_cosmic_rays(masked, threshold=0.2) & expected).any(), "masked pixels are never flagged"
 
@@ -90,6 +92,7 @@ def test_any_type_and_byte_order(model: CosmicRayFinder, image: np.ndarray, kind
         (np.zeros((5, 5)), {"unit": "counts"}, "gain"),
         (np.zeros((5, 5)), {"unit": "magnitudes"}, "units=magnitudes"),
         (np.zeros((5, 5)), {"threshold": 1.5}, "threshold"),
+        (np.zeros((5, 5)), {"grow": -1}, "grow=-1"),
         (NDData(np.zeros((5, 5))), {}, "BUNIT is missing"),
     ],
 )

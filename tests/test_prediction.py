@@ -116,6 +116,15 @@ def test_fill_grows_its_box_over_large_holes() -> None:
     np.testing.assert_array_equal(fill_median(image, mask), 5)
 
 
+def test_a_hole_of_any_size_is_filled_in_a_moment() -> None:
+    image = np.arange(200 * 200, dtype=np.float32).reshape(200, 200)
+    mask = np.zeros(image.shape, bool)
+    mask[20:180, 20:180] = True
+    filled = fill_median(np.where(mask, np.nan, image).astype(np.float32), mask)
+    assert np.isfinite(filled).all()
+    assert filled[100, 22] == pytest.approx(image[100, 20], abs=1000)
+
+
 @pytest.mark.parametrize("fill", FILLS)
 def test_fills_go_under_a_cosmic_ray(fill: str) -> None:
     y, x = np.mgrid[:40, :40]

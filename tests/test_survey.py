@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import os
 import shutil
 import signal
@@ -119,13 +120,51 @@ def test_rows_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
     summary.add(Row("0.fits", CLEANED, "F814W", 500.0, 550.0, 0.01))
     with summary.path.open("a") as file:
         file.write("6.fits,cleaned,F3")
+    Summary(tmp_path).add(Row("7.fits", "cannot be read"))
+    with summary.path.open("a") as file:
+        file.write('8.fits,"a quote, not clo')
+    Summary(tmp_path).add(Row("9.fits", "a reason\nof two lines"))
     rows = Summary(tmp_path).tidy()
-    assert [row.file for row in rows] == [f"{n}.fits" for n in range(6)]
+    assert [row.file for row in rows] == [f"{n}.fits" for n in (*range(6), 7, 9)]
+    assert rows[-1].status == "a reason of two lines"
+    rows = rows[:6]
     assert rows[0].filter == "F814W", "the last row of a file counts"
     assert {round(row.expected, 9) for row in rows} == {0.01}, "the median of the run where the network knows none"
     assert [row.oddity > 2 for row in rows] == [False] * 5 + [True]
-    Summary(tmp_path).add(Row("6.fits", "gone"))
-    assert len(Summary(tmp_path).rows()) == 7
+    assert all(row.expected != row.expected for row in Summary(tmp_path).rows()), "what is no knowledge is not kept"
+
+
+def test_growing_a_mask_makes_no_exposure_odd(survey: Path, trained: Path, run_script: Run, tmp_path: Path) -> None:
+    shares = {}
+    for grow in (0, 2):
+        assert predict(run_script, trained, survey / "science", f"grow={grow}", "overwrite=true").status == 0
+        shares[grow] = [row["flagged"] for row in table(tmp_path / "out").values()]
+    assert shares[0] == shares[2]
+
+
+def test_products_found_by_a_glob_are_not_cleaned_again(
+    survey: Path, trained: Path, run_script: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(survey / "science", tmp_path / "in" / "night")
+    for _ in range(2):
+        settings = ("products=[dq_copy]", "output_dir=in/out")
+        checkpoint = f"ckpt_path={trained}/checkpoints/best.ckpt"
+        result = run_script("predict.py", checkpoint, "input='in/**/*_flc.fits'", *settings, *SETTINGS)
+        assert result.status == 0, result.err
+    assert "6 exposures had their products already" in result.out
+
+
+def test_places_that_are_no_local_directory_are_refused(survey: Path, trained: Path, run_script: Run) -> None:
+    checkpoint = f"ckpt_path={trained}/checkpoints/best.ckpt"
+    result = run_script("predict.py", checkpoint, f"input={survey}/science", "output_dir=s3://a/b", *SETTINGS)
+    assert result.status == 1
+    assert "output_dir=s3://a/b: must be a local directory" in result.err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("s3fs") is not None, reason="s3fs is installed")
+def test_a_package_that_an_address_needs_is_named() -> None:
+    with pytest.raises(InputError, match=r"s3fs.*pip install 'deepcr-lightning\[remote\]'"):
+        find_exposures("input", "s3://bucket/key")
 
 
 def test_a_table_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -138,13 +177,13 @@ def test_half_written_files_of_the_dead_are_removed(tmp_path: Path) -> None:
     import platform
 
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    names = {f".partial-{platform.node()}-{process}-x-a.fits" for process in (int(dead.stdout), os.getpid())}
+    names = {f".partial-{platform.node()}@{process}-x-a.fits" for process in (int(dead.stdout), os.getpid())}
     names.add(".partial-elsewhere-1-x-a.fits")
     for name in names:
         (tmp_path / name).touch()
     remove_partials(tmp_path)
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {f".partial-{platform.node()}-{os.getpid()}-x-a.fits", ".partial-elsewhere-1-x-a.fits"}
+    assert left == {f".partial-{platform.node()}@{os.getpid()}-x-a.fits", ".partial-elsewhere-1-x-a.fits"}
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +207,17 @@ def test_processes_share_the_exposures(many: Path, trained: Path, tmp_path: Path
     assert "1 of 40 exposures were not cleaned" in done.stderr
     assert len(list((tmp_path / "out").glob("*_crmask.fits"))) == 39
     assert len(table(tmp_path / "out")) == 40
+
+
+@pytest.mark.slow
+def test_more_processes_than_exposures(survey: Path, trained: Path, tmp_path: Path) -> None:
+    settings = ("trainer=ddp", "trainer.devices=2", "output_dir=out", "hydra.run.dir=run")
+    source = survey / "science" / "ivis01a0q_flc.fits"
+    done = subprocess.run(
+        command(trained, source, *settings), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 exposures cleaned" in done.stdout
 
 
 @pytest.mark.slow

@@ -57,11 +57,10 @@ def as_path(value: str | Path) -> Path:
         from upath import UPath
 
         address: Any = UPath(text)
+        _ = address.fs  # which asks for the package of its kind
         return address
     except ImportError as error:
-        raise InputError(
-            f"{text}: needs more packages ({error.name}); pip install 'deepcr-lightning[remote]'"
-        ) from error
+        raise InputError(f"{text}: needs more packages ({error}); pip install 'deepcr-lightning[remote]'") from error
     except ValueError as error:
         raise InputError(f"{text}: not an address of a known kind ({error})") from error
 
@@ -95,11 +94,15 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
     for part in parts:
         named = as_path(part)
         if named.suffix.lower() in LISTS and named.is_file():
-            lines = [line.strip() for line in named.read_text().splitlines()]
+            try:
+                lines = [line.strip() for line in named.read_text().splitlines()]
+            except UnicodeDecodeError as error:
+                raise InputError(f"{option}={part}: is no text file ({error.reason})") from error
             wanted = [line for line in lines if line and not line.startswith("#")]
             if not wanted:
                 raise InputError(f"{option}={part}: names no file; give one a line")
-            found |= find_exposures(f"{option}={part}, line", wanted)
+            for line in wanted:
+                found |= _found(f"{option}={part}, line", line)
         else:
             found |= _found(option, part)
     once = {path.resolve(): path for path in reversed(found)}
@@ -117,8 +120,8 @@ def _found(option: str, part: str | Path) -> dict[Path, Path]:
                 here.update({file: Path(str(file.relative_to(match))) for file in files})
             elif match == path or is_fits(match):
                 here[match] = Path(match.name)
-    except OSError as error:
-        raise InputError(f"{option}={part}: cannot be listed ({error})") from error
+    except Exception as error:  # every kind of store has errors of its own
+        raise InputError(f"{option}={part}: cannot be listed ({type(error).__name__}: {error})") from error
     if not here:
         missing = "no FITS files there" if named else "no such file or directory"
         raise InputError(f"{option}={part}: {missing}; give a directory, a file, a quoted glob, or a list")

@@ -18,6 +18,8 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.layout import dq_image, opened, science_images
 
+STAMP = "DCRSOFT"
+"""The keyword that every product has."""
 _PARTIAL = ".partial-"
 
 
@@ -56,7 +58,7 @@ class Provenance:
             Share of pixels in the mask.
         """
         version = deepcr_lightning.__version__
-        header["DCRSOFT"] = ("deepcr-lightning", "software that found the cosmic rays")
+        header[STAMP] = ("deepcr-lightning", "software that found the cosmic rays")
         header["DCRVERS"] = (version, "its version")
         header["DCRMODEL"] = (self.model[-60:], "network")
         header["DCRSHA"] = self.sha256
@@ -88,7 +90,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     partial = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f"{_PARTIAL}{platform.node()}-{os.getpid()}-"
+        prefix = f"{_PARTIAL}{platform.node()}@{os.getpid()}-"
         descriptor, partial = tempfile.mkstemp(prefix=prefix, suffix=f"-{path.name}", dir=path.parent)
         os.close(descriptor)
         write(Path(partial))
@@ -111,7 +113,7 @@ def remove_partials(folder: Path) -> None:
     folder : Path
         Looked through at any depth; what a living process or another machine is writing stays.
     """
-    start = f"{_PARTIAL}{platform.node()}-"
+    start = f"{_PARTIAL}{platform.node()}@"
     for path in folder.rglob(f"{_PARTIAL}*"):
         owner = path.name.removeprefix(start).partition("-")[0]
         if path.name.startswith(start) and owner.isdigit() and not _alive(int(owner)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from functools import partial
 
@@ -12,6 +13,7 @@ from scipy import ndimage
 from deepcr_lightning.errors import InputError
 
 _REACH = 3
+_MOST_RINGS = 10
 _CHUNK = 200_000
 
 
@@ -40,8 +42,8 @@ def fill_median(
 
     Notes
     -----
-    The box grows by a ring where it holds no good pixel. Where an image has no good pixel at
-    all, it is returned as it is.
+    The box grows by a ring where it holds no good pixel, up to 10 rings; what lies deeper in a hole takes the
+    nearest good pixel. Where an image has no good pixel at all, it is returned as it is.
     """
     good = ~mask if usable is None else ~mask & usable
     filled = electrons.copy()
@@ -50,7 +52,7 @@ def fill_median(
     values = np.where(good, electrons, np.nan).astype(np.float32)
     left: NDArray[np.int64] = np.argwhere(mask)
     radius = box // 2
-    while len(left):
+    while len(left) and radius <= _MOST_RINGS:
         padded = np.pad(values, radius, constant_values=np.nan)
         offsets = np.array([(dy, dx) for dy in range(2 * radius + 1) for dx in range(2 * radius + 1)])
         remaining: list[NDArray[np.int64]] = []
@@ -65,7 +67,23 @@ def fill_median(
             remaining.append(places[~found])
         left = np.concatenate(remaining)
         radius += 1
+    if len(left):
+        nearest = ndimage.distance_transform_edt(~good, return_distances=False, return_indices=True)
+        rows, columns = left.T
+        filled[rows, columns] = electrons[nearest[0][rows, columns], nearest[1][rows, columns]]
     return filled
+
+
+def require_biharmonic() -> None:
+    """See that scikit-image is there.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if importlib.util.find_spec("skimage") is None:
+        raise InputError("fill=biharmonic needs scikit-image: pip install 'deepcr-lightning[fill]'")
 
 
 def fill_biharmonic(
@@ -95,10 +113,9 @@ def fill_biharmonic(
     ----------
     Damelin & Hoang 2018, J. Math., doi 10.1155/2018/3950312.
     """
-    try:
-        from skimage.restoration import inpaint_biharmonic
-    except ImportError as error:
-        raise InputError("fill=biharmonic needs scikit-image: pip install 'deepcr-lightning[fill]'") from error
+    require_biharmonic()
+    from skimage.restoration import inpaint_biharmonic
+
     hole = mask.copy()
     if usable is not None:
         # Bad pixels near the mask are smoothed over as well, so that none pulls the surface.

@@ -134,9 +134,11 @@ class CosmicRayFinder:
         InputError
             As `probability`, or if the threshold is out of its range.
         """
-        level = model_threshold(self.model, threshold)
+        if grow < 0 or grow != int(grow):
+            raise InputError(f"grow={grow}: must be 0 or more whole pixels")
+        level = model_threshold(self.model, float(threshold) if isinstance(threshold, np.floating) else threshold)
         electrons, unusable = _electrons(image, unit, gain, exptime, mask)
-        return threshold_mask(self._predictor.chip_probability(electrons, unusable), level, ~unusable, grow)
+        return threshold_mask(self._predictor.chip_probability(electrons, unusable), level, ~unusable, int(grow))
 
 
 def _electrons(
@@ -148,7 +150,7 @@ def _electrons(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     header = fits.Header()
     data: Any = image
-    bad: list[Any] = [] if mask is None else [mask]
+    bad: list[Any] = ([] if mask is None else [mask]) + ([np.ma.getmaskarray(image)] if np.ma.isMA(image) else [])
     if isinstance(image, NDData):
         data = image.data
         cards = {key: image.meta[key] for key in ("EXPTIME", "BUNIT", "GAIN", "EGAIN", "CCDGAIN") if key in image.meta}

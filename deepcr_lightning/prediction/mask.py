@@ -32,8 +32,25 @@ def threshold_mask(
     mask = probability > threshold
     if usable is not None:
         mask &= usable
-    if grow > 0:
-        mask = ndimage.binary_dilation(mask, structure=np.ones((3, 3), bool), iterations=grow)
-        if usable is not None:
-            mask &= usable
-    return mask
+    return grown(mask, grow, usable)
+
+
+def grown(mask: NDArray[np.bool_], grow: int, usable: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """Add rings of neighbours to a mask.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+    grow : int
+        Rings of pixels, diagonal neighbours included; 0 gives the mask itself.
+    usable : ndarray of bool, shape (H, W), optional
+        Only these are added.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+    """
+    if grow == 0:
+        return mask
+    wider: NDArray[np.bool_] = ndimage.binary_dilation(mask, structure=np.ones((3, 3), bool), iterations=grow)
+    return wider if usable is None else wider & (usable | mask)

@@ -65,6 +65,8 @@ class ExposureShares(pl.LightningDataModule):
 
     def __init__(self, paths: Sequence[Path], missing: Callable[[Path], bool], settings: ReadSettings) -> None:
         super().__init__()
+        # A restart may leave nothing for a process; it then has to wait for the others, not to fail.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.paths, self.missing, self.settings = list(paths), missing, settings
 
     def predict_dataloader(self) -> DataLoader[Exposure | Failure]:

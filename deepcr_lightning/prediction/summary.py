@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -35,7 +36,8 @@ class Row:
     exposure_time, cr_time : float
         Seconds of the exposure, and in which its pixels collected CRs; NaN where it could not be read.
     flagged, expected : float
-        Share of the pixels flagged, and expected from `cr_time`; NaN where that is not known.
+        Share of the pixels flagged, before the mask is grown, and expected from `cr_time`; NaN where that is not
+        known.
     threshold : float
         On the probability.
     seconds : float
@@ -121,28 +123,30 @@ class Summary:
         """
         names = [field.name for field in fields(Row)]
         found: dict[str, Row] = {}
-        with self._lock, self.path.open(newline="") as file:
-            table = csv.DictReader(file)
-            if table.fieldnames != names:
-                raise InputError(f"{self.path}: is no summary of ours; remove it or choose another output_dir")
-            for line in table:
-                # A process that was killed while it wrote leaves a line cut short.
-                if None not in line.values():
-                    numbers = {name: _number(line[name]) for name in names[3:]}
-                    found[line["file"]] = Row(line["file"], line["status"], line["filter"], **numbers)
+        with self._lock:
+            lines = self.path.read_text().splitlines()
+        # Line by line: a quote that a killed process did not close ends with its line.
+        table = [next(csv.reader([line])) for line in lines if line]
+        if not table or table[0] != names:
+            raise InputError(f"{self.path}: is no summary of ours; remove it or choose another output_dir")
+        for cells in table[1:]:
+            if len(cells) == len(names):
+                values = dict(zip(names, cells, strict=True))
+                numbers = {name: _number(values[name]) for name in names[3:]}
+                found[values["file"]] = Row(values["file"], values["status"], values["filter"], **numbers)
         return [found[name] for name in sorted(found)]
 
     def tidy(self) -> list[Row]:
-        """Leave one row a file, with the expected share where the network does not know it.
-
-        That is then the median rate of the exposures themselves, if there are five.
+        """Leave one row a file.
 
         Returns
         -------
         list of Row
+            Where the network does not know the expected share, it is that of the median rate of all rows, if there
+            are five; the table does not have it then.
         """
         with self._lock:
-            rows = list(_with_expected(self.rows()))
+            rows = self.rows()
             header = [field.name for field in fields(Row)]
 
             def write(partial: Path) -> None:
@@ -150,10 +154,14 @@ class Summary:
                     csv.writer(file).writerows([header, *(_cells(asdict(row).values()) for row in rows)])
 
             write_atomically(self.path, write)
-        return rows
+        return list(_with_expected(rows))
 
     def _append(self, values: list[object]) -> None:
-        with self.path.open("a", newline="") as file:
+        with self.path.open("a+", newline="") as file:
+            # A process that was killed while it wrote leaves a line cut short: it must not swallow this one.
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            if file.read() not in ("", "\n"):
+                file.write("\n")
             csv.writer(file).writerow(_cells(values))
 
 
@@ -168,7 +176,8 @@ def _with_expected(rows: list[Row]) -> Iterable[Row]:
 
 def _cells(values: Iterable[object]) -> list[str]:
     # A float that is not known is an empty cell, which every reader of tables takes for missing.
-    return ["" if value != value else f"{value:.6g}" if isinstance(value, float) else str(value) for value in values]
+    texts = ("" if value != value else f"{value:.6g}" if isinstance(value, float) else str(value) for value in values)
+    return [" ".join(text.split()) for text in texts]
 
 
 def _number(cell: str) -> float:

@@ -18,6 +18,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure, root_of
 from deepcr_lightning.exposures.products import (
+    STAMP,
     Provenance,
     flagged_share,
     write_clean_copy,
@@ -25,8 +26,8 @@ from deepcr_lightning.exposures.products import (
     write_mask,
 )
 from deepcr_lightning.exposures.units import ReadSettings
-from deepcr_lightning.prediction.fill import FILLS
-from deepcr_lightning.prediction.mask import threshold_mask
+from deepcr_lightning.prediction.fill import FILLS, require_biharmonic
+from deepcr_lightning.prediction.mask import grown, threshold_mask
 from deepcr_lightning.prediction.predictor import Failure, ProbabilityMaps
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
 
@@ -89,6 +90,8 @@ class ProductWriter(BasePredictionWriter):
         self.places, self.output_dir, self.provenance = _without_products(places, output_dir), output_dir, provenance
         if fill not in FILLS:
             raise InputError(f"fill={fill}: choose from {', '.join(FILLS)}")
+        if fill == "biharmonic" and "clean" in products:
+            require_biharmonic()
         self.fill, self.compress = fill, compress
         self.products, self.dq_bit = tuple(products), dq_bit
         self.save_probability, self.overwrite = save_probability, overwrite
@@ -173,18 +176,17 @@ class ProductWriter(BasePredictionWriter):
         outputs = self.outputs(exposure.path)
         if not self.overwrite:
             outputs = {product: path for product, path in outputs.items() if not path.exists()}
-        masks: list[NDArray[np.bool_]] = [
-            threshold_mask(probability, provenance.threshold, ~chip.unusable, provenance.grow)
-            for chip, probability in zip(exposure.chips, prediction.maps, strict=True)
-        ]
+        chips = list(zip(exposure.chips, prediction.maps, strict=True))
+        found = [threshold_mask(probability, provenance.threshold, ~chip.unusable) for chip, probability in chips]
+        masks = [grown(mask, provenance.grow, ~chip.unusable) for mask, chip in zip(found, exposure.chips, strict=True)]
         if "mask" in outputs:
             maps = prediction.maps if self.save_probability else None
             write_mask(outputs["mask"], exposure, masks, provenance, maps, self.compress)
         if "dq_copy" in outputs:
             write_dq_copy(outputs["dq_copy"], exposure, masks, self.dq_bit, provenance)
         if "clean" in outputs:
-            chips = zip(exposure.chips, masks, strict=True)
-            filled = [FILLS[self.fill](chip.electrons, mask, ~chip.unusable) for chip, mask in chips]
+            fill, pairs = FILLS[self.fill], zip(exposure.chips, masks, strict=True)
+            filled = [fill(chip.electrons, mask, ~chip.unusable) for chip, mask in pairs]
             write_clean_copy(outputs["clean"], exposure, filled, masks, provenance, self.fill)
         return Row(
             str(exposure.path),
@@ -192,7 +194,7 @@ class ProductWriter(BasePredictionWriter):
             exposure.filter,
             exposure.exposure_time,
             exposure.cr_time,
-            flagged_share(masks),
+            flagged_share(found),
             self.cr_share_rate * exposure.cr_time,
             provenance.threshold,
             time.monotonic() - prediction.begun,
@@ -200,10 +202,14 @@ class ProductWriter(BasePredictionWriter):
 
 
 def _without_products(places: dict[Path, Path], output_dir: Path) -> dict[Path, Path]:
-    output = output_dir.resolve()
+    output = output_dir.absolute()
+    return {path: place for path, place in places.items() if not _is_product(path, output)}
 
-    def is_product(path: Path, place: Path) -> bool:
-        found_under = path.resolve().parents[len(place.parts) - 1]
-        return found_under in output.parents and output in path.resolve().parents
 
-    return {path: place for path, place in places.items() if not is_product(path, place)}
+def _is_product(path: Path, output: Path) -> bool:
+    if not isinstance(path, Path) or output not in path.absolute().parents:
+        return False
+    try:
+        return STAMP in fits.getheader(path)
+    except (OSError, ValueError):
+        return False  # reading it will say what is wrong

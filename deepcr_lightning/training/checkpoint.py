@@ -16,7 +16,7 @@ from deepcr_lightning.batches.normalise import OURS, SCALES, Scale
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.deepcr_weights import deepcr_network, fold_batch_norm
 from deepcr_lightning.networks.unet import UNet
-from deepcr_lightning.training.model_file import find_model_file, read_plain, sha256_of
+from deepcr_lightning.training.model_file import description_of, find_model_file, read_plain, sha256_of
 from deepcr_lightning.training.threshold import Target, resolve_threshold
 
 DESCRIPTION_KEY = "deepcr_lightning"
@@ -147,15 +147,17 @@ def _read_ours(path: Path) -> tuple[UNet, dict[str, Any]]:
 
 
 def _read_deepcr(path: Path) -> tuple[UNet, dict[str, Any]]:
-    net, normalisation = deepcr_network(path.stem, read_plain(path))
-    beside = path.with_suffix(".json")
+    weights, beside = read_plain(path), description_of(path)
     if beside.is_file():  # an export of ours, which says how it wants its input
         try:
-            description = json.loads(beside.read_text())[DESCRIPTION_KEY]
-            SCALES[description["normalisation"]]
-            return net, description
+            told = json.loads(beside.read_text())
+            description = told[DESCRIPTION_KEY]
+            if told["sha256"] != sha256_of(path) or description["normalisation"] not in SCALES:
+                raise ValueError("it is of other weights")
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{beside}: does not describe {path.name}; remove it or export again") from error
+        return deepcr_network("", weights)[0], description
+    net, normalisation = deepcr_network(path.stem, weights)
     data: dict[str, Any] = {"filters": [], "science": [], "darks": [], "label_snr": LABEL_SNR}
     description = describe({"depth": 2, "hidden": net.hidden, "norm": "none"}, 0.5, False, data)
     return net, {**description, "normalisation": normalisation}

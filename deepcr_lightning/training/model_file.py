@@ -90,6 +90,11 @@ def read_plain(path: Path) -> Any:
         raise InputError(f"{path}: not a PyTorch checkpoint; give the best.ckpt of a run") from error
 
 
+def description_of(path: Path) -> Path:
+    """Name the file that describes an exported network."""
+    return path.with_name(f"{path.name}.json")
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
