@@ -27,9 +27,9 @@ from deepcr_lightning.evaluation.without_truth import (
     rate_scatter,
     refuse_seen,
 )
+from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import read_exposure, root_of
 from deepcr_lightning.exposures.paths import find_exposures
-from deepcr_lightning.exposures.products import write_atomically
 from deepcr_lightning.exposures.truth import ChipTruth, field_type, find_truths, read_matching_truth
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.predictor import ExposurePredictor

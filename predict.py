@@ -13,9 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from deepcr_lightning.command import choose_device, command, fail
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.without_truth import find_plateau, open_darks
+from deepcr_lightning.exposures.atomic import remove_partials
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
-from deepcr_lightning.exposures.products import Provenance, remove_partials
+from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.contact_sheet import MOST, draw_contact_sheet
 from deepcr_lightning.prediction.predictor import ExposurePredictor

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +12,12 @@ from numpy.typing import NDArray
 
 import deepcr_lightning
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.layout import dq_image, opened, science_images
 
 STAMP = "DCRSOFT"
 """The keyword that every product has."""
-_PARTIAL = ".partial-"
 
 
 @dataclass(frozen=True)
@@ -70,64 +67,6 @@ class Provenance:
         header.add_history(f"Cosmic rays found by deepcr-lightning {version}, network {self.model},")
         header.add_history(f"SHA-256 {self.sha256},")
         header.add_history(f"threshold {self.threshold:g}, grown by {self.grow} pixel(s), {flagged:.4%} flagged.")
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        Where the file is to stand; its directory is made.
-    write : callable
-        Gets the path of an empty file with the same ending in the same directory, and writes over it.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written: no permission, disk full. Nothing remains then.
-    """
-    partial = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f"{_PARTIAL}{platform.node()}@{os.getpid()}-"
-        descriptor, partial = tempfile.mkstemp(prefix=prefix, suffix=f"-{path.name}", dir=path.parent)
-        os.close(descriptor)
-        write(Path(partial))
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(partial, 0o666 & ~umask)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        if partial is not None and os.path.exists(partial):
-            os.remove(partial)
-
-
-def remove_partials(folder: Path) -> None:
-    """Remove what processes of this machine that were killed left half written.
-
-    Parameters
-    ----------
-    folder : Path
-        Looked through at any depth; what a living process or another machine is writing stays.
-    """
-    start = f"{_PARTIAL}{platform.node()}@"
-    for path in folder.rglob(f"{_PARTIAL}*"):
-        owner = path.name.removeprefix(start).partition("-")[0]
-        if path.name.startswith(start) and owner.isdigit() and not _alive(int(owner)):
-            path.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def write_mask(

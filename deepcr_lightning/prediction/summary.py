@@ -13,7 +13,7 @@ from statistics import median
 from filelock import FileLock
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.products import write_atomically
+from deepcr_lightning.exposures.atomic import write_atomically
 
 FILE = "summary.csv"
 CLEANED = "cleaned"

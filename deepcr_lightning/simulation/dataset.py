@@ -13,8 +13,8 @@ from astropy.table import Table, vstack
 from tqdm.auto import tqdm
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import cosmic_ray_time
-from deepcr_lightning.exposures.products import write_atomically
 from deepcr_lightning.simulation.chip import ChipDefects, draw_chip
 from deepcr_lightning.simulation.cosmic_rays import CR_RATE, draw_cosmic_rays, trail_charge
 from deepcr_lightning.simulation.plan import (

@@ -1,0 +1,71 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from deepcr_lightning.errors import InputError
+
+_PARTIAL = ".partial-"
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Where the file is to stand; its directory is made.
+    write : callable
+        Gets the path of an empty file with the same ending in the same directory, and writes over it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written: no permission, disk full. Nothing remains then.
+    """
+    partial = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        prefix = f"{_PARTIAL}{platform.node()}@{os.getpid()}-"
+        descriptor, partial = tempfile.mkstemp(prefix=prefix, suffix=f"-{path.name}", dir=path.parent)
+        os.close(descriptor)
+        write(Path(partial))
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(partial, 0o666 & ~umask)
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        if partial is not None and os.path.exists(partial):
+            os.remove(partial)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what processes of this machine that were killed left half written.
+
+    Parameters
+    ----------
+    folder : Path
+        Looked through at any depth; what a living process or another machine is writing stays.
+    """
+    start = f"{_PARTIAL}{platform.node()}@"
+    for path in folder.rglob(f"{_PARTIAL}*"):
+        owner = path.name.removeprefix(start).partition("-")[0]
+        if path.name.startswith(start) and owner.isdigit() and not _alive(int(owner)):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
