@@ -202,7 +202,7 @@ def test_the_report_agrees_with_the_masks(trained: Path, survey: Path, run_scrip
     result = run_script("predict.py", *settings, "threshold=0.1", "trainer.accelerator=cpu")
     assert result.status == 0, result.err
     found = total = 0
-    for path in (tmp_path / "masks").iterdir():
+    for path in (tmp_path / "masks").glob("*_crmask.fits"):
         truth = read_truth(survey / "truth" / path.name.replace("crmask", "truth"))[1]
         found += int((fits.getdata(path, "CRMASK") > 0)[truth.cr].sum())
         total += int(truth.cr.sum())
