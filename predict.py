@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from deepcr_lightning.command import choose_device, command, fail
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.without_truth import find_plateau, open_darks
 from deepcr_lightning.exposures.atomic import remove_partials
-from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.exposures.exposure import Exposure, read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.exposures.units import ReadSettings
@@ -45,7 +47,7 @@ def predict(cfg: DictConfig) -> None:
     model = load_model(cfg.ckpt_path)
     target: Any = OmegaConf.to_container(cfg.threshold) if OmegaConf.is_config(cfg.threshold) else cfg.threshold
     settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
-    predictor = ExposurePredictor(model, cfg.tile)
+    predictor = ExposurePredictor(model, cfg.tile, compile=cfg.compile)
     inputs = find_exposures("input", cfg.input)
     if cfg.calibrate:
         predictor.plateau = _plateau(cfg, predictor, model, list(inputs), settings)
@@ -89,15 +91,22 @@ def _plateau(
     darks = None
     if cfg.darks is not None:
         darks = open_darks(cfg.store_dir, list(find_exposures("darks", cfg.darks)), settings)
-    level = find_plateau(model, predictor, (read_exposure(path, settings) for path in paths), darks)
+    level = find_plateau(model, predictor, _readable(paths, settings), darks)
     log.info("Maps are divided by %.3f, where they saturate", level)
     return level
 
 
+def _readable(paths: list[Path], settings: ReadSettings) -> Iterator[Exposure]:
+    # What cannot be read is reported when its turn to be cleaned comes.
+    for path in paths:
+        with suppress(InputError):
+            yield read_exposure(path, settings)
+
+
 def report(writer: ProductWriter, to_do: list[Path]) -> None:
     """Say what was cleaned, kept and not cleaned; exit with status 1 if anything failed."""
-    files = {str(path) for path in to_do}
-    rows = [row for row in writer.summary.tidy() if row.file in files]
+    files, table = {str(path) for path in to_do}, writer.summary.tidy()
+    rows = [row for row in table if row.file in files]
     failures = [row for row in rows if row.status != CLEANED]
     for row in rows:
         if row.status == CLEANED:
@@ -105,6 +114,18 @@ def report(writer: ProductWriter, to_do: list[Path]) -> None:
     kept = len(writer.places) - len(to_do)
     if kept:
         log.info("%d exposures had their products already; overwrite=true makes them again", kept)
+        earlier = {str(path) for path in writer.places} - files
+        other = writer.made_otherwise(row for row in table if row.file in earlier)
+        if other:
+            log.warning(
+                "%d of them were made with another network, threshold or growth, such as %s (network %s, threshold %g, "
+                "grow %g); overwrite=true makes them as asked for now",
+                len(other),
+                Path(other[0].file).name,
+                other[0].model,
+                other[0].threshold,
+                other[0].grow,
+            )
     threshold, cleaned = writer.provenance.threshold, len(rows) - len(failures)
     log.info("%d exposures cleaned, threshold %g, in %s", cleaned, threshold, writer.output_dir)
     show_odd(writer, rows)

@@ -29,6 +29,7 @@ _QUIET = (
     "File may have been truncated",
     "Checkpoint directory .* exists and is not empty",
     "GPU available but not used",
+    "`srun` command is available",
 )
 
 

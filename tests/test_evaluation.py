@@ -268,8 +268,16 @@ def test_a_plain_map_is_divided_by_its_plateau(trained: Path, survey: Path, run_
     result = run_script("predict.py", *asked)
     assert result.status == 1
     assert "plain.ckpt does not say where its maps saturate; give darks=DIR" in result.err
-    result = run_script("predict.py", *asked, f"darks={unseen_darks(tmp_path / 'darks')}")
+    asked.append(f"darks={unseen_darks(tmp_path / 'darks')}")
+    result = run_script("predict.py", *asked)
     assert result.status == 0, result.err
+
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "broken_flc.fits").write_text("nothing")
+    asked[1] = f"input=[{tmp_path}/more,{survey}/science]"
+    result = run_script("predict.py", *asked, "overwrite=true")
+    assert result.status == 1
+    assert "1 of 7 exposures were not cleaned" in result.err, "one that cannot be read does not stop the measuring"
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,21 @@ def test_no_seam_shows(depth: int, shape: tuple[int, int]) -> None:
         np.testing.assert_allclose(tiled, expected, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own parts
+def test_a_compiled_network_gives_the_same_map(trained: Path) -> None:
+    image = np.random.default_rng(1).normal(30, 6, (70, 90)).astype(np.float32)
+    image[20:23, 30:60] += 900
+    usable = np.ones(image.shape, bool)
+    checkpoint = trained / "checkpoints" / "best.ckpt"
+    plain, compiled = (
+        ExposurePredictor(load_model(checkpoint), compile=asked).chip_probability(image, ~usable)
+        for asked in (False, True)
+    )
+    assert plain.max() > 0.01
+    np.testing.assert_allclose(compiled, plain, atol=1e-5)
+
+
 def test_a_margin_too_small_would_show() -> None:
     rng = np.random.default_rng(1)
     electrons = rng.normal(30, 60, (128, 128)).astype(np.float32)

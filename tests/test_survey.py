@@ -154,6 +154,20 @@ def test_products_found_by_a_glob_are_not_cleaned_again(
     assert "6 exposures had their products already" in result.out
 
 
+def test_products_of_another_threshold_are_named(survey: Path, trained: Path, run_script: Run, tmp_path: Path) -> None:
+    source = survey / "science"
+    assert predict(run_script, trained, source / "ivis01a0q_flc.fits", "threshold=0.123456789").status == 0
+    result = predict(run_script, trained, source / "ivis01a0q_flc.fits", "threshold=0.123456789")
+    assert "1 exposures had their products already" in result.out
+    assert "another network" not in result.out, "the same again is nothing to say"
+    result = predict(run_script, trained, source, "threshold=0.4", "grow=1")
+    assert "1 of them were made with another network, threshold or growth, such as ivis01a0q_flc.fits" in result.out
+    assert "threshold 0.123457, grow 0" in result.out
+    assert predict(run_script, trained, source, "threshold=0.4", "grow=1", "overwrite=true").status == 0
+    assert {row["threshold"] for row in table(tmp_path / "out").values()} == {"0.4"}
+    assert "another network" not in predict(run_script, trained, source, "threshold=0.4", "grow=1").out
+
+
 def test_places_that_are_no_local_directory_are_refused(survey: Path, trained: Path, run_script: Run) -> None:
     checkpoint = f"ckpt_path={trained}/checkpoints/best.ckpt"
     result = run_script("predict.py", checkpoint, f"input={survey}/science", "output_dir=s3://a/b", *SETTINGS)
@@ -205,6 +219,39 @@ def test_processes_share_the_exposures(many: Path, trained: Path, tmp_path: Path
     assert "39 exposures cleaned" in done.stdout, done.stderr
     assert done.stdout.count("exposures cleaned") == 1, "one process speaks"
     assert "1 of 40 exposures were not cleaned" in done.stderr
+    assert len(list((tmp_path / "out").glob("*_crmask.fits"))) == 39
+    assert len(table(tmp_path / "out")) == 40
+
+
+@pytest.mark.slow
+def test_tasks_of_a_slurm_job_share_the_exposures(many: Path, trained: Path, tmp_path: Path) -> None:
+    # What srun --ntasks-per-node=2 tells each of its tasks.
+    job = {
+        "SLURM_JOB_ID": "77",
+        "SLURM_JOB_NAME": "survey",
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NNODES": "1",
+        "SLURM_NODEID": "0",
+        "SLURM_NODELIST": "localhost",
+        "MASTER_ADDR": "127.0.0.1",
+    }
+    settings = ("trainer=ddp", "trainer.devices=2", "output_dir=out")
+    tasks = [
+        subprocess.Popen(
+            command(trained, many, *settings, f"hydra.run.dir=run{n}"),
+            cwd=tmp_path,
+            env={**os.environ, **job, "SLURM_PROCID": str(n), "SLURM_LOCALID": str(n)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(2)
+    ]
+    said = [task.communicate() for task in tasks]
+    assert [task.returncode for task in tasks] == [1, 0], said
+    assert "39 exposures cleaned" in said[0][0]
+    assert "exposures cleaned" not in said[1][0]
     assert len(list((tmp_path / "out").glob("*_crmask.fits"))) == 39
     assert len(table(tmp_path / "out")) == 40
 

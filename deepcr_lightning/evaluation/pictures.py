@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.truth import ChipTruth
-from deepcr_lightning.prediction.fill import fill_median
+from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.tiles.sky import sky_and_noise
 from deepcr_lightning.training.figures import save_figure
@@ -98,7 +98,7 @@ def plot_example(
     """
     chip = exposure.chips[0]
     mask = threshold_mask(probability, threshold, ~chip.unusable)
-    filled = fill_median(chip.electrons, mask, ~chip.unusable)
+    filled = FILLS["median_5"](chip.electrons, mask, ~chip.unusable)
     top, left = (max(0, (length - CUTOUT) // 2) for length in mask.shape)
     cut = np.s_[top : top + CUTOUT, left : left + CUTOUT]
     known = None

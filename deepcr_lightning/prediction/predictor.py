@@ -52,15 +52,19 @@ class ExposurePredictor(pl.LightningModule):
         three to the rows of a chip, and 2048 on a GPU, which it fills.
     plateau : float
         Value at which the map saturates, to divide it by.
+    compile : bool
+        Compile the network with torch.compile, for each shape of tile that comes.
     """
 
-    def __init__(self, model: Model, tile: int | None = None, plateau: float = 1.0) -> None:
+    def __init__(self, model: Model, tile: int | None = None, plateau: float = 1.0, compile: bool = False) -> None:
         super().__init__()
         if tile is not None and tile < 64:
             raise InputError(f"tile={tile}: must be at least 64 pixels")
         self.net, self.scale, self.tile, self.plateau = model.net, model.scale, tile, plateau
+        if compile:
+            self.net.compile()
         # A tuple hides it from Lightning, which would count and move its weights a second time.
-        self._fused = (fused(model.net),)
+        self._fused = (model.net if compile else fused(model.net),)
         self._known_filters = set(model.description["data"].get("filters", []))
 
     def predict_step(self, batch: Exposure | Failure) -> ProbabilityMaps | Failure:

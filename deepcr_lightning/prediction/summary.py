@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from filelock import FileLock
 
@@ -20,6 +21,7 @@ CLEANED = "cleaned"
 ODD_FACTOR = 2.0
 """An exposure looks wrong if its flagged share is this many times the expected one, or the expected one it."""
 _FEWEST = 5
+_TEXTS = ("file", "status", "filter", "model")
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,12 @@ class Row:
         known.
     threshold : float
         On the probability.
+    grow : float
+        Rings of pixels added to the mask.
     seconds : float
         Spent on network and products.
+    model : str
+        First digits of the SHA-256 of the weights.
     """
 
     file: str
@@ -52,7 +58,9 @@ class Row:
     flagged: float = math.nan
     expected: float = math.nan
     threshold: float = math.nan
+    grow: float = math.nan
     seconds: float = math.nan
+    model: str = ""
 
     @property
     def oddity(self) -> float:
@@ -131,9 +139,9 @@ class Summary:
             raise InputError(f"{self.path}: is no summary of ours; remove it or choose another output_dir")
         for cells in table[1:]:
             if len(cells) == len(names):
-                values = dict(zip(names, cells, strict=True))
-                numbers = {name: _number(values[name]) for name in names[3:]}
-                found[values["file"]] = Row(values["file"], values["status"], values["filter"], **numbers)
+                values: dict[str, Any] = dict(zip(names, cells, strict=True))
+                values |= {name: _number(cell) for name, cell in values.items() if name not in _TEXTS}
+                found[values["file"]] = Row(**values)
         return [found[name] for name in sorted(found)]
 
     def tidy(self) -> list[Row]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from deepcr_lightning.prediction.predictor import Failure, ProbabilityMaps
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
 
 PRODUCTS = ("mask", "dq_copy", "clean")
+MODEL_DIGITS = 12
 
 
 class ProductWriter(BasePredictionWriter):
@@ -160,7 +162,22 @@ class ProductWriter(BasePredictionWriter):
             self.summary.add(row)
 
     def _row(self, failure: Failure) -> Row:
-        return Row(str(failure.path), failure.reason, threshold=self.provenance.threshold)
+        return self._made_with(Row(str(failure.path), failure.reason))
+
+    def _made_with(self, row: Row) -> Row:
+        made = self.provenance
+        return replace(row, model=made.sha256[:MODEL_DIGITS], threshold=made.threshold, grow=float(made.grow))
+
+    def made_otherwise(self, rows: Iterable[Row]) -> list[Row]:
+        """Pick out the rows of products that another model, threshold or growth made."""
+        made = self.provenance
+
+        def alike(row: Row) -> bool:
+            # The table keeps six digits.
+            same_threshold = math.isclose(row.threshold, made.threshold, rel_tol=1e-5)
+            return same_threshold and row.model == made.sha256[:MODEL_DIGITS] and row.grow == made.grow
+
+        return [row for row in rows if row.status == CLEANED and not alike(row)]
 
     def _write(self, prediction: ProbabilityMaps) -> Row:
         try:
@@ -188,17 +205,17 @@ class ProductWriter(BasePredictionWriter):
             fill, pairs = FILLS[self.fill], zip(exposure.chips, masks, strict=True)
             filled = [fill(chip.electrons, mask, ~chip.unusable) for chip, mask in pairs]
             write_clean_copy(outputs["clean"], exposure, filled, masks, provenance, self.fill)
-        return Row(
+        row = Row(
             str(exposure.path),
             CLEANED,
             exposure.filter,
-            exposure.exposure_time,
-            exposure.cr_time,
-            flagged_share(found),
-            self.cr_share_rate * exposure.cr_time,
-            provenance.threshold,
-            time.monotonic() - prediction.begun,
+            exposure_time=exposure.exposure_time,
+            cr_time=exposure.cr_time,
+            flagged=flagged_share(found),
+            expected=self.cr_share_rate * exposure.cr_time,
+            seconds=time.monotonic() - prediction.begun,
         )
+        return self._made_with(row)
 
 
 def _without_products(places: dict[Path, Path], output_dir: Path) -> dict[Path, Path]:
