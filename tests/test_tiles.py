@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.tiles.build import build_store
-from deepcr_lightning.tiles.dark_cr import extract_cr_layers, middle_rates, static_rate
+from deepcr_lightning.tiles.dark_cr import COSMIC_RAY, UNKNOWN, extract_cr_layers, middle_rates, static_rate
 from deepcr_lightning.tiles.sky import cut_sky_tiles, sky_and_noise, tile_offsets
 from deepcr_lightning.tiles.store import TileStore
 
@@ -106,22 +106,23 @@ def test_cosmic_rays_are_separated_from_hot_pixels() -> None:
     layers = list(extract_cr_layers(darks, good, [900.0] * 5))
     assert layers[0].charge[30, 30] == pytest.approx(500, abs=15)
     assert layers[0].charge[30, 31] == pytest.approx(20, abs=15)
-    assert layers[0].cr[30, 30]
-    assert layers[0].cr[30, 31]
-    assert 2 <= layers[0].cr.sum() < 20
+    assert (layers[0].kind[30, 30:32] == COSMIC_RAY).all()
+    assert 2 <= (layers[0].kind == COSMIC_RAY).sum() < 20
     assert layers[0].charge[5, 5] != 0, "the noise of the dark is kept everywhere"
     assert layers[0].noise > 0
     for layer in layers:
-        assert np.isnan(layer.charge[10, 10]), "what a hot pixel hides is unknown"
-        assert np.isnan(layer.charge).sum() == 1
-    assert sum(layer.cr.sum() for layer in layers[1:]) < 20
+        assert np.argwhere(layer.kind == UNKNOWN).tolist() == [[10, 10]], "what a hot pixel hides is unknown"
+        around = layer.charge[9:12, 9:12].copy()
+        around[1, 1] = 0
+        assert layer.charge[10, 10] == pytest.approx(around.sum() / 8, abs=1e-3), "and no hole"
+    assert sum((layer.kind == COSMIC_RAY).sum() for layer in layers[1:]) < 20
 
 
 def test_a_hot_pixel_scales_with_exposure_time() -> None:
     darks = darks_with(hot=(10, 10), cosmic_ray=(30, 30), count=4)
     darks[3] = darks[3] / 3
     layers = list(extract_cr_layers(darks, [np.zeros((64, 64), bool)] * 4, [900.0, 900.0, 900.0, 300.0]))
-    assert np.isnan(layers[3].charge[10, 10])
+    assert layers[3].kind[10, 10] == UNKNOWN
     assert layers[0].charge[30, 30] > 450
 
 
@@ -130,7 +131,7 @@ def test_a_single_dark_relies_on_dq() -> None:
     hot = np.zeros((64, 64), bool)
     hot[10, 10] = True
     (layer,) = extract_cr_layers([dark], [hot], [900.0])
-    assert np.isnan(layer.charge[10, 10])
+    assert layer.kind[10, 10] == UNKNOWN
     assert layer.charge[30, 30] == pytest.approx(500, abs=15)
 
 
@@ -217,10 +218,10 @@ def test_a_saturated_pixel_of_a_dark_is_charge_and_a_hot_one_is_unknown(survey: 
         dq[40, 40], dq[50, 50] = 16, 16 | 256
         image = image if n == 0 else rng.normal(2, 3, (64, 96))
         darks.append(write_hst(tmp_path / f"idrk0{n}d1q_flt.fits", [image], [dq], **DARK))
-    charge = build_store(tmp_path / "s", files(survey, "science")[:1], darks, 32).charge(0)
-    assert charge[20, 21] == pytest.approx(66_000, abs=30)
-    assert np.isnan(charge[40, 40])
-    assert np.isnan(charge[50, 50])
+    store = build_store(tmp_path / "s", files(survey, "science")[:1], darks, 32)
+    assert store.charge(0)[20, 21] == pytest.approx(66_000, abs=30)
+    assert store.kind(0)[20, 21] == COSMIC_RAY
+    assert store.kind(0)[40, 40] == store.kind(0)[50, 50] == UNKNOWN
 
 
 def test_darks_of_other_places_do_not_mix(survey: Path, tmp_path: Path) -> None:
@@ -234,9 +235,9 @@ def test_darks_of_other_places_do_not_mix(survey: Path, tmp_path: Path) -> None:
         darks.append(path)
     store = build_store(tmp_path / "s", files(survey, "science")[:1], darks, 32)
     for n in range(4):
-        assert np.isnan(store.charge(n)[10, 10 + n // 2]), "the hot pixel of its own place"
+        assert store.kind(n)[10, 10 + n // 2] == UNKNOWN, "the hot pixel of its own place"
         assert abs(store.charge(n)[10, 11 - n // 2]) < 20
-        assert not store.cr(n)[10, 10:12].any()
+        assert not (store.kind(n)[10, 10:12] == COSMIC_RAY).any()
 
 
 def test_a_dark_alone_is_said(survey: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -128,7 +128,7 @@ def turn(images: list[Tensor], generator: torch.Generator) -> list[Tensor]:
     return images
 
 
-def mirror(layers: Tensor, generator: torch.Generator) -> Tensor:
+def mirror(planes: list[Tensor], generator: torch.Generator) -> list[Tensor]:
     """Mirror each CR layer left to right or not, by chance.
 
     Not up and down: charge-transfer tails run along the columns, and those of the added CRs must run the way
@@ -136,13 +136,13 @@ def mirror(layers: Tensor, generator: torch.Generator) -> Tensor:
 
     Parameters
     ----------
-    layers : Tensor, shape (planes, B, n, S, S)
+    planes : list of Tensor, shape (B, n, S, S)
         All planes of a layer alike.
     generator : torch.Generator
 
     Returns
     -------
-    Tensor, shape (planes, B, n, S, S)
+    list of Tensor, shape (B, n, S, S)
     """
-    coins = torch.rand(*layers.shape[1:3], 1, 1, generator=generator, device=generator.device) < 0.5
-    return torch.where(coins, layers.flip(-1), layers)
+    coins = torch.rand(*planes[0].shape[:2], 1, 1, generator=generator, device=generator.device) < 0.5
+    return [torch.where(coins, plane.flip(-1), plane) for plane in planes]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from deepcr_lightning.batches.augment import Augmentation, log_uniform, mirror, turn, uniform
 from deepcr_lightning.batches.normalise import normalise
+from deepcr_lightning.tiles.dark_cr import COSMIC_RAY, UNKNOWN
 
 LABEL_SNR = 2.0
 """Default of `label_snr`: added charge counts as a CR from twice the local noise."""
@@ -46,8 +46,8 @@ def compose_batch(
     ----------
     batch : dict of Tensor
         ``electrons`` (B, S, S) float32 and ``usable`` (B, S, S) bool: the sky tiles; ``sky``, ``noise``,
-        ``science_time`` (B,) float32; ``charge`` (B, n, S, S) float32 electrons and ``cr`` (B, n, S, S) bool: the
-        CR layers (`tiles.dark_cr.CRLayer`), NaN where a dark cannot tell; ``dark_time`` and ``dark_noise`` (B, n)
+        ``science_time`` (B,) float32; ``charge`` (B, n, S, S) float32 electrons and ``kind`` (B, n, S, S) uint8: the
+        CR layers (`tiles.dark_cr.CRLayer`); ``dark_time`` and ``dark_noise`` (B, n)
         float32, of each layer. All are zero where a tile gets fewer than n. With the
         true charge ``own_charge`` (B, S, S) float32 of the tiles' own CRs these are labelled as well.
     generator : torch.Generator
@@ -69,7 +69,6 @@ def compose_batch(
     augmentation = augmentation or Augmentation()
     tiles, count = batch["electrons"], batch["electrons"].shape[0]
     sky, noise = batch["sky"].view(-1, 1, 1), batch["noise"].view(-1, 1, 1)
-    layers = torch.stack([batch["charge"], batch["cr"].to(tiles.dtype)])
     factor = log_uniform(augmentation.charge, count, generator)
 
     flux = log_uniform(augmentation.flux, count, generator)
@@ -86,18 +85,18 @@ def compose_batch(
     noise = (noise**2 * flux**2 + thinning * sky.clamp(min=0) + added_variance + dark_variance).sqrt()
     sky = sky * flux + extra_sky
 
+    charge, kind = batch["charge"], batch["kind"]
     if augmentation.turns:
-        layers = mirror(layers, generator)
+        charge, kind = mirror([charge, kind], generator)
     # Hot pixels of a dark hide its CRs: there the composed image has no label, and what lies around stands in.
-    # A charge of 0 would punch holes into added CRs, and the network would know them by these.
-    unknown = layers[0].isnan().any(1)
-    charge, where = fill_unknown(layers[0]) * factor.unsqueeze(1), layers[1] > 0.5
+    unknown = (kind == UNKNOWN).any(1)
     own = batch["own_charge"] * flux if "own_charge" in batch else torch.zeros_like(tiles)
     local_noise = (noise**2 + (tiles - own - sky).clamp(min=0)).sqrt()
     # The noise of the darks goes everywhere, into own CRs as into added ones; only their CRs are labelled.
-    significance = ((charge * where).sum(1) + own) / local_noise
+    labelled = torch.where(kind == COSMIC_RAY, charge, 0).sum(1) * factor
+    significance = (labelled + own) / local_noise
     cr_mask = significance >= label_snr
-    image = normalise(tiles + charge.sum(1), sky, noise)
+    image = normalise(tiles + charge.sum(1) * factor, sky, noise)
 
     planes = [image, cr_mask & ~unknown, ~batch["usable"] | unknown, significance]
     if augmentation.turns:
@@ -111,22 +110,3 @@ def compose_batch(
         "significance": significance,
         "dark_share": torch.ones_like(share) if "own_charge" in batch else share,
     }
-
-
-def fill_unknown(charge: Tensor) -> Tensor:
-    """Put the mean of what lies around in the place of unknown charge.
-
-    Parameters
-    ----------
-    charge : Tensor of float32, shape (B, n, S, S)
-        NaN where it is unknown.
-
-    Returns
-    -------
-    Tensor of float32, shape (B, n, S, S)
-        Finite; 0 where nothing around is known either.
-    """
-    unknown = charge.isnan()
-    known = (~unknown).to(charge.dtype)
-    around = F.avg_pool2d(charge.nan_to_num(), 3, 1, 1) / F.avg_pool2d(known, 3, 1, 1).clamp(min=1e-6)
-    return torch.where(unknown, around, charge)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from deepcr_lightning.batches.augment import Augmentation
+from deepcr_lightning.batches.bank import CACHES, TileBank, choose_cache
 from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch
 from deepcr_lightning.batches.dataset import PairedTiles, TileDraws
 from deepcr_lightning.batches.splits import split_by_visit
@@ -24,12 +25,18 @@ from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.truth import find_truths
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.tiles.build import build_store
+from deepcr_lightning.tiles.dark_cr import COSMIC_RAY
 from deepcr_lightning.tiles.store import TileStore
 
 log = logging.getLogger(__name__)
 
 PathOption = str | Sequence[str] | None
 _EVERY = 8
+_PLACES = {"device": "the accelerator", "memory": "memory", "disk": "the files"}
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 class LabelFreeDataModule(pl.LightningDataModule):
@@ -63,6 +70,8 @@ class LabelFreeDataModule(pl.LightningDataModule):
         Shares of visits.
     num_workers : int
         Loader processes.
+    cache : {"auto", "device", "memory", "disk"}
+        Where tiles and layers are kept (`batches.bank.choose_cache`).
     store_dir : str
         Folder of the tile stores, shared by all runs.
     seed : int
@@ -92,6 +101,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
         num_workers: int = 0,
+        cache: str = "auto",
         store_dir: str = "outputs/tiles",
         seed: int = 1,
         units: str | None = None,
@@ -122,7 +132,11 @@ class LabelFreeDataModule(pl.LightningDataModule):
         self.fractions = (val_fraction, test_fraction)
         self.num_workers, self.store_dir, self.seed = num_workers, store_dir, seed
         self.read_settings = ReadSettings(units=units, gain=gain, exposure_time=exposure_time)
+        if cache not in CACHES:
+            raise InputError(f"data.cache={cache}: must be one of {', '.join(CACHES)}")
+        self.cache = cache
         self.store: TileStore | None = None
+        self.bank: TileBank | None = None
 
     def prepare_data(self) -> None:
         """Build the tile store, or find it built."""
@@ -150,8 +164,11 @@ class LabelFreeDataModule(pl.LightningDataModule):
         if not len(self.layers["test"]):
             # Too few darks for a side of their own: an unseen test side would need CRs that trained.
             self.tiles["test"] = self.tiles["test"][:0]
-        self.store = store
-        rates = [store.cr(i)[::_EVERY].mean() / store.layers[i].cr_time for i in self.layers["train"].tolist()]
+        self.store, self.bank = store, self._open_bank(store)
+        rates = [
+            (store.kind(i)[::_EVERY] == COSMIC_RAY).mean() / store.layers[i].cr_time
+            for i in self.layers["train"].tolist()
+        ]
         self.cr_share_rate = float(np.median(rates))
         for side, tiles in self.tiles.items():
             exposures = len(np.unique(store.table["file"][tiles]))
@@ -162,6 +179,15 @@ class LabelFreeDataModule(pl.LightningDataModule):
                 exposures,
                 len(self.layers[side]),
             )
+
+    def _open_bank(self, store: TileStore) -> TileBank:
+        bank = TileBank(store)
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        place = choose_cache(self.cache, bank.bytes, device, self.trainer.num_devices if self.trainer else 1)
+        if place != "disk":
+            bank.load(device if place == "device" else torch.device("cpu"))
+        log.info("Tiles and layers, %.2f GiB, are cut from %s", bank.bytes / 2**30, _PLACES[place])
+        return bank
 
     def _thinned(self, tiles: NDArray[np.int64]) -> NDArray[np.int64]:
         if self.val_tiles is None or len(tiles) <= self.val_tiles:
@@ -229,18 +255,24 @@ class LabelFreeDataModule(pl.LightningDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
         )
+        assert self.bank is not None
+        at_hand = self.bank.device.type == "cpu"
         return DataLoader(
-            PairedTiles(self.store, self.layers[side], layer_range),
+            PairedTiles(self.store, self.layers[side], layer_range, self.bank if at_hand else None),
+            collate_fn=_as_it_is,
             batch_size=self.batch_size,
             sampler=draws,
             drop_last=training and len(draws) >= self.batch_size,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
+            num_workers=self.num_workers if at_hand else 0,
+            persistent_workers=at_hand and self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
 
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
-        """Compose the batch on the device it came to."""
+        """Cut the batch, where that is still to do, and compose it on the device it came to."""
+        if "tile" in batch:
+            assert self.bank is not None
+            batch = self.bank.cut(batch)
         training = bool(self.trainer and self.trainer.training)
         generator = torch.Generator(batch["electrons"].device).manual_seed(int(batch["seed"][0]))
         return compose_batch(batch, generator, self.augmentation if training else None, self.label_snr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,16 +10,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from deepcr_lightning.batches.bank import TileBank
 from deepcr_lightning.tiles.store import TileStore
 
 Draw = tuple[int, int]
 """Index of a tile and the seed of everything that is drawn for it."""
 
+_COLUMNS = {"sky": "sky", "noise": "noise", "science_time": "cr_time"}
+
 
 class PairedTiles(Dataset[dict[str, Tensor]]):
-    """Sky tiles, each with CR layers cut from random places of random darks.
+    """Sky tiles, each with CR layers cut from random places of random darks, a batch at a time.
 
-    An item is a function of its `Draw` alone, whatever ran before it.
+    What is drawn for a tile is a function of its `Draw` alone, whatever else is in the batch.
 
     Parameters
     ----------
@@ -28,48 +31,111 @@ class PairedTiles(Dataset[dict[str, Tensor]]):
         The layers to draw from.
     layer_range : (int, int)
         Number of layers a tile gets, both ends included.
+    bank : TileBank, optional
+        Cuts the planes of a batch; without one a batch says where they are, for a bank on another device.
     """
 
-    def __init__(self, store: TileStore, layers: NDArray[np.int64], layer_range: tuple[int, int]) -> None:
-        self.store, self.layers, self.layer_range = store, layers, layer_range
-        self._layer_chips = np.array([store.layers[i].chip for i in layers])
-
-    def __getitem__(self, draw: Draw) -> dict[str, Tensor]:
-        index, seed = draw
-        rng = np.random.default_rng(seed)
-        electrons, table = self.store.electrons[index], self.store.table
-        charge = np.zeros((self.layer_range[1], *electrons.shape), np.float32)
-        cr = np.zeros(charge.shape, np.bool_)
-        dark_time, dark_noise = np.zeros((2, self.layer_range[1]), np.float32)
+    def __init__(
+        self,
+        store: TileStore,
+        layers: NDArray[np.int64],
+        layer_range: tuple[int, int],
+        bank: TileBank | None = None,
+    ) -> None:
+        self.store, self.layer_range, self.bank = store, layer_range, bank
+        self.size = store.electrons.shape[-1]
+        info = [store.layers[i] for i in layers]
+        self._start, self._rows, self._columns = (
+            np.array([getattr(layer, name) for layer in info]) for name in ("start", "rows", "columns")
+        )
+        self._time, self._noise = (
+            np.array([getattr(layer, name) for layer in info], np.float32) for name in ("cr_time", "noise")
+        )
         # Charge-transfer tails point away from the read-out, which lies on opposite sides of the two chips.
-        same_chip = self.layers[self._layer_chips == table["chip"][index]]
-        layers = same_chip if len(same_chip) else self.layers
-        count = int(rng.integers(self.layer_range[0], self.layer_range[1], endpoint=True))
-        for n, layer in enumerate(rng.choice(layers, count, replace=len(layers) < count)):
-            place = self._place(int(layer), electrons.shape[-1], rng)
-            charge[n], cr[n] = self.store.charge(layer)[place], self.store.cr(layer)[place]
-            info = self.store.layers[layer]
-            dark_time[n], dark_noise[n] = info.cr_time, info.noise
-        item = {
-            "electrons": torch.from_numpy(np.array(electrons)),
-            "usable": torch.from_numpy(np.array(self.store.usable[index])),
-            "sky": torch.tensor(table["sky"][index], dtype=torch.float32),
-            "noise": torch.tensor(table["noise"][index], dtype=torch.float32),
-            "science_time": torch.tensor(table["cr_time"][index], dtype=torch.float32),
-            "charge": torch.from_numpy(charge),
-            "cr": torch.from_numpy(cr),
-            "dark_time": torch.from_numpy(dark_time),
-            "dark_noise": torch.from_numpy(dark_noise),
-            "seed": torch.tensor(seed, dtype=torch.int64),
-        }
-        if self.store.own_charge is not None:
-            item["own_charge"] = torch.from_numpy(np.array(self.store.own_charge[index]))
-        return item
+        layer_chips = np.array([layer.chip for layer in info])
+        self._of_chip = {chip: np.flatnonzero(layer_chips == chip) for chip in np.unique(layer_chips)}
+        self._all = np.arange(len(info))
 
-    def _place(self, layer: int, size: int, rng: np.random.Generator) -> tuple[slice, slice]:
-        info = self.store.layers[layer]
-        y, x = (int(rng.integers(0, length - size, endpoint=True)) for length in (info.rows, info.columns))
-        return slice(y, y + size), slice(x, x + size)
+    def __getitems__(self, draws: Sequence[Draw]) -> dict[str, Tensor]:
+        """Make a batch; PyTorch's loader calls this with the draws of one."""
+        tile, seeds = np.array(draws, np.int64).T
+        layer, present, y, x = self._pairs(self.store.table["chip"][tile], seeds)
+        columns = self._columns[layer]
+        table = {name: self.store.table[column][tile] for name, column in _COLUMNS.items()}
+        where = {"tile": tile, "first": self._start[layer] + y * columns + x, "width": columns, "seed": seeds}
+        darks = {"dark_time": self._time[layer] * present, "dark_noise": self._noise[layer] * present}
+        floats = {name: torch.from_numpy(value.astype(np.float32)) for name, value in (table | darks).items()}
+        batch = {name: torch.from_numpy(value.astype(np.int64)) for name, value in where.items()} | floats
+        return self.bank.cut(batch) if self.bank is not None else batch
+
+    def _pairs(self, chips: NDArray[np.int64], seeds: NDArray[np.int64]) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        """Draw layers and places in them, all of shape (B, n); `present` is False where a tile gets fewer."""
+        fewest, most = self.layer_range
+        chance = iter(uniform_of(seeds, 1 + 3 * most))
+        count = fewest + (next(chance) * (most - fewest + 1)).astype(np.int64)
+        layer = np.empty((len(seeds), most), np.int64)
+        picks = np.stack([next(chance) for _ in range(most)], axis=1)
+        for chip in np.unique(chips):
+            here = chips == chip
+            layers = self._of_chip.get(chip, self._all)
+            layer[here] = layers[distinct(picks[here], len(layers))]
+        y, x = (
+            (np.stack([next(chance) for _ in range(most)], axis=1) * (lengths[layer] - self.size + 1)).astype(np.int64)
+            for lengths in (self._rows, self._columns)
+        )
+        return layer, np.arange(most) < count[:, None], y, x
+
+
+def uniform_of(seeds: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """Turn seeds into random numbers, each seed into the same ones wherever it stands.
+
+    Parameters
+    ----------
+    seeds : ndarray of int64, shape (B,)
+    count : int
+
+    Returns
+    -------
+    ndarray of float64, shape (count, B)
+        Uniform in [0, 1).
+
+    References
+    ----------
+    The SplitMix64 generator: Steele, Lea & Flood 2014 (OOPSLA).
+    """
+    steps = np.arange(1, count + 1, dtype=np.uint64)[:, None] * np.uint64(0x9E3779B97F4A7C15)
+    z = seeds.astype(np.uint64) + steps
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+
+
+def distinct(chances: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Turn random numbers into choices, no choice twice in a row of them if there are enough.
+
+    Parameters
+    ----------
+    chances : ndarray of float64, shape (B, n)
+        Uniform in [0, 1).
+    count : int
+        Number of things to choose from.
+
+    Returns
+    -------
+    ndarray of int64, shape (B, n)
+        From 0 to below `count`.
+    """
+    wanted = chances.shape[1]
+    if wanted > count:
+        return (chances * count).astype(np.int64)
+    chosen: list[NDArray[np.int64]] = []
+    for n in range(wanted):
+        # One of those that are left, counted without the ones that were chosen before.
+        choice = (chances[:, n] * (count - n)).astype(np.int64)
+        for earlier in np.sort(np.array(chosen, np.int64).reshape(n, len(chances)), axis=0):
+            choice += choice >= earlier
+        chosen.append(choice)
+    return np.stack(chosen, axis=1)
 
 
 class TileDraws(Sampler[Draw]):

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch, fill_unknown
+from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Chip, Exposure, root_of
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.tiles.build import build_store
+from deepcr_lightning.tiles.dark_cr import UNKNOWN
 from deepcr_lightning.tiles.sky import sky_and_noise
 from deepcr_lightning.tiles.store import LayerInfo, TileStore
 from deepcr_lightning.training.checkpoint import Model
@@ -119,7 +120,7 @@ def count_exposure(
     composed, labels = [], []
     for chip in exposure.chips:
         sky, noise = sky_and_noise(chip.electrons, ~chip.unusable)
-        charge, cr, info = _layer_for(chip, store, number, rng)
+        charge, kind, info = _layer_for(chip, store, number, rng)
         batch = {
             "electrons": torch.from_numpy(chip.electrons)[None],
             "usable": torch.from_numpy(~chip.unusable)[None],
@@ -127,13 +128,12 @@ def count_exposure(
             "noise": torch.tensor([noise], dtype=torch.float32),
             "science_time": torch.tensor([exposure.cr_time], dtype=torch.float32),
             "charge": torch.from_numpy(charge)[None, None],
-            "cr": torch.from_numpy(cr)[None, None],
+            "kind": torch.from_numpy(kind)[None, None],
             "dark_time": torch.tensor([[info.cr_time]], dtype=torch.float32),
             "dark_noise": torch.tensor([[info.noise]], dtype=torch.float32),
         }
         labels.append(compose_batch(batch, torch.Generator(), label_snr=label_snr))
-        added = fill_unknown(batch["charge"])[0, 0].numpy()
-        composed.append(replace(chip, electrons=chip.electrons + added))
+        composed.append(replace(chip, electrons=chip.electrons + charge))
     maps = predictor.probabilities(replace(exposure, chips=tuple(composed)))
     logits = [torch.logit(torch.from_numpy(m).double(), eps=1e-9)[None, None] for m in maps]
     counts = [count_added(chip, batch, strict) for chip, batch in zip(logits, labels, strict=True)]
@@ -181,7 +181,7 @@ def find_plateau(
 
 def _layer_for(
     chip: Chip, store: TileStore, number: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], LayerInfo]:
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], LayerInfo]:
     # The dark's chip where there is one: charge-transfer tails point the same way.
     same = [i for i, layer in enumerate(store.layers) if layer.chip == chip.number] or list(range(len(store.layers)))
     index = same[number % len(same)]
@@ -191,8 +191,8 @@ def _layer_for(
     y, x = (int(rng.integers(0, length, endpoint=True)) for length in spare)
     place = np.s_[y : y + rows, x : x + columns]
     cut = store.charge(index)[place]
-    charge = np.full((rows, columns), np.nan, np.float32)  # beyond a smaller dark nothing is known
-    cr = np.zeros((rows, columns), np.bool_)
+    charge = np.zeros((rows, columns), np.float32)
+    kind = np.full((rows, columns), UNKNOWN, np.uint8)  # beyond a smaller dark nothing is known
     there = np.s_[: cut.shape[0], : cut.shape[1]]
-    charge[there], cr[there] = cut, store.cr(index)[place]
-    return charge, cr, info
+    charge[there], kind[there] = cut, store.kind(index)[place]
+    return charge, kind, info

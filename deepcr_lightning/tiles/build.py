@@ -31,7 +31,7 @@ from deepcr_lightning.tiles.store import COLUMNS, LayerInfo, TileStore
 
 log = logging.getLogger(__name__)
 
-FORMAT = 4
+FORMAT = 5
 """Raised whenever the meaning of the files changes; older stores are then built again."""
 
 
@@ -212,7 +212,7 @@ def _write_charge(folder: Path, scratch: Path, groups: list[list[LayerInfo]], co
     start = 0
     with (
         (folder / "layers.bin").open("wb") as charges,
-        (folder / "layers_cr.bin").open("wb") as crs,
+        (folder / "layers_kind.bin").open("wb") as kinds,
         tqdm(total=count, desc="Separating dark CRs", unit="chip", leave=False) as bar,
     ):
         for group in groups:
@@ -227,7 +227,7 @@ def _write_charge(folder: Path, scratch: Path, groups: list[list[LayerInfo]], co
             separated = extract_cr_layers(darks, unusable, [info.cr_time for info in group])
             for info, layer in zip(group, separated, strict=True):
                 layer.charge.tofile(charges)
-                layer.cr.tofile(crs)
+                layer.kind.tofile(kinds)
                 layers.append(LayerInfo(**{**asdict(info), "start": start, "noise": layer.noise}))
                 start += layer.charge.size
                 bar.update()

@@ -18,6 +18,9 @@ GROW_SIGNIFICANCE = 2.0
 PERSISTENT_SIGNIFICANCE = 5.0
 """A pixel whose static level stands this far out of the dark is hot, whether DQ says so or not."""
 
+SKY, COSMIC_RAY, UNKNOWN = 0, 1, 2
+"""What a pixel of a CR layer is."""
+
 _BLOCK_ROWS = 64
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
@@ -29,16 +32,16 @@ class CRLayer:
     Attributes
     ----------
     charge : ndarray of float32, shape (H, W)
-        What this dark has and the others have not, in electrons: CR charge, and the noise of the dark everywhere;
-        NaN on pixels that cannot tell (hot or otherwise unusable).
-    cr : ndarray of bool, shape (H, W)
-        Where that is a CR.
+        What this dark has and the others have not, in electrons: CR charge, and the noise of the dark everywhere.
+        Finite; where a pixel cannot tell (hot or otherwise unusable), the mean of those around it.
+    kind : ndarray of uint8, shape (H, W)
+        `COSMIC_RAY`, `UNKNOWN` where the pixel cannot tell, else `SKY`.
     noise : float
         Of the dark, in electrons.
     """
 
     charge: NDArray[np.float32]
-    cr: NDArray[np.bool_]
+    kind: NDArray[np.uint8]
     noise: float
 
 
@@ -139,4 +142,30 @@ def _layer(residual: NDArray[np.float32], pattern: NDArray[np.float32], usable: 
     seeded = np.zeros(int(count) + 1, dtype=bool)
     seeded[np.unique(members[significance >= SEED_SIGNIFICANCE])] = True
     seeded[0] = False
-    return CRLayer(np.where(good, charge, np.nan).astype(np.float32), seeded[members], noise)
+    kind = np.where(good, seeded[members], UNKNOWN).astype(np.uint8)
+    return CRLayer(fill_unknown(charge, good), kind, noise)
+
+
+def fill_unknown(charge: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Put the mean of the known pixels around in the place of unknown charge.
+
+    A charge of 0 would punch holes into added CRs, and a network would know them by these.
+
+    Parameters
+    ----------
+    charge : ndarray of float32, shape (H, W)
+        Of any value where it is unknown.
+    known : ndarray of bool, shape (H, W)
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        Finite; 0 where nothing around is known either.
+    """
+    filled = np.where(known, charge, np.float32(0))
+    padded, counted = (np.pad(plane, 1) for plane in (filled, known))
+    y, x = np.nonzero(~known)
+    around = [(y + 1 + dy, x + 1 + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    count = np.sum([counted[place] for place in around], axis=0)
+    filled[y, x] = np.sum([padded[place] for place in around], axis=0) / np.maximum(count, 1)
+    return filled

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepcr_lightning.tiles.sky import SkyTile
+
+_MODE: Literal["c"] = "c"
+"""Copy on write: what a process changes stays its own. PyTorch takes no array that is read-only."""
 
 COLUMNS = tuple(f.name for f in fields(SkyTile) if f.name not in ("electrons", "usable", "own_charge"))
 """What is kept of a tile beside its planes."""
@@ -18,7 +21,7 @@ COLUMNS = tuple(f.name for f in fields(SkyTile) if f.name not in ("electrons", "
 
 @dataclass(frozen=True, eq=False)
 class LayerInfo:
-    """Where one CR layer lies in ``layers.bin`` and ``layers_cr.bin``, and which dark it came from."""
+    """Where one CR layer lies in ``layers.bin`` and ``layers_kind.bin``, and which dark it came from."""
 
     file: str
     visit: str
@@ -61,8 +64,8 @@ class TileStore:
         with np.load(folder / "table.npz") as table:
             self.table: dict[str, NDArray] = {name: table[f"tile_{name}"] for name in COLUMNS}
         self.layers = [LayerInfo(**row) for row in info["layers"]]
-        self._charge = np.memmap(folder / "layers.bin", np.float32, "r")
-        self._cr = np.memmap(folder / "layers_cr.bin", np.bool_, "r")
+        self._charge = np.memmap(folder / "layers.bin", np.float32, _MODE)
+        self._kind = np.memmap(folder / "layers_kind.bin", np.uint8, _MODE)
 
     def __len__(self) -> int:
         return len(self.electrons)
@@ -71,9 +74,18 @@ class TileStore:
         """Charge of one layer (`tiles.dark_cr.CRLayer`), in electrons; shape (rows, columns), memory-mapped."""
         return self._plane(self._charge, layer)
 
-    def cr(self, layer: int) -> NDArray[np.bool_]:
-        """Where the charge of one layer is that of CRs; shape (rows, columns), memory-mapped."""
-        return self._plane(self._cr, layer)
+    def kind(self, layer: int) -> NDArray[np.uint8]:
+        """Kind of each pixel of one layer (`tiles.dark_cr.CRLayer`); shape (rows, columns), memory-mapped."""
+        return self._plane(self._kind, layer)
+
+    def planes(self) -> dict[str, NDArray[Any]]:
+        """All pixels: ``electrons``, ``usable`` and, where there is truth, ``own_charge``; and ``charge`` and ``kind``.
+
+        The last two are flat, layer after layer as `LayerInfo` says. All are memory-mapped.
+        """
+        tiles = {"electrons": self.electrons, "usable": self.usable}
+        own = {} if self.own_charge is None else {"own_charge": self.own_charge}
+        return {**tiles, **own, "charge": self._charge, "kind": self._kind}
 
     def _plane(self, planes: NDArray[Any], layer: int) -> NDArray[Any]:
         info = self.layers[layer]
@@ -81,4 +93,4 @@ class TileStore:
 
 
 def _mapped(path: Path, kind: type, shape: tuple[int, int, int]) -> NDArray[Any]:
-    return np.memmap(path, kind, "r", shape=shape) if shape[0] else np.empty(shape, kind)
+    return np.memmap(path, kind, _MODE, shape=shape) if shape[0] else np.empty(shape, kind)
