@@ -10,10 +10,15 @@ import hydra
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import LambdaCallback
 
 from deepcr_lightning.command import choose_device, choose_wandb_mode, command, resume_overrides
+from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.training.checkpoint import require_same_network
+from deepcr_lightning.training.checkpoint_io import WholeCheckpoints
+from deepcr_lightning.training.fit import checkpoint_of_requeued_job, fit
 
 log = logging.getLogger("train")
 
@@ -29,27 +34,32 @@ def train(cfg: DictConfig) -> float | None:
     """Train as a config says and return the best validation loss."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     choose_device(cfg)
-    OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
+    if cfg.ckpt_path is None:
+        cfg.ckpt_path = checkpoint_of_requeued_job(run_dir)
     if cfg.ckpt_path is not None:
         require_same_network(Path(cfg.ckpt_path), cfg.model)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     data = instantiate(cfg.data, _convert_="all")
     model = instantiate(cfg.model, _convert_="all")
     callbacks = [instantiate(c, _convert_="all") for c in cfg.callbacks.values()]
+    # Once the run goes: a resume that is refused leaves the folder as it is.
+    callbacks.append(LambdaCallback(on_train_start=lambda *_: save_config(cfg, run_dir / "config.yaml")))
     if "wandb" in cfg.logger:
         choose_wandb_mode()
     loggers = [instantiate(c, _convert_="all") for c in cfg.logger.values()]
+    settings = {name: value for name, value in cfg.trainer.items() if name != "find_batch_size"}
     trainer = instantiate(
-        cfg.trainer,
+        settings,
         callbacks=callbacks,
         logger=loggers,
+        plugins=[WholeCheckpoints()],
         default_root_dir=str(run_dir),
         _convert_="all",
     )
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
 
-    trainer.fit(model, data, ckpt_path=cfg.ckpt_path, weights_only=True)
+    fit(trainer, model, data, cfg.ckpt_path, cfg.trainer.find_batch_size)
     best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else ""
     if best and len(data.tiles["test"]):
         trainer.test(model, data, ckpt_path=best, weights_only=True, verbose=False)
@@ -64,6 +74,12 @@ def train(cfg: DictConfig) -> float | None:
     log.info("Run folder: %s", run_dir)
     log.info("Best checkpoint: %s", best or "none")
     return float(trainer.checkpoint_callback.best_model_score) if best else None
+
+
+@rank_zero_only
+def save_config(cfg: DictConfig, path: Path) -> None:
+    """Keep the resolved config in the folder of the run."""
+    write_atomically(path, lambda partial: OmegaConf.save(cfg, partial, resolve=True))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from hydra.errors import InstantiationException
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -46,6 +47,8 @@ def command(cfg: DictConfig) -> Iterator[None]:
         warnings.filterwarnings("ignore", f".*{message}.*")
     for name in ("pytorch_lightning", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
+        logging.getLogger().setLevel(logging.WARNING)  # of many processes one speaks
     if cfg.keep_freed_memory and not uses_gpu(cfg):
         keep_freed_memory()
     if cfg.get("debug"):
@@ -116,7 +119,19 @@ def _netrc() -> str:
 
 
 def choose_device(cfg: DictConfig) -> None:
-    """Fill in what the trainer leaves open: CUDA or the CPU, and bf16, fp16 or full precision with it."""
+    """Fill in what the trainer leaves open: CUDA or the CPU, and bf16, fp16 or full precision with it.
+
+    Raises
+    ------
+    InputError
+        If it asks for GPUs that are not there.
+    """
+    wanted, there = cfg.trainer.devices, torch.cuda.device_count()
+    if cfg.trainer.accelerator in ("gpu", "cuda"):
+        if not there:
+            raise InputError("trainer.accelerator=gpu: there is no GPU here; leave it out, or set trainer=cpu")
+        if isinstance(wanted, int) and wanted > there:
+            raise InputError(f"trainer.devices={wanted}: there are {there} GPUs here")
     if cfg.trainer.accelerator == "auto":
         OmegaConf.update(cfg, "trainer.accelerator", "gpu" if torch.cuda.is_available() else "cpu")
     if cfg.trainer.precision is None:

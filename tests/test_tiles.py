@@ -240,6 +240,22 @@ def test_darks_of_other_places_do_not_mix(survey: Path, tmp_path: Path) -> None:
         assert not (store.kind(n)[10, 10:12] == COSMIC_RAY).any()
 
 
+@pytest.mark.parametrize(
+    ("cards", "camera"),
+    [
+        ({"INSTRUME": "ACS", "DETECTOR": "WFC"}, "ACS WFC 1x1"),
+        ({"BINAXIS1": 2, "BINAXIS2": 2}, "WFC3 UVIS 2x2"),
+        ({"CCDSUM": "3 1"}, "WFC3 UVIS 3x1"),
+    ],
+)
+def test_darks_of_another_camera_or_binning_are_refused(
+    survey: Path, tmp_path: Path, cards: dict[str, object], camera: str
+) -> None:
+    dark = write_hst(tmp_path / "idrk01d1q_flt.fits", [np.ones((64, 96))], **(DARK | cards))
+    with pytest.raises(InputError, match=rf"idrk01d1q_flt.fits: of {camera}, but ivis01a0q_flc.fits of WFC3 UVIS 1x1"):
+        build_store(tmp_path / "s", files(survey, "science"), [dark], 32)
+
+
 def test_a_dark_alone_is_said(survey: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         build_store(tmp_path, files(survey, "science")[:1], files(survey, "darks")[:1], 32)

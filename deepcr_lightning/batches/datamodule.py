@@ -222,6 +222,38 @@ class LabelFreeDataModule(pl.LightningDataModule):
             "cr_share_rate": self.cr_share_rate,
         }
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run must share with this one, as plain values."""
+        assert self.store is not None
+        science, darks = set(self.store.table["file"].tolist()), {layer.file for layer in self.store.layers}
+        return {
+            "science": sorted(root_of(Path(file)) for file in science),
+            "darks": sorted(root_of(Path(file)) for file in darks),
+            "filters": sorted(self.filters),
+            "tile_size": self.tile_size,
+            "label_snr": self.label_snr,
+            "val_fraction": self.fractions[0],
+            "test_fraction": self.fractions[1],
+            "seed": self.seed,
+            "truth": self.truth is not None,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse a checkpoint of other data: what trained would validate, or a label would mean something else."""
+        ours = self.state_dict()
+        other = [name for name, value in state_dict.items() if ours.get(name) != value]
+        if not other:
+            return
+        told = []
+        for name in other:
+            if name in ("science", "darks"):
+                now, then = set(ours[name]), set(state_dict[name])
+                more, fewer = len(now - then), len(then - now)
+                told.append(f"data.{name} has {more} exposures that it had not, and lacks {fewer}")
+            else:
+                told.append(f"it had data.{name}={state_dict[name]}, not {ours[name]}")
+        raise InputError(f"ckpt_path: cannot go on with other data: {'; '.join(told)}; resume with the same")
+
     def mean_dark_share(self) -> float:
         """Mean share of labelled CRs over the training tiles, at the middle of the range of layers."""
         assert self.store is not None

@@ -49,7 +49,11 @@ def split_by_visit(
         groups = np.asarray(exposures)
     names = np.unique(groups)
     if len(names) == 1:
-        log.warning("A single exposure of %s: it both trains and validates", what)
+        log.warning(
+            "A single exposure of %s: it both trains and validates, so scores flatter; give more of them to have a "
+            "validation side",
+            what,
+        )
         everything = np.arange(len(groups))
         return {"train": everything, "val": everything, "test": everything[:0]}
     names = names[np.random.default_rng(seed).permutation(len(names))]

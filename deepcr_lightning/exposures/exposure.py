@@ -14,6 +14,7 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.array import finite_electrons
 from deepcr_lightning.exposures.dq import unusable_bits
 from deepcr_lightning.exposures.layout import (
+    binning_of,
     check_whole,
     dq_image,
     filter_of,
@@ -87,6 +88,8 @@ class Exposure:
         First six characters of an HST rootname, else the root: exposures that share it share a field.
     image_type : str
         ``"dark"`` or ``"science"``.
+    binning : str
+        Such as ``"1x1"``, columns first.
     header : fits.Header
         The primary header.
     chips : tuple of Chip
@@ -101,8 +104,14 @@ class Exposure:
     cr_time: float
     visit: str
     image_type: str
+    binning: str
     header: fits.Header
     chips: tuple[Chip, ...]
+
+    @property
+    def camera(self) -> str:
+        """Instrument, detector and binning; empty where the header names no instrument."""
+        return "" if self.instrument == "NONE" else f"{self.instrument} {self.detector} {self.binning}"
 
 
 def root_of(path: Path) -> str:
@@ -213,6 +222,7 @@ def _exposure(path: Path, hdus: fits.HDUList, settings: ReadSettings) -> Exposur
         cr_time=cosmic_ray_time(exposure_time, flash_time, instrument, chips[0].electrons.shape),
         visit=visit,
         image_type="dark" if dark else "science",
+        binning=binning_of((images[0].header, header)),
         header=header.copy(),
         chips=chips,
     )

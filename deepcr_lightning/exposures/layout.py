@@ -134,6 +134,26 @@ def number(headers: Sequence[fits.Header], *keys: str) -> float:
     return next((float(v) for v in values if isinstance(v, int | float) and np.isfinite(v)), 0.0)
 
 
+def binning_of(headers: Sequence[fits.Header]) -> str:
+    """Read how many detector pixels make one of the image.
+
+    Parameters
+    ----------
+    headers : sequence of fits.Header
+
+    Returns
+    -------
+    str
+        Such as ``"2x1"``, columns first, from BINAXIS1 and BINAXIS2, XBINNING and YBINNING, or CCDSUM; ``"1x1"``
+        where there is none.
+    """
+    sums = next((str(header["CCDSUM"]).split() for header in headers if "CCDSUM" in header), [])
+    if len(sums) == 2 and all(value.isdigit() for value in sums):
+        return "x".join(sums)
+    across, down = number(headers, "BINAXIS1", "XBINNING"), number(headers, "BINAXIS2", "YBINNING")
+    return f"{across or 1:g}x{down or 1:g}"
+
+
 def filter_of(header: fits.Header) -> str:
     """Read the filter: FILTER, or the one of FILTER1 and FILTER2 that is not clear.
 

@@ -31,6 +31,9 @@ from deepcr_lightning.tiles.store import COLUMNS, LayerInfo, TileStore
 
 log = logging.getLogger(__name__)
 
+Cameras = dict[str, Path]
+"""The cameras seen so far, each with its first file: there may be one."""
+
 FORMAT = 5
 """Raised whenever the meaning of the files changes; older stores are then built again."""
 
@@ -117,9 +120,10 @@ def _build(
 ) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    cameras: Cameras = {}
     try:
-        tiles = _write_tiles(partial, science, size, settings, truths)
-        layers = _write_layers(partial, darks, size, settings)
+        tiles = _write_tiles(partial, science, size, settings, truths, cameras)
+        layers = _write_layers(partial, darks, size, settings, cameras)
         info = {"tile_size": size, "tiles": tiles, "layers": [asdict(layer) for layer in layers]}
         (partial / "store.json").write_text(json.dumps(info))
         os.rename(partial, folder)
@@ -129,7 +133,7 @@ def _build(
     log.info("Tile store %s: %s%d dark CR layers", folder, what, len(layers))
 
 
-def _read_as(kind: str, path: Path, settings: ReadSettings) -> Exposure:
+def _read_as(kind: str, path: Path, settings: ReadSettings, cameras: Cameras) -> Exposure:
     exposure = read_exposure(path, settings)
     if exposure.image_type != kind:
         other = "darks" if kind == "science" else "science"
@@ -138,11 +142,24 @@ def _read_as(kind: str, path: Path, settings: ReadSettings) -> Exposure:
             f"{path}: a {exposure.image_type} exposure by its IMAGETYP or TARGNAME, given among the {option}; "
             f"give it among the {other}"
         )
+    if exposure.camera:
+        cameras.setdefault(exposure.camera, path)
+    if len(cameras) > 1:
+        (camera, first), *_ = cameras.items()
+        raise InputError(
+            f"{path}: of {exposure.camera}, but {first.name} of {camera} (camera, detector and binning); darks and "
+            "science exposures of a run must be of the same"
+        )
     return exposure
 
 
 def _write_tiles(
-    folder: Path, science: Sequence[Path], size: int, settings: ReadSettings, truths: Mapping[str, Path] | None
+    folder: Path,
+    science: Sequence[Path],
+    size: int,
+    settings: ReadSettings,
+    truths: Mapping[str, Path] | None,
+    cameras: Cameras,
 ) -> int:
     columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
     with ExitStack() as stack:
@@ -151,7 +168,7 @@ def _write_tiles(
         )
         files = {name: stack.enter_context((folder / file).open("wb")) for name, file in planes.items()}
         for path in tqdm(science, desc="Cutting science tiles", unit="exposure", leave=False):
-            exposure = _read_as("science", path, settings)
+            exposure = _read_as("science", path, settings, cameras)
             for tile in cut_sky_tiles(exposure, size, _own_charge(exposure, truths) if truths else None):
                 for name, file in files.items():
                     getattr(tile, name).tofile(file)
@@ -176,14 +193,16 @@ def _own_charge(exposure: Exposure, truths: Mapping[str, Path]) -> dict[int, NDA
     return own
 
 
-def _write_layers(folder: Path, darks: Sequence[Path], size: int, settings: ReadSettings) -> list[LayerInfo]:
+def _write_layers(
+    folder: Path, darks: Sequence[Path], size: int, settings: ReadSettings, cameras: Cameras
+) -> list[LayerInfo]:
     # A dark goes with those of the same chip, shape and place; each is put on disk first, so that the median
     # over many darks reads a few rows of each and not all of them at once.
     groups: dict[tuple, list[LayerInfo]] = defaultdict(list)
     count = 0
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         for path in tqdm(darks, desc="Reading darks", unit="exposure", leave=False):
-            exposure = _read_as("dark", path, settings)
+            exposure = _read_as("dark", path, settings, cameras)
             for chip in exposure.chips:
                 rows, columns = chip.electrons.shape
                 if min(rows, columns) < size:

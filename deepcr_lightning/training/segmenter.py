@@ -106,12 +106,13 @@ class CosmicRaySegmenter(pl.LightningModule):
             on_step=True,
             on_epoch=True,
             batch_size=len(batch["image"]),
+            sync_dist=True,
         )
         return loss
 
     def on_train_epoch_end(self) -> None:
         """Log the rate that the epoch ended with."""
-        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
+        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], rank_zero_only=True)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Loss and curves of a batch that is the same every epoch."""
@@ -172,6 +173,8 @@ class CosmicRaySegmenter(pl.LightningModule):
             self.net.parameters(),
             lr=self.hparams["learning_rate"],
             weight_decay=self.hparams["weight_decay"],
+            # One pass over all weights; with the scaled loss of fp16 Lightning could then not clip gradients.
+            fused=str(self.trainer.precision) != "16-mixed",
         )
         total = max(1, int(self.trainer.estimated_stepping_batches))
         warmup = int(self.hparams["warmup"] * total)
