@@ -1,104 +1,273 @@
-"""What the data path costs in training: steps fed by loader and composition against the network alone.
+"""Training speed: the same tiles, darks and network through our loop and through that of the package deepCR.
 
-Both train the same network on the same device; alone means one fixed, composed batch, again and again. The
-exposures are simulated. The two take turns, and each figure is a median over the rounds.
+Both train the published network (depth 2, 32 channels, batch norm) on the same simulated tiles and dark cosmic rays, in
+batches of 16; deepCR by its own class `train`, mode simulate, with the shim that its scheduler needs on today's PyTorch.
+Each measurement is a process of its own, the two in turns, since the allocator is set for a whole process. The other
+rows set our loop against the same network on one fixed batch, which is what the data path costs, and the multiplications
+of a step against those of a matrix product.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import ExitStack
 from statistics import median
+from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 import torch
 from report import Row, parser, publish
 from torch import Tensor
 
 from deepcr_lightning.allocator import keep_freed_memory
-from deepcr_lightning.batches.augment import Augmentation
-from deepcr_lightning.batches.compose import compose_batch
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.simulation import simulate_set
+from deepcr_lightning.tiles.dark_cr import COSMIC_RAY
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 
-ROUNDS, STEPS, BATCH = 7, 3, 16
+ROUNDS, SECONDS, BATCH, SIZE = 5, 12.0, 16, 256
 MILD = {"turns": True, "flux": [0.5, 1.0], "sky": [-0.3, 0.5], "charge": [0.7, 1.4], "layers": [1, 2]}
+MATRIX = 3072
+PEER_HIDDEN = 32
 
 
 def main() -> None:
     """Measure in turns and print the ratios."""
     options = parser(__doc__)
     options.add_argument("--hidden", type=int, nargs="+", default=[32, 16, 8], help="widths of the network to measure")
+    options.add_argument("--measure", help="used by the benchmark itself")
     chosen = options.parse_args()
+    if chosen.measure:
+        print(json.dumps(measure(**json.loads(chosen.measure))))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        simulate_set(folder, filters=["F814W"], exposures=8, darks=6, size=(512, 1024), chips=1, progress=False)
+        open_data(folder, 1)  # builds the store that all processes share
+        publish(compare(chosen, folder), chosen.json)
+
+
+def compare(chosen: argparse.Namespace, folder: str) -> list[Row]:
+    """Measure all ways in turns, each in a process of its own."""
+    ways: dict[str, dict[str, Any]] = {
+        "deepCR": {"what": "deepCR", "hidden": PEER_HIDDEN},
+        "ours": {"what": "ours", "hidden": PEER_HIDDEN, "norm": "batch", "loss": "bce"},
+    }
+    ways |= {f"2-{hidden}": {"what": "ours", "hidden": hidden} for hidden in chosen.hidden}
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    for _ in range(ROUNDS):
+        for way, asked in ways.items():
+            found[way].append(run(folder=folder, **asked))
+
+    def middle(way: str, what: str) -> float:
+        return median(result[what] for result in found[way])
+
+    ratio = median(a["fed"] / b["fed"] for a, b in zip(found["ours"], found["deepCR"], strict=True))
+    name = f"U-Net 2-{PEER_HIDDEN}, batch norm, batch of {BATCH}"
+    rows = [
+        Row(name, middle("ours", "fed"), "tiles/s", "deepCR's train", middle("deepCR", "fed"), ratio),
+        Row("its loss at the end", middle("ours", "loss"), "", "deepCR's train", middle("deepCR", "loss"), 1.0),
+    ]
+    for hidden in chosen.hidden:
+        way = f"2-{hidden}"
+        fed, alone, peer = middle(way, "fed"), middle(way, "alone"), middle("deepCR", "fed")
+        rows.append(Row(f"U-Net {way}", fed, "tiles/s", "the network alone", alone, middle(way, "share")))
+        rows.append(Row(f"U-Net {way}", fed, "tiles/s", "deepCR's 2-32", peer, fed / peer))
+        used, peak = middle(way, "gflops"), middle(way, "peak")
+        rows.append(
+            Row(f"U-Net {way}, forward and backward", used, "Gflop/s", f"product of {MATRIX}", peak, used / peak)
+        )
+    return rows
+
+
+def run(**asked: Any) -> dict[str, float]:
+    """Measure in a process of its own."""
+    command = [sys.executable, os.path.abspath(__file__), "--measure", json.dumps(asked)]
+    with tempfile.TemporaryDirectory() as folder:  # deepCR leaves files where it runs
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(folder: str, what: str, hidden: int, norm: str = "none", loss: str = "calibrated_bce") -> dict[str, float]:
+    """Train for some seconds in this process."""
+    warnings.simplefilter("ignore")
+    torch.manual_seed(0)
+    if what == "deepCR":
+        return measure_peer(folder, hidden)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         keep_freed_memory()
-    with tempfile.TemporaryDirectory() as folder:
-        data = make_data(Path(folder))
-        publish([measure(data, hidden, device) for hidden in chosen.hidden], chosen.json)
+    return measure_ours(folder, hidden, norm, loss, device)
 
 
-def make_data(folder: Path) -> LabelFreeDataModule:
-    """Simulate exposures and open them as training does."""
-    simulate_set(folder, filters=["F814W"], exposures=6, darks=4, size=(512, 1024), chips=1, progress=False)
+def open_data(folder: str, epochs: int) -> LabelFreeDataModule:
+    """Open the exposures as training does."""
     data = LabelFreeDataModule(
-        str(folder / "science"),
-        str(folder / "darks"),
-        tiles_per_epoch=10_000,
+        f"{folder}/science",
+        f"{folder}/darks",
+        tile_size=SIZE,
+        tiles_per_epoch=epochs * 10_000,
         batch_size=BATCH,
         augmentation=MILD,
-        store_dir=str(folder / "tiles"),
+        store_dir=f"{folder}/tiles",
+        cache="memory",
     )
     data.prepare_data()
     data.setup()
     return data
 
 
-def measure(data: LabelFreeDataModule, hidden: int, device: torch.device) -> Row:
-    """Compare fed and fixed steps of one network."""
-    torch.manual_seed(0)
-    model = CosmicRaySegmenter(hidden=hidden).to(device)
-    optimizer = torch.optim.AdamW(model.net.parameters())
+def measure_ours(folder: str, hidden: int, norm: str, loss: str, device: torch.device) -> dict[str, float]:
+    """Train by our data module and module, fed and on a fixed batch in turns."""
+    data = open_data(folder, 1)
+    assert data.bank is not None
+    if device.type == "cuda":
+        data.bank.load(device)
+    model = CosmicRaySegmenter(hidden=hidden, norm=norm, loss=loss).to(device).train()
+    optimizer = torch.optim.AdamW(model.net.parameters(), lr=3e-3, fused=True)
+    losses: list[Tensor] = []
 
     def step(batch: dict[str, Tensor]) -> None:
-        logits = model(batch["image"]).float()
-        loss = model.loss(logits, batch["cr_mask"], batch["ignore"], batch["dark_share"])
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            logits = model(batch["image"])
+        value = model.loss(logits.float(), batch["cr_mask"], batch["ignore"], batch["dark_share"])
         optimizer.zero_grad()
-        loss.backward()
+        value.backward()
         optimizer.step()
+        losses.append(value.detach())
 
-    def composed(batches: Iterator[dict[str, Tensor]]) -> dict[str, Tensor]:
-        batch = {name: tensor.to(device, non_blocking=True) for name, tensor in next(batches).items()}
-        generator = torch.Generator(device).manual_seed(int(batch["seed"][0]))
-        return compose_batch(batch, generator, Augmentation.from_config(MILD))
+    with patch.object(type(data), "trainer", _Training(), create=True):
+        batches = iter(data.train_dataloader())
 
-    batches = iter(data.train_dataloader())
-    fixed = composed(batches)
-    ways: dict[str, Callable[[], None]] = {"fed": lambda: step(composed(batches)), "alone": lambda: step(fixed)}
+        def composed() -> dict[str, Tensor]:
+            batch = {name: tensor.to(device, non_blocking=True) for name, tensor in next(batches).items()}
+            return data.on_after_batch_transfer(batch, 0)
+
+        fixed = composed()
+        ways: dict[str, Callable[[], None]] = {"fed": lambda: step(composed()), "alone": lambda: step(fixed)}
+        # In turns: the machine's own ups and downs fall out of the share.
+        speeds = in_turns(ways, device)
+    peak = matrix_peak(device)
+    fed, alone = median(speeds["fed"]), median(speeds["alone"])
+    return {
+        "fed": fed,
+        "alone": alone,
+        "share": median(a / b for a, b in zip(speeds["fed"], speeds["alone"], strict=True)),
+        "loss": float(torch.stack(losses[-5:]).mean()),
+        "gflops": alone * flops(model, fixed) / BATCH / 1e9,
+        "peak": peak,
+    }
+
+
+class _Training:
+    """What the data module asks its trainer."""
+
+    training, global_rank, world_size = True, 0, 1
+
+
+def in_turns(ways: dict[str, Callable[[], None]], device: torch.device) -> dict[str, list[float]]:
+    """Tiles a second of each way, several times in turns."""
+
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
     speeds: dict[str, list[float]] = {way: [] for way in ways}
-    for turn in range(ROUNDS + 1):
+    for act in ways.values():
+        act()
+    wait()
+    end = time.perf_counter() + SECONDS
+    while time.perf_counter() < end or len(speeds["alone"]) < 2:
         for way, act in ways.items():
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            start = time.perf_counter()
-            for _ in range(STEPS):
+            start, steps = time.perf_counter(), 0
+            while time.perf_counter() < start + 1 or not steps:
                 act()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            if turn > 0:
-                speeds[way].append(STEPS * BATCH / (time.perf_counter() - start))
-    # Pairs of neighbours: the machine's own ups and downs fall out of the ratio.
-    ratio = median(fed / alone for fed, alone in zip(speeds["fed"], speeds["alone"], strict=True))
-    return Row(
-        f"U-Net 2-{hidden}, batch of {BATCH}",
-        median(speeds["fed"]),
-        "tiles/s",
-        "network alone",
-        median(speeds["alone"]),
-        ratio,
-    )
+                wait()
+                steps += 1
+            speeds[way].append(steps * BATCH / (time.perf_counter() - start))
+    return speeds
+
+
+def measure_peer(folder: str, hidden: int) -> dict[str, float]:
+    """Train by the loop of the package deepCR on the same tiles and layers."""
+    from deepCR import training
+
+    data = open_data(folder, 1)
+    assert data.store is not None
+    store, rng = data.store, np.random.default_rng(0)
+    tiles = np.array(store.electrons)
+    layers = np.stack(list(cut_layers(data, rng, len(tiles))))
+    with ExitStack() as stack:
+        scheduler = training.ReduceLROnPlateau
+        stack.enter_context(patch.object(training, "ReduceLROnPlateau", lambda *a, verbose, **k: scheduler(*a, **k)))
+        peer = training.train(
+            tiles, layers, mode="simulate", aug_img=(0.5, 1.0), batch_size=BATCH, hidden=hidden, verbose=False
+        )
+    losses: list[float] = []
+    backward = peer.backward_network
+
+    def kept() -> Tensor:
+        losses.append(backward())
+        return losses[-1]
+
+    peer.backward_network = kept
+    peer.network.train()
+    steps, start = 0, 0.0
+    while True:
+        for batch in peer.TrainLoader:
+            if steps == 1:
+                start = time.perf_counter()
+            peer.optimize_network(batch)
+            steps += 1
+            if steps > 3 and time.perf_counter() > start + SECONDS:
+                seconds = time.perf_counter() - start
+                return {"fed": (steps - 1) * BATCH / seconds, "loss": float(sum(losses[-5:]) / 5)}
+
+
+def cut_layers(data: LabelFreeDataModule, rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
+    """Cut charge and mask of CRs from darks, as many as there are tiles."""
+    assert data.store is not None
+    for n in range(count):
+        layer = n % len(data.store.layers)
+        info = data.store.layers[layer]
+        y, x = (int(rng.integers(0, length - SIZE, endpoint=True)) for length in (info.rows, info.columns))
+        place = np.s_[y : y + SIZE, x : x + SIZE]
+        mask = data.store.kind(layer)[place] == COSMIC_RAY
+        yield np.stack([data.store.charge(layer)[place], mask]).astype(np.float32)
+
+
+def flops(model: CosmicRaySegmenter, batch: dict[str, Tensor]) -> float:
+    """Count the floating-point operations of a step, forward and backward."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        model.loss(model(batch["image"]), batch["cr_mask"], batch["ignore"], batch["dark_share"]).backward()
+    return counter.get_total_flops()
+
+
+def matrix_peak(device: torch.device) -> float:
+    """Gflop/s of a large matrix product in the precision that training multiplies in."""
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    a, b = (torch.randn(MATRIX, MATRIX, device=device, dtype=dtype) for _ in range(2))
+    seconds = []
+    for _ in range(6):
+        start = time.perf_counter()
+        product = a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+        del product
+    return 2 * MATRIX**3 / median(seconds[1:]) / 1e9
 
 
 if __name__ == "__main__":
