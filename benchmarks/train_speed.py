@@ -1,10 +1,11 @@
 """Training speed: the same tiles, darks and network through our loop and through that of the package deepCR.
 
-Both train the published network (depth 2, 32 channels, batch norm) on the same simulated tiles and dark cosmic rays, in
-batches of 16; deepCR by its own class `train`, mode simulate, with the shim that its scheduler needs on today's PyTorch.
-Each measurement is a process of its own, the two in turns, since the allocator is set for a whole process. The other
-rows set our loop against the same network on one fixed batch, which is what the data path costs, and the multiplications
-of a step against those of a matrix product.
+Both train the published network (depth 2, 32 channels, batch norm) on the same simulated tiles and dark cosmic rays,
+in batches of 16; deepCR by its own class `train`, mode simulate, with the shim that its scheduler needs on today's
+PyTorch. Each measurement is a process of its own, the two in turns, since the allocator is set for a whole process. The
+other rows set our loop against the same network on one fixed batch, which is what the data path costs, and the
+arithmetic of a step against that of a matrix product. With --curves both train for so many steps, and their losses
+(plain cross-entropy, a label where the dark has a CR) are set side by side.
 """
 
 from __future__ import annotations
@@ -38,12 +39,14 @@ ROUNDS, SECONDS, BATCH, SIZE = 5, 12.0, 16, 256
 MILD = {"turns": True, "flux": [0.5, 1.0], "sky": [-0.3, 0.5], "charge": [0.7, 1.4], "layers": [1, 2]}
 MATRIX = 3072
 PEER_HIDDEN = 32
+QUARTERS = ("first quarter", "second quarter", "third quarter", "last quarter")
 
 
 def main() -> None:
     """Measure in turns and print the ratios."""
     options = parser(__doc__)
     options.add_argument("--hidden", type=int, nargs="+", default=[32, 16, 8], help="widths of the network to measure")
+    options.add_argument("--curves", type=int, metavar="STEPS", help="compare losses over so many steps instead")
     options.add_argument("--measure", help="used by the benchmark itself")
     chosen = options.parse_args()
     if chosen.measure:
@@ -51,8 +54,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         simulate_set(folder, filters=["F814W"], exposures=8, darks=6, size=(512, 1024), chips=1, progress=False)
-        open_data(folder, 1)  # builds the store that all processes share
-        publish(compare(chosen, folder), chosen.json)
+        open_data(folder)  # builds the store that all processes share
+        publish(curves(chosen.curves, folder) if chosen.curves else compare(chosen, folder), chosen.json)
 
 
 def compare(chosen: argparse.Namespace, folder: str) -> list[Row]:
@@ -72,20 +75,30 @@ def compare(chosen: argparse.Namespace, folder: str) -> list[Row]:
 
     ratio = median(a["fed"] / b["fed"] for a, b in zip(found["ours"], found["deepCR"], strict=True))
     name = f"U-Net 2-{PEER_HIDDEN}, batch norm, batch of {BATCH}"
-    rows = [
-        Row(name, middle("ours", "fed"), "tiles/s", "deepCR's train", middle("deepCR", "fed"), ratio),
-        Row("its loss at the end", middle("ours", "loss"), "", "deepCR's train", middle("deepCR", "loss"), 1.0),
-    ]
+    rows = [Row(name, middle("ours", "fed"), "tiles/s", "deepCR's train", middle("deepCR", "fed"), ratio)]
     for hidden in chosen.hidden:
         way = f"2-{hidden}"
         fed, alone, peer = middle(way, "fed"), middle(way, "alone"), middle("deepCR", "fed")
         rows.append(Row(f"U-Net {way}", fed, "tiles/s", "the network alone", alone, middle(way, "share")))
         rows.append(Row(f"U-Net {way}", fed, "tiles/s", "deepCR's 2-32", peer, fed / peer))
         used, peak = middle(way, "gflops"), middle(way, "peak")
-        rows.append(
-            Row(f"U-Net {way}, forward and backward", used, "Gflop/s", f"product of {MATRIX}", peak, used / peak)
-        )
+        rows.append(Row(f"U-Net {way}, arithmetic", used, "Gflop/s", f"product of {MATRIX}", peak, used / peak))
     return rows
+
+
+def curves(steps: int, folder: str) -> list[Row]:
+    """Train both for some steps and lay their losses side by side, by quarters."""
+    peer = run(folder=folder, what="deepCR", hidden=PEER_HIDDEN, steps=steps)
+    ours = run(folder=folder, what="ours", hidden=PEER_HIDDEN, norm="batch", loss="bce", steps=steps)
+    return [
+        Row(f"loss, {part} of {steps} steps", ours[part], "", "deepCR's train", peer[part], peer[part] / ours[part])
+        for part in QUARTERS
+    ]
+
+
+def by_quarters(losses: list[float]) -> dict[str, float]:
+    """Mean loss of each quarter of the steps."""
+    return {part: float(some.mean()) for part, some in zip(QUARTERS, np.array_split(losses, 4), strict=True)}
 
 
 def run(**asked: Any) -> dict[str, float]:
@@ -98,25 +111,27 @@ def run(**asked: Any) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(folder: str, what: str, hidden: int, norm: str = "none", loss: str = "calibrated_bce") -> dict[str, float]:
-    """Train for some seconds in this process."""
+def measure(
+    folder: str, what: str, hidden: int, norm: str = "none", loss: str = "calibrated_bce", steps: int = 0
+) -> dict[str, float]:
+    """Train in this process, for some seconds or, if they are given, for some steps."""
     warnings.simplefilter("ignore")
     torch.manual_seed(0)
     if what == "deepCR":
-        return measure_peer(folder, hidden)
+        return measure_peer(folder, hidden, steps)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         keep_freed_memory()
-    return measure_ours(folder, hidden, norm, loss, device)
+    return measure_ours(folder, hidden, norm, loss, steps, device)
 
 
-def open_data(folder: str, epochs: int) -> LabelFreeDataModule:
+def open_data(folder: str) -> LabelFreeDataModule:
     """Open the exposures as training does."""
     data = LabelFreeDataModule(
         f"{folder}/science",
         f"{folder}/darks",
         tile_size=SIZE,
-        tiles_per_epoch=epochs * 10_000,
+        tiles_per_epoch=100_000,
         batch_size=BATCH,
         augmentation=MILD,
         store_dir=f"{folder}/tiles",
@@ -127,9 +142,9 @@ def open_data(folder: str, epochs: int) -> LabelFreeDataModule:
     return data
 
 
-def measure_ours(folder: str, hidden: int, norm: str, loss: str, device: torch.device) -> dict[str, float]:
+def measure_ours(folder: str, hidden: int, norm: str, loss: str, steps: int, device: torch.device) -> dict[str, float]:
     """Train by our data module and module, fed and on a fixed batch in turns."""
-    data = open_data(folder, 1)
+    data = open_data(folder)
     assert data.bank is not None
     if device.type == "cuda":
         data.bank.load(device)
@@ -153,6 +168,10 @@ def measure_ours(folder: str, hidden: int, norm: str, loss: str, device: torch.d
             batch = {name: tensor.to(device, non_blocking=True) for name, tensor in next(batches).items()}
             return data.on_after_batch_transfer(batch, 0)
 
+        if steps:
+            for _ in range(steps):
+                step(composed())
+            return by_quarters(torch.stack(losses).tolist())
         fixed = composed()
         ways: dict[str, Callable[[], None]] = {"fed": lambda: step(composed()), "alone": lambda: step(fixed)}
         # In turns: the machine's own ups and downs fall out of the share.
@@ -163,7 +182,6 @@ def measure_ours(folder: str, hidden: int, norm: str, loss: str, device: torch.d
         "fed": fed,
         "alone": alone,
         "share": median(a / b for a, b in zip(speeds["fed"], speeds["alone"], strict=True)),
-        "loss": float(torch.stack(losses[-5:]).mean()),
         "gflops": alone * flops(model, fixed) / BATCH / 1e9,
         "peak": peak,
     }
@@ -198,11 +216,11 @@ def in_turns(ways: dict[str, Callable[[], None]], device: torch.device) -> dict[
     return speeds
 
 
-def measure_peer(folder: str, hidden: int) -> dict[str, float]:
+def measure_peer(folder: str, hidden: int, wanted: int) -> dict[str, float]:
     """Train by the loop of the package deepCR on the same tiles and layers."""
     from deepCR import training
 
-    data = open_data(folder, 1)
+    data = open_data(folder)
     assert data.store is not None
     store, rng = data.store, np.random.default_rng(0)
     tiles = np.array(store.electrons)
@@ -217,8 +235,9 @@ def measure_peer(folder: str, hidden: int) -> dict[str, float]:
     backward = peer.backward_network
 
     def kept() -> Tensor:
-        losses.append(backward())
-        return losses[-1]
+        loss = backward()
+        losses.append(float(loss))
+        return loss
 
     peer.backward_network = kept
     peer.network.train()
@@ -229,9 +248,10 @@ def measure_peer(folder: str, hidden: int) -> dict[str, float]:
                 start = time.perf_counter()
             peer.optimize_network(batch)
             steps += 1
-            if steps > 3 and time.perf_counter() > start + SECONDS:
-                seconds = time.perf_counter() - start
-                return {"fed": (steps - 1) * BATCH / seconds, "loss": float(sum(losses[-5:]) / 5)}
+            if wanted and steps == wanted:
+                return by_quarters(losses)
+            if not wanted and steps > 3 and time.perf_counter() > start + SECONDS:
+                return {"fed": (steps - 1) * BATCH / (time.perf_counter() - start)}
 
 
 def cut_layers(data: LabelFreeDataModule, rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
