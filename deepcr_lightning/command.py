@@ -31,6 +31,7 @@ _QUIET = (
     "Checkpoint directory .* exists and is not empty",
     "GPU available but not used",
     "`srun` command is available",
+    "your dataloader is not resumable",
 )
 
 

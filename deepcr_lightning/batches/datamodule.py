@@ -186,7 +186,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
         place = choose_cache(self.cache, bank.bytes, device, self.trainer.num_devices if self.trainer else 1)
         if place != "disk":
             bank.load(device if place == "device" else torch.device("cpu"))
-        log.info("Tiles and layers, %.2f GiB, are cut from %s", bank.bytes / 2**30, _PLACES[place])
+        log.info("Tiles and layers, %.1f MiB, are cut from %s", bank.bytes / 2**20, _PLACES[place])
         return bank
 
     def _thinned(self, tiles: NDArray[np.int64]) -> NDArray[np.int64]:

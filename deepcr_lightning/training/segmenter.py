@@ -112,7 +112,7 @@ class CosmicRaySegmenter(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the rate that the epoch ended with."""
-        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], rank_zero_only=True)
+        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], sync_dist=True)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Loss and curves of a batch that is the same every epoch."""
