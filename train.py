@@ -9,13 +9,17 @@ from pathlib import Path
 import hydra
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LambdaCallback
 
-from deepcr_lightning.command import choose_device, choose_wandb_mode, command, resume_overrides
+from deepcr_lightning.command import choose_device, choose_wandb_mode, command, fail, resume_overrides
+from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.atomic import write_atomically
+from deepcr_lightning.sweeps.job import run_job
+from deepcr_lightning.sweeps.launchers import require_launcher
 from deepcr_lightning.training.checkpoint import require_same_network
 from deepcr_lightning.training.checkpoint_io import WholeCheckpoints
 from deepcr_lightning.training.fit import checkpoint_of_requeued_job, fit
@@ -26,12 +30,15 @@ log = logging.getLogger("train")
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(cfg: DictConfig) -> float | None:
     """Compose the config, build the parts, fit, and test where a test side exists."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return run_job(train, cfg)
     with command(cfg):
-        return train(cfg)
+        train(cfg)
+    return None
 
 
-def train(cfg: DictConfig) -> float | None:
-    """Train as a config says and return the best validation loss."""
+def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
+    """Train as a config says; return the scores of the best checkpoint, and its path."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     choose_device(cfg)
     if cfg.ckpt_path is None:
@@ -61,19 +68,18 @@ def train(cfg: DictConfig) -> float | None:
 
     fit(trainer, model, data, cfg.ckpt_path, cfg.trainer.find_batch_size)
     best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else ""
-    if best and len(data.tiles["test"]):
-        trainer.test(model, data, ckpt_path=best, weights_only=True, verbose=False)
-    scores = {name: f"{float(value):.4f}" for name, value in trainer.callback_metrics.items() if "/" in name}
-    log.info(
-        "Scores, estimated without truth: %s",
-        ", ".join(f"{k} {v}" for k, v in scores.items() if "train" not in k),
-    )
+    # The last epoch may not be the best: the scores are those of the weights that are kept.
+    sides = [trainer.validate, trainer.test] if len(data.tiles["test"]) else [trainer.validate]
+    scores: dict[str, float] = {}
+    for side in sides if best else []:
+        scores |= side(model, data, ckpt_path=best, weights_only=True, verbose=False)[0]
+    log.info("Scores, estimated without truth: %s", ", ".join(f"{k} {v:.4f}" for k, v in scores.items()) or "none")
     if model.unreached:
         log.warning("%s; the checkpoint keeps %g", model.unreached, model.threshold)
     log.info("Threshold: %.3g", model.threshold)
     log.info("Run folder: %s", run_dir)
     log.info("Best checkpoint: %s", best or "none")
-    return float(trainer.checkpoint_callback.best_model_score) if best else None
+    return scores, best
 
 
 @rank_zero_only
@@ -84,4 +90,8 @@ def save_config(cfg: DictConfig, path: Path) -> None:
 
 if __name__ == "__main__":
     sys.argv[1:] = resume_overrides(sys.argv[1:])
+    try:
+        require_launcher(sys.argv[1:])
+    except InputError as error:
+        fail(str(error))
     main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,10 @@ _QUIET = (
 )
 
 
+MENDABLE = (InputError, OmegaConfBaseException, InstantiationException, MisconfigurationException)
+"""What the person can mend; all else is a defect, or the machine's."""
+
+
 @contextmanager
 def command(cfg: DictConfig) -> Iterator[None]:
     """Run the work of a script: what the person can mend ends in one line and exit status 1.
@@ -44,6 +49,20 @@ def command(cfg: DictConfig) -> Iterator[None]:
     cfg : DictConfig
         ``debug`` set keeps the traceback; ``keep_freed_memory`` false leaves the allocator alone.
     """
+    prepare(cfg)
+    try:
+        yield
+    except MENDABLE as error:
+        if cfg.get("debug"):
+            raise
+        fail(in_a_line(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
+
+
+def prepare(cfg: DictConfig) -> None:
+    """Quiet the console and set the allocator, as `command` says."""
     for message in _QUIET:
         warnings.filterwarnings("ignore", f".*{message}.*")
     for name in ("pytorch_lightning", "lightning.pytorch"):
@@ -54,14 +73,13 @@ def command(cfg: DictConfig) -> Iterator[None]:
         keep_freed_memory()
     if cfg.get("debug"):
         os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        yield
-    except (InputError, OmegaConfBaseException, InstantiationException, MisconfigurationException) as error:
-        if cfg.get("debug"):
-            raise
-        # Hydra wraps what a constructor raises: a value of the wrong kind is the person's to mend, too.
-        cause = error.__cause__ or error if isinstance(error, InstantiationException) else error
-        fail(str(cause) if isinstance(cause, InputError) else str(cause).strip().splitlines()[0])
+
+
+def in_a_line(error: Exception) -> str:
+    """Say what the person is to mend, for an error of `MENDABLE`."""
+    # Hydra wraps what a constructor raises: a value of the wrong kind is the person's to mend, too.
+    cause = error.__cause__ or error if isinstance(error, InstantiationException) else error
+    return str(cause) if isinstance(cause, InputError) else str(cause).strip().splitlines()[0]
 
 
 def fail(message: str) -> None:

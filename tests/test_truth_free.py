@@ -221,6 +221,8 @@ def test_a_map_that_boasts_is_set_right_without_truth(scale: float, shift: float
     batch = {"cr_mask": labels.float(), "ignore": torch.zeros_like(labels), "dark_share": share}
     found = fit_scale(count_labels((honest - shift) / scale, batch))
     assert found == pytest.approx((scale, shift), abs=0.06)
+    with torch.inference_mode():  # as Lightning validates without a fit
+        assert fit_scale(count_labels((honest - shift) / scale, batch)) == pytest.approx(found)
 
 
 def test_a_calibration_needs_labels_and_takes_all_of_them() -> None:

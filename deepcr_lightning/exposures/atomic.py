@@ -57,11 +57,12 @@ def remove_partials(folder: Path) -> None:
     start = f"{_PARTIAL}{platform.node()}@"
     for path in folder.rglob(f"{_PARTIAL}*"):
         owner = path.name.removeprefix(start).partition("-")[0]
-        if path.name.startswith(start) and owner.isdigit() and not _alive(int(owner)):
+        if path.name.startswith(start) and owner.isdigit() and not process_alive(int(owner)):
             path.unlink(missing_ok=True)
 
 
-def _alive(process: int) -> bool:
+def process_alive(process: int) -> bool:
+    """Whether a process of this machine runs, by its number."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -35,6 +35,8 @@ def count_labels(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
     return torch.bincount(counted, minlength=SHARES * 2 * BINS).view(SHARES, 2, BINS).double()
 
 
+# Lightning validates without a fit under inference mode, in which nothing can be fitted.
+@torch.inference_mode(False)
 def fit_scale(counts: Tensor) -> tuple[float, float]:
     """Find the scale and shift of the logit that make added CRs most likely.
 
@@ -56,7 +58,7 @@ def fit_scale(counts: Tensor) -> tuple[float, float]:
     Platt 1999, Advances in Large Margin Classifiers; the likelihood of positive-unlabelled data as in
     `training.losses.calibrated_bce_with_logits`.
     """
-    counts = counts.cpu()
+    counts = counts.cpu().clone()
     if counts[:, 1].sum() < _ENOUGH:
         return 1.0, 0.0
     centres, share = bin_centres(counts.device), (torch.arange(SHARES, dtype=torch.float64) + 0.5).view(-1, 1) / SHARES

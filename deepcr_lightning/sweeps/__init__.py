@@ -1,0 +1,1 @@
+"""Sweeps: what each job leaves, and the table and figure of all."""

@@ -1,0 +1,106 @@
+"""The jobs that a grid of values will have, known before any has started."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, ValueType
+from omegaconf import DictConfig, OmegaConf
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.sweeps.result import NOT_STARTED, Result
+
+_GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+def is_grid(config: DictConfig) -> bool:
+    """Whether the jobs of a sweep are all combinations of the values given, as in Hydra by default."""
+    return OmegaConf.select(config, "hydra.sweeper._target_") == _GRID
+
+
+def parse(config: DictConfig) -> list[Override]:
+    """Parse what a sweep was asked for, in its config and on the command line.
+
+    Parameters
+    ----------
+    config : DictConfig
+        Of the sweep, with ``hydra``.
+
+    Returns
+    -------
+    list of hydra.core.override_parser.types.Override
+        What is given twice counts as given last.
+    """
+    params: Mapping[str, Any] = OmegaConf.select(config, "hydra.sweeper.params") or {}
+    texts = [f"{name}={value}" for name, value in params.items()] + list(config.hydra.overrides.task)
+    parsed = OverridesParser.create().parse_overrides([str(text) for text in texts])
+    return list({override.get_key_element(): override for override in parsed}.values())
+
+
+def require_swept(config: DictConfig) -> None:
+    """Refuse a grid without a job, and one that varies nothing.
+
+    Parameters
+    ----------
+    config : DictConfig
+        Of the sweep, with ``hydra``.
+
+    Raises
+    ------
+    InputError
+        With what to type. A single job is let through to a launcher that takes it elsewhere, to a cluster say.
+    """
+    overrides = parse(config)
+    for override in overrides:
+        if override.is_range_sweep() and not list(override.sweep_string_iterator()):
+            raise InputError(f"{override.input_line}: a range without a value; nothing to sweep over")
+    here = str(config.hydra.launcher._target_).endswith("BasicLauncher")
+    if here and not any(override.is_sweep_override() for override in overrides):
+        raise InputError(
+            "-m is given, and no option has several values; give some, such as model.depth=2,3, or leave -m out"
+        )
+
+
+def not_started(config: DictConfig, results: Sequence[Result]) -> list[Result]:
+    """Name the jobs of a grid that never left a folder.
+
+    Parameters
+    ----------
+    config : DictConfig
+        Of the sweep, with ``hydra``.
+    results : sequence of Result
+        Of the jobs that did.
+
+    Returns
+    -------
+    list of Result
+        Empty where the jobs cannot be told beforehand: a search, a glob, shuffled values.
+    """
+    overrides = parse(config)
+    told = all(not o.is_sweep_override() or (o.is_discrete_sweep() and not _unforeseen(o)) for o in overrides)
+    seen = {result.job for result in results}
+    if not is_grid(config) or not told or not all(name.isdigit() for name in seen):
+        return []
+    jobs = itertools.product(*(_texts(override) for override in overrides))
+    reason = "the sweep ended before it"
+    return [Result(str(n), NOT_STARTED, job, reason=reason) for n, job in enumerate(jobs) if str(n) not in seen]
+
+
+def sweep_config(folder: Path) -> DictConfig | None:
+    """Read the config that Hydra keeps of a sweep; None where it kept none."""
+    saved = folder / "multirun.yaml"
+    config = OmegaConf.load(saved) if saved.is_file() else None
+    return config if isinstance(config, DictConfig) else None
+
+
+def _unforeseen(override: Override) -> bool:
+    return override.value_type is ValueType.GLOB_CHOICE_SWEEP or bool(getattr(override.value(), "shuffle", False))
+
+
+def _texts(override: Override) -> list[str]:
+    values = override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
+    return [f"{override.get_key_element()}={value}" for value in values]

@@ -1,0 +1,94 @@
+"""One job of a sweep: it says how it ended, and never takes the others with it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from lightning_utilities.core.rank_zero import rank_zero_only
+from omegaconf import DictConfig, read_write
+
+from deepcr_lightning.command import MENDABLE, in_a_line, prepare
+from deepcr_lightning.sweeps.result import DONE, FAILED, RUNNING, SCORE, Result, write_result
+
+log = logging.getLogger(__name__)
+
+Training = Callable[[DictConfig], tuple[dict[str, float], str]]
+"""Trains as a config says and gives the scores of the checkpoint that is kept, and its path, or ``""``."""
+
+
+def run_job(train: Training, cfg: DictConfig) -> float:
+    """Train as one job of a sweep and leave ``result.json`` in its folder.
+
+    Parameters
+    ----------
+    train : callable
+        The work.
+    cfg : DictConfig
+        Of the job.
+
+    Returns
+    -------
+    float
+        Average precision on the validation side, to be maximised; NaN for a job that failed. What went wrong is
+        in ``result.json``, and with its traceback in the job's log where it is not the person's to mend.
+    """
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    overrides = [str(text) for text in HydraConfig.get().overrides.task]
+    _settle_in(folder, overrides)
+    # A cluster that preempts a job, or cuts it off, starts it again in its folder: it goes on where it was.
+    last = folder / "checkpoints" / "last.ckpt"
+    if cfg.ckpt_path is None and last.is_file():
+        cfg.ckpt_path = str(last)
+    result = Result(folder.name, RUNNING, overrides)
+    _leave(folder, result)
+    started = time.monotonic()
+    try:
+        prepare(cfg)
+        scores, checkpoint = train(cfg)
+        finite = {name: value for name, value in scores.items() if math.isfinite(value)}
+        result = replace(result, status=DONE, scores=finite, checkpoint=checkpoint)
+        if SCORE in scores and SCORE not in finite:
+            result = replace(result, status=FAILED, reason=f"{SCORE} is {scores[SCORE]}: training diverged")
+    except MENDABLE as error:
+        result = replace(result, status=FAILED, reason=in_a_line(error))
+        log.error("Job failed: %s", result.reason)
+    except Exception as error:
+        log.exception("Job failed")
+        result = replace(result, status=FAILED, reason=_told(error))
+    except BaseException:
+        # Somebody stops the whole sweep: it ends here, and says so.
+        result = replace(result, status=FAILED, reason="interrupted")
+        raise
+    finally:
+        _leave(folder, replace(result, seconds=round(time.monotonic() - started, 2)))
+    return math.nan if result.score is None else result.score
+
+
+def _settle_in(folder: Path, overrides: list[str]) -> None:
+    # Processes of the joblib launcher start others in a way of their own, which loaders cannot follow.
+    if multiprocessing.get_start_method(allow_none=True) == "loky":
+        multiprocessing.set_start_method("fork", force=True)
+    # Lightning starts the other processes of a distributed run by the command line: theirs is this job's alone.
+    sys.argv[1:] = overrides
+    hydra: Any = HydraConfig.get()
+    with read_write(hydra):
+        hydra.run.dir = str(folder)
+
+
+def _leave(folder: Path, result: Result) -> None:
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        write_result(folder, result)
+
+
+def _told(error: Exception) -> str:
+    first = (str(error).strip() or "no message").splitlines()[0]
+    return f"{type(error).__name__}: {first}"

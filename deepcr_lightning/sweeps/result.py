@@ -1,0 +1,158 @@
+"""What a job of a sweep leaves in its folder, for whoever collects it, in whatever process."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from deepcr_lightning.exposures.atomic import process_alive, write_atomically
+
+FILE = "result.json"
+SCORE = "val/average_precision"
+"""What a sweep is ranked by and a search maximises. The loss is no rank: another loss, other labels or other
+layers a tile change its scale; purity against completeness means the same in all of them."""
+DONE, FAILED, RUNNING, KILLED, NOT_STARTED = "done", "failed", "running", "killed", "not started"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a job stands.
+
+    Attributes
+    ----------
+    job : str
+        Name of its folder: its number in the sweep.
+    status : {"done", "failed", "running", "killed", "not started"}
+    overrides : list of str
+        What it was started with.
+    scores : dict of str to float
+        Of the checkpoint that it kept, by the names that were logged.
+    checkpoint : str
+        Its best checkpoint; empty where there is none.
+    seconds : float, optional
+        Time it took.
+    reason : str
+        Why it failed, in a line.
+    host : str
+    process : int
+        Where it ran.
+    """
+
+    job: str
+    status: str
+    overrides: Sequence[str] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+    checkpoint: str = ""
+    seconds: float | None = None
+    reason: str = ""
+    host: str = field(default_factory=platform.node)
+    process: int = field(default_factory=os.getpid)
+
+    @property
+    def score(self) -> float | None:
+        """Average precision on the validation side; None unless the job is done and has one."""
+        return self.scores.get(SCORE) if self.status == DONE else None
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Overrides by their names."""
+        pairs = (text.partition("=") for text in self.overrides)
+        return {name.lstrip("+"): value for name, _, value in pairs}
+
+
+def write_result(folder: Path, result: Result) -> None:
+    """Write the result of a job whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the job.
+    result : Result
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    values = {name: value for name, value in vars(result).items() if name != "job"}
+    values["overrides"], values["scores"] = list(result.overrides), dict(result.scores)
+    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
+    write_atomically(folder / FILE, lambda place: place.write_text(text))
+
+
+def read_result(folder: Path) -> Result | None:
+    """Read how a job stands.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the job.
+
+    Returns
+    -------
+    Result or None
+        Of a job that ended without a word, "killed"; None for a folder of no job.
+    """
+    try:
+        result = Result(job=folder.name, **json.loads((folder / FILE).read_text()))
+    except (OSError, ValueError, TypeError):
+        saved = folder / ".hydra" / "overrides.yaml"
+        if not saved.is_file():
+            return None
+        overrides = [str(text) for text in OmegaConf.load(saved)]
+        return Result(folder.name, KILLED, overrides, reason="ended before it could say why")
+    if result.status == RUNNING:
+        status, reason = RUNNING, f"still running on {result.host}, or killed there"
+        if result.host == platform.node():
+            alive = process_alive(result.process)
+            status, reason = (RUNNING, "still running") if alive else (KILLED, "its process was killed")
+        return Result(**{**vars(result), "status": status, "reason": reason})
+    return result
+
+
+def read_results(folder: Path) -> list[Result]:
+    """Read the results of all jobs of a sweep, in the order of their numbers.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the sweep.
+
+    Returns
+    -------
+    list of Result
+    """
+    places = sorted(folder.iterdir(), key=_number) if folder.is_dir() else []
+    results = (read_result(place) for place in places if place.is_dir())
+    return [result for result in results if result is not None]
+
+
+def _number(place: Path) -> tuple[int, str]:
+    return (int(place.name) if place.name.isdigit() else 0, place.name)
+
+
+def best_of(results: Sequence[Result]) -> Result | None:
+    """Choose the job with the highest average precision; None where no job has one."""
+    scored = [result for result in results if result.score is not None]
+    return max(scored, key=lambda result: result.score or 0.0) if scored else None
+
+
+def swept_options(results: Sequence[Result]) -> list[str]:
+    """Name the options in which jobs differ, in the order in which they were given.
+
+    Parameters
+    ----------
+    results : sequence of Result
+
+    Returns
+    -------
+    list of str
+    """
+    names = dict.fromkeys(name for result in results for name in result.options)
+    return [name for name in names if len({result.options.get(name) for result in results}) > 1]
