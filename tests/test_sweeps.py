@@ -152,6 +152,7 @@ def test_a_defect_is_kept_with_its_traceback(
     monkeypatch.setattr(sys, "argv", ["train.py"])
 
     def broken(cfg: DictConfig) -> tuple[dict[str, float], str]:
+        os.environ["LOCAL_RANK_OF_A_JOB"] = "0"  # as a distributed run leaves its rank
         raise RuntimeError("CUDA out of memory\nTried to allocate")
 
     assert math.isnan(run_job(broken, job_config(tmp_path)))
@@ -160,6 +161,7 @@ def test_a_defect_is_kept_with_its_traceback(
     assert (result.status, result.reason) == (FAILED, "RuntimeError: CUDA out of memory")
     assert result.options == {"seed": "3"}
     assert "Traceback" in caplog.text
+    assert "LOCAL_RANK_OF_A_JOB" not in os.environ
 
 
 def test_a_job_that_is_started_again_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from hydra.core.hydra_config import HydraConfig
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, read_write
@@ -50,7 +52,7 @@ def run_job(train: Training, cfg: DictConfig) -> float:
         cfg.ckpt_path = str(last)
     result = Result(folder.name, RUNNING, overrides)
     _leave(folder, result)
-    started = time.monotonic()
+    started, environment = time.monotonic(), dict(os.environ)
     try:
         prepare(cfg)
         scores, checkpoint = train(cfg)
@@ -69,6 +71,7 @@ def run_job(train: Training, cfg: DictConfig) -> float:
         result = replace(result, status=FAILED, reason="interrupted")
         raise
     finally:
+        _clear_up(environment)
         _leave(folder, replace(result, seconds=round(time.monotonic() - started, 2)))
     return math.nan if result.score is None else result.score
 
@@ -82,6 +85,14 @@ def _settle_in(folder: Path, overrides: list[str]) -> None:
     hydra: Any = HydraConfig.get()
     with read_write(hydra):
         hydra.run.dir = str(folder)
+
+
+def _clear_up(environment: dict[str, str]) -> None:
+    # A distributed run leaves its addresses and ranks: the next job of this process would take itself for a part of it.
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
 
 
 def _leave(folder: Path, result: Result) -> None:
