@@ -24,6 +24,7 @@ from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.truth import find_truths
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.tiles.build import build_store
+from deepcr_lightning.tiles.fingerprint import store_fingerprint
 from deepcr_lightning.tiles.store import TileStore
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Build the tile store, or find it built."""
-        self._open_store()
+        store_fingerprint(self._open_store())
 
     def _open_store(self) -> TileStore:
         science = list(find_exposures("data.science", self.science))
@@ -150,7 +151,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
         if not len(self.layers["test"]):
             # Too few darks for a side of their own: an unseen test side would need CRs that trained.
             self.tiles["test"] = self.tiles["test"][:0]
-        self.store = store
+        self.store, self.fingerprint = store, store_fingerprint(store)
         rates = [store.cr(i)[::_EVERY].mean() / store.layers[i].cr_time for i in self.layers["train"].tolist()]
         self.cr_share_rate = float(np.median(rates))
         for side, tiles in self.tiles.items():
@@ -190,6 +191,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
             "label_snr": float(self.label_snr),
             "tile_size": int(self.tile_size),
             "store": self.store.folder.name,
+            "fingerprint": self.fingerprint,
             "science": sorted(set(table["file"][train].tolist())),
             "darks": darks,
             "mean_dark_share": self.mean_dark_share(),
