@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -12,8 +13,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from deepcr_lightning.command import choose_device, choose_wandb_mode, command, resume_overrides
+from deepcr_lightning.command import choose_device, command, resume_overrides
 from deepcr_lightning.training.checkpoint import require_same_network
+from deepcr_lightning.training.report import REPORT
+from deepcr_lightning.training.wandb_run import finish_wandb, start_wandb
 
 log = logging.getLogger("train")
 
@@ -36,9 +39,8 @@ def train(cfg: DictConfig) -> float | None:
     data = instantiate(cfg.data, _convert_="all")
     model = instantiate(cfg.model, _convert_="all")
     callbacks = [instantiate(c, _convert_="all") for c in cfg.callbacks.values()]
-    if "wandb" in cfg.logger:
-        choose_wandb_mode()
-    loggers = [instantiate(c, _convert_="all") for c in cfg.logger.values()]
+    makers = {name: partial(instantiate, c, _convert_="all") for name, c in cfg.logger.items()}
+    loggers = [start_wandb(make) if name == "wandb" else make() for name, make in makers.items()]
     trainer = instantiate(
         cfg.trainer,
         callbacks=callbacks,
@@ -61,7 +63,10 @@ def train(cfg: DictConfig) -> float | None:
     if model.unreached:
         log.warning("%s; the checkpoint keeps %g", model.unreached, model.threshold)
     log.info("Threshold: %.3g", model.threshold)
+    finish_wandb(loggers, best)
     log.info("Run folder: %s", run_dir)
+    if (run_dir / REPORT).is_file():
+        log.info("Report: %s", run_dir / REPORT)
     log.info("Best checkpoint: %s", best or "none")
     return float(trainer.checkpoint_callback.best_model_score) if best else None
 
