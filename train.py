@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -15,7 +16,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LambdaCallback
 
-from deepcr_lightning.command import choose_device, choose_wandb_mode, command, fail, resume_overrides
+from deepcr_lightning.command import choose_device, command, fail, resume_overrides
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.sweeps.job import run_job
@@ -23,6 +24,8 @@ from deepcr_lightning.sweeps.launchers import require_launcher
 from deepcr_lightning.training.checkpoint import require_same_network
 from deepcr_lightning.training.checkpoint_io import WholeCheckpoints
 from deepcr_lightning.training.fit import checkpoint_of_requeued_job, fit
+from deepcr_lightning.training.report import REPORT
+from deepcr_lightning.training.wandb_run import finish_wandb, start_wandb
 
 log = logging.getLogger("train")
 
@@ -51,9 +54,8 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
     callbacks = [instantiate(c, _convert_="all") for c in cfg.callbacks.values()]
     # Once the run goes: a resume that is refused leaves the folder as it is.
     callbacks.append(LambdaCallback(on_train_start=lambda *_: save_config(cfg, run_dir / "config.yaml")))
-    if "wandb" in cfg.logger:
-        choose_wandb_mode()
-    loggers = [instantiate(c, _convert_="all") for c in cfg.logger.values()]
+    makers = {name: partial(instantiate, c, _convert_="all") for name, c in cfg.logger.items()}
+    loggers = [start_wandb(make) if name == "wandb" else make() for name, make in makers.items()]
     settings = {name: value for name, value in cfg.trainer.items() if name != "find_batch_size"}
     trainer = instantiate(
         settings,
@@ -77,7 +79,10 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
     if model.unreached:
         log.warning("%s; the checkpoint keeps %g", model.unreached, model.threshold)
     log.info("Threshold: %.3g", model.threshold)
+    finish_wandb(loggers, best)
     log.info("Run folder: %s", run_dir)
+    if (run_dir / REPORT).is_file():
+        log.info("Report: %s", run_dir / REPORT)
     log.info("Best checkpoint: %s", best or "none")
     return scores, best
 

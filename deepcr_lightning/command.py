@@ -21,8 +21,6 @@ from omegaconf.errors import OmegaConfBaseException
 from deepcr_lightning.allocator import keep_freed_memory
 from deepcr_lightning.errors import InputError
 
-log = logging.getLogger(__name__)
-
 # Advice about loaders and devices that the person cannot act on.
 _QUIET = (
     "does not have many workers",
@@ -120,21 +118,6 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     overrides = [f"hydra.run.dir={run_dir}", *(str(text) for text in OmegaConf.load(saved))]
     return [text for text in overrides if text.partition("=")[0] not in given] + list(arguments)
-
-
-def choose_wandb_mode() -> None:
-    """Let wandb run offline where nobody is logged in: it would ask, and abort without a terminal."""
-    logged_in = "WANDB_API_KEY" in os.environ or "wandb" in _netrc()
-    if "WANDB_MODE" not in os.environ and not logged_in:
-        os.environ["WANDB_MODE"] = "offline"
-        log.warning(
-            "No wandb login: the run is kept offline; send it later with: wandb sync RUN_FOLDER/wandb/offline-*"
-        )
-
-
-def _netrc() -> str:
-    path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    return path.read_text() if path.is_file() else ""
 
 
 def choose_device(cfg: DictConfig) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import csv
-import os
+import json
 import re
 import shutil
 import subprocess
@@ -17,8 +17,6 @@ import yaml
 from astropy.io import fits
 from conftest import REPOSITORY, TINY, Result, write_hst
 from test_products import small_disk
-
-from deepcr_lightning.command import choose_wandb_mode
 
 Run = Callable[..., Result]
 
@@ -42,11 +40,13 @@ def test_a_run_leaves_its_folder(trained: Path) -> None:
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
         "config.yaml",
+        "run.json",
+        "report.html",
         "metrics/version_0/metrics.csv",
         "train.log",
     ):
         assert (trained / name).is_file(), name
-    for name in ("history", "curves", "tiles"):
+    for name in ("history", "curves", "reliability", "tiles"):
         assert (trained / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     config = yaml.safe_load((trained / "config.yaml").read_text())
     assert config["model"]["hidden"] == 4
@@ -81,6 +81,10 @@ def test_resume_needs_the_checkpoint_alone(trained: Path, run_script: Run, tmp_p
     rows = metrics(tmp_path / "run", version=1)
     assert {row["epoch"] for row in rows if row["train/loss_epoch"]} == {"2"}
     assert metrics(tmp_path / "run"), "the numbers before the stop are kept"
+    first, record = (json.loads((run / "run.json").read_text()) for run in (trained, tmp_path / "run"))
+    assert record["earlier"] == [first]
+    assert record["data"]["fingerprint"] == first["data"]["fingerprint"]
+    assert "finished, 3 of 3 epochs" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_debug_runs_in_a_moment(survey: Path, run_script: Run) -> None:
@@ -88,17 +92,11 @@ def test_debug_runs_in_a_moment(survey: Path, run_script: Run) -> None:
     assert result.status == 0, result.err
 
 
-@pytest.mark.parametrize("logger", ["none", "tensorboard", "wandb"])
-def test_other_loggers(
-    survey: Path, run_script: Run, tmp_path: Path, logger: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    settings = [*TINY, "trainer.max_epochs=1", f"logger={logger}", "hydra.run.dir=run"]
-    result = run_script("train.py", *data(survey), *settings)
+def test_a_run_without_a_logger(survey: Path, run_script: Run, tmp_path: Path) -> None:
+    result = run_script("train.py", *data(survey), *TINY, "trainer.max_epochs=1", "logger=none", "hydra.run.dir=run")
     assert result.status == 0, result.err
-    if logger != "none":
-        assert any((tmp_path / "run" / logger).rglob("*"))
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert not (tmp_path / "run" / "metrics").exists()
 
 
 def predict(run_script: Run, trained: Path, source: object, *overrides: str, output: str = "out") -> Result:
@@ -318,17 +316,3 @@ def test_unknown_option_and_help(script: str, tmp_path: Path) -> None:
     shown = call("--help")
     assert shown.returncode == 0
     assert "ckpt_path" in shown.stdout
-
-
-@pytest.mark.parametrize(("key", "mode"), [(None, "offline"), ("secret", None)])
-def test_wandb_stays_offline_without_a_login(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str | None, mode: str | None
-) -> None:
-    for name in ("WANDB_MODE", "WANDB_API_KEY"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    if key is not None:
-        monkeypatch.setenv("WANDB_API_KEY", key)
-    choose_wandb_mode()
-    assert os.environ.get("WANDB_MODE") == mode

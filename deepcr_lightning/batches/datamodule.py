@@ -26,6 +26,7 @@ from deepcr_lightning.exposures.truth import find_truths
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.tiles.build import build_store
 from deepcr_lightning.tiles.dark_cr import COSMIC_RAY
+from deepcr_lightning.tiles.fingerprint import store_fingerprint
 from deepcr_lightning.tiles.store import TileStore
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Build the tile store, or find it built."""
-        self._open_store()
+        store_fingerprint(self._open_store())
 
     def _open_store(self) -> TileStore:
         science = list(find_exposures("data.science", self.science))
@@ -164,7 +165,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
         if not len(self.layers["test"]):
             # Too few darks for a side of their own: an unseen test side would need CRs that trained.
             self.tiles["test"] = self.tiles["test"][:0]
-        self.store, self.bank = store, self._open_bank(store)
+        self.store, self.bank, self.fingerprint = store, self._open_bank(store), store_fingerprint(store)
         rates = [
             (store.kind(i)[::_EVERY] == COSMIC_RAY).mean() / store.layers[i].cr_time
             for i in self.layers["train"].tolist()
@@ -216,6 +217,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
             "label_snr": float(self.label_snr),
             "tile_size": int(self.tile_size),
             "store": self.store.folder.name,
+            "fingerprint": self.fingerprint,
             "science": sorted(set(table["file"][train].tolist())),
             "darks": darks,
             "mean_dark_share": self.mean_dark_share(),
@@ -236,6 +238,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
             "test_fraction": self.fractions[1],
             "seed": self.seed,
             "truth": self.truth is not None,
+            "fingerprint": self.fingerprint,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -244,13 +247,15 @@ class LabelFreeDataModule(pl.LightningDataModule):
         other = [name for name, value in state_dict.items() if ours.get(name) != value]
         if not other:
             return
+        if other == ["fingerprint"]:
+            raise InputError("ckpt_path: its exposures had these names and other pixels; resume with the same files")
         told = []
         for name in other:
             if name in ("science", "darks"):
                 now, then = set(ours[name]), set(state_dict[name])
                 more, fewer = len(now - then), len(then - now)
                 told.append(f"data.{name} has {more} exposures that it had not, and lacks {fewer}")
-            else:
+            elif name != "fingerprint":
                 told.append(f"it had data.{name}={state_dict[name]}, not {ours[name]}")
         raise InputError(f"ckpt_path: cannot go on with other data: {'; '.join(told)}; resume with the same")
 

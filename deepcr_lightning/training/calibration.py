@@ -61,9 +61,7 @@ def fit_scale(counts: Tensor) -> tuple[float, float]:
     counts = counts.cpu().clone()
     if counts[:, 1].sum() < _ENOUGH:
         return 1.0, 0.0
-    centres, share = bin_centres(counts.device), (torch.arange(SHARES, dtype=torch.float64) + 0.5).view(-1, 1) / SHARES
-    all_labelled = counts[-1, 0].sum() > 0 and counts[:-1].sum() == 0
-    share = torch.ones_like(share) if all_labelled else share
+    centres, share = bin_centres(counts.device), label_shares(counts)
     weights = counts / counts[:, 1].sum()
     scale, shift = (torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (1.0, 0.0))
     optimizer = torch.optim.LBFGS([scale, shift], max_iter=_STEPS, line_search_fn="strong_wolfe")
@@ -82,3 +80,21 @@ def fit_scale(counts: Tensor) -> tuple[float, float]:
     if not (torch.isfinite(scale) and torch.isfinite(shift) and scale > 0.1):
         return 1.0, 0.0
     return float(scale.detach()), float(shift.detach())
+
+
+def label_shares(counts: Tensor) -> Tensor:
+    """Say which share of the CRs is labelled in each row of counts.
+
+    Parameters
+    ----------
+    counts : Tensor of float64, shape (SHARES, 2, BINS)
+        From `count_labels`.
+
+    Returns
+    -------
+    Tensor of float64, shape (SHARES, 1)
+        The middle of each bin of the dark share; 1 where all CRs are labelled (training on truth).
+    """
+    share = (torch.arange(SHARES, dtype=torch.float64) + 0.5).view(-1, 1) / SHARES
+    all_labelled = counts[-1, 0].sum() > 0 and counts[:-1].sum() == 0
+    return torch.ones_like(share) if all_labelled else share

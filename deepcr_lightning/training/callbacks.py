@@ -1,8 +1,9 @@
-"""Figures in the folder of a run."""
+"""Figures and report in the folder of a run."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +11,40 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from deepcr_lightning.training.figures import plot_curves, plot_history, plot_tiles
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.training.figures import plot_curves, plot_history, plot_reliability, plot_tiles
+from deepcr_lightning.training.pictures import send_picture
+from deepcr_lightning.training.reliability import Reliability, reliability
+from deepcr_lightning.training.report import REPORT, write_report
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 
 
 class RunFigures(pl.Callback):
-    """Draw the history, the curves and some validation tiles after each validation.
+    """Draw history, curves, reliability and validation tiles; show them in a report and to the loggers.
 
     Parameters
     ----------
     folder : str
-        Where ``history.png``, ``curves.png`` and ``tiles.png`` go.
+        Of the run: ``history.png``, ``curves.png``, ``reliability.png`` and ``tiles.png`` go into ``figures``,
+        ``report.html`` beside it.
     every : int
-        Draw at every such epoch, and at the end.
+        Draw at every such epoch, and at the end; the report follows every epoch.
+
+    Raises
+    ------
+    InputError
+        If `every` is below 1.
     """
 
     def __init__(self, folder: str, every: int = 5) -> None:
+        if every < 1:
+            raise InputError(f"callbacks.figures.every={every}: must be 1 or more")
         self.folder, self.every = Path(folder), every
         self.history: dict[str, list[tuple[int, float]]] = defaultdict(list)
         self._tiles: tuple[dict[str, Tensor], Tensor] | None = None
+        self._drawn = False
+        self._curves: dict[str, tuple[dict[str, Tensor], float]] = {}
+        self._reliability: dict[str, Reliability] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Keep the history for a run that is resumed."""
@@ -36,7 +52,9 @@ class RunFigures(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the history of the run that was stopped."""
-        self.history = defaultdict(list, state_dict["history"])
+        # The test side loads the best checkpoint, whose history may be shorter than ours.
+        if not self.history:
+            self.history = defaultdict(list, state_dict["history"])
 
     def on_validation_batch_end(
         self,
@@ -50,26 +68,76 @@ class RunFigures(pl.Callback):
         """Keep the first batch and its map, made with the weights that are being validated."""
         if batch_idx == 0 and trainer.is_global_zero:
             with torch.no_grad():
-                self._tiles = (batch, pl_module(batch["image"]).float())
+                self._tiles, self._drawn = (batch, pl_module(batch["image"]).float()), False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note the scores of the epoch and draw."""
-        for name, value in trainer.callback_metrics.items():
-            if "/" in name and not name.endswith("_step"):
-                self.history[name].append((trainer.current_epoch, float(value)))
+        """Note the scores of the epoch, draw, and write the report."""
+        values = {name: float(value) for name, value in trainer.callback_metrics.items() if "/" in name}
+        values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        for name, value in values.items():
+            if not name.endswith("_step"):
+                self.history[name].append((trainer.current_epoch, value))
         if (trainer.current_epoch + 1) % self.every == 0:
             self._draw(trainer, pl_module)
+        self._report(trainer, "running")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw once more."""
+        """Draw the last epoch, and send the curves to the loggers."""
         self._draw(trainer, pl_module)
+        self._send(trainer, "curves", "reliability")
+        self._report(trainer, "finished")
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add the test side, which the best checkpoint was scored on."""
+        if not self.history:
+            return
+        for name, value in trainer.callback_metrics.items():
+            if name.startswith("test/"):
+                self.history[name] = [(trainer.current_epoch, float(value))]
+        self._draw_scores(trainer, pl_module, "test tiles, best checkpoint")
+        self._send(trainer, "curves", "reliability")
+        self._report(trainer, "finished")
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Say in the report that the run is over."""
+        if self.history:
+            with suppress(InputError):  # a full disk is the news, not the report
+                self._report(trainer, "stopped")
 
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.is_global_zero or self._tiles is None:
+        if not trainer.is_global_zero or self._tiles is None or self._drawn:
             return
         assert isinstance(pl_module, CosmicRaySegmenter)
-        plot_history(self.folder / "history.png", self.history)
-        plot_curves(self.folder / "curves.png", pl_module.last_curves, pl_module.threshold)
+        plot_history(self._picture("history"), self.history, _basis(trainer))
         batch, logits = self._tiles
         probability = torch.sigmoid(pl_module.scale * logits + pl_module.shift)
-        plot_tiles(self.folder / "tiles.png", batch, probability, pl_module.threshold)
+        plot_tiles(self._picture("tiles"), batch, probability, pl_module.threshold)
+        self._send(trainer, "tiles")
+        self._draw_scores(trainer, pl_module, "validation tiles")
+        self._drawn = True
+
+    def _draw_scores(self, trainer: pl.Trainer, pl_module: pl.LightningModule, side: str) -> None:
+        assert isinstance(pl_module, CosmicRaySegmenter)
+        if not trainer.is_global_zero or pl_module.last_labels is None:
+            return
+        self._curves[side] = (pl_module.last_curves, pl_module.threshold)
+        self._reliability[side] = reliability(pl_module.last_labels, pl_module.scale, pl_module.shift)
+        plot_curves(self._picture("curves"), self._curves, _basis(trainer))
+        plot_reliability(self._picture("reliability"), self._reliability, _basis(trainer))
+
+    def _send(self, trainer: pl.Trainer, *names: str) -> None:
+        for name in names if trainer.is_global_zero else ():
+            if self._picture(name).is_file():
+                send_picture(trainer.loggers, self._picture(name), trainer.global_step)
+
+    def _report(self, trainer: pl.Trainer, state: str) -> None:
+        if trainer.is_global_zero:
+            write_report(self.folder / REPORT, state, self.history, trainer.max_epochs, _basis(trainer))
+
+    def _picture(self, name: str) -> Path:
+        return self.folder / "figures" / f"{name}.png"
+
+
+def _basis(trainer: pl.Trainer) -> str:
+    truth = getattr(trainer.datamodule, "truth", None)  # type: ignore[attr-defined]
+    return "estimated without truth" if truth is None else "against the truth"

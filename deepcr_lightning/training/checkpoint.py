@@ -32,6 +32,7 @@ def describe(
     curves: dict[str, list[float]] | None = None,
     plateau: float | None = None,
     calibration: tuple[float, float] = (1.0, 0.0),
+    run: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Describe a model in plain values.
 
@@ -51,6 +52,8 @@ def describe(
         Value at which the map saturates (`training.truth_free.plateau`).
     calibration : (float, float)
         Scale and shift of the logit (`training.calibration.fit_scale`); `load_model` puts them into the weights.
+    run : dict, optional
+        How it was trained (`training.run_record`).
 
     Returns
     -------
@@ -68,6 +71,7 @@ def describe(
         "plateau": plateau,
         "calibration": [float(value) for value in calibration],
         "data": data,
+        "run": run,
     }
 
 

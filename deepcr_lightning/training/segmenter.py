@@ -80,6 +80,8 @@ class CosmicRaySegmenter(pl.LightningModule):
         self.scale, self.shift = 1.0, 0.0
         self.unreached: str | None = None
         self.last_curves: dict[str, Tensor] = {}
+        self.last_labels: Tensor | None = None
+        self.run_record: dict[str, Any] | None = None
         self.curves = TruthFreeCurves()
 
     def setup(self, stage: str) -> None:
@@ -138,6 +140,7 @@ class CosmicRaySegmenter(pl.LightningModule):
     def _log_curves(self, side: str) -> None:
         scores = {name: values.cpu() for name, values in self.curves.compute().items()}
         rate, level, labels = (scores.pop(name) for name in ("own_rate", "plateau", "labels"))
+        self.last_labels = labels
         if side == "val":
             self.plateau = None if math.isnan(level) else float(level)
             if self.calibrated:
@@ -197,8 +200,9 @@ class CosmicRaySegmenter(pl.LightningModule):
         data = datamodule.description() if datamodule is not None else {}
         network = {name: self.hparams[name] for name in ("depth", "hidden", "norm")}
         curves = kept_curves(self.last_curves) if self.last_curves else None
+        calibration = (self.scale, self.shift)
         checkpoint[DESCRIPTION_KEY] = describe(
-            network, self.threshold, self.calibrated, data, curves, self.plateau, (self.scale, self.shift)
+            network, self.threshold, self.calibrated, data, curves, self.plateau, calibration, self.run_record
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
