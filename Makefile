@@ -1,11 +1,16 @@
 # make demo   environment, simulated exposures, training, cleaned images, scores
+# make universal   the model that comes with the package: simulate, train, write it, score it (hours on two cores)
 # make test   environment, lint, types, tests
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := outputs/demo
+UNIVERSAL := outputs/universal
+SHIPPED := deepcr_lightning/models/universal.ckpt
+EVERY := --filters F225W F275W F336W F350LP F390W F438W F475W F555W F606W F814W \
+  --fields sparse cluster galaxy nebula --size 512 512 --chips 1
 
-.PHONY: demo test lint clean
+.PHONY: demo universal test lint clean
 .DEFAULT_GOAL := demo
 
 # The stamp says that what pyproject.toml and constraints.txt ask for is installed.
@@ -31,6 +36,14 @@ demo: $(VENV)/installed
 	@echo "Training, its figures $(DEMO)/train, $(DEMO)/train/figures"
 	@echo "Cleaned exposures     $(DEMO)/cleaned"
 	@echo "Scores and pictures   $(DEMO)/scores"
+
+universal: $(VENV)/installed
+	@$(BIN)/python -m deepcr_lightning.simulation $(UNIVERSAL)/train $(EVERY) --wide --exposure-times 30 3000 \
+	  --exposures 32 --darks 64 --seed 1
+	@$(BIN)/python train.py experiment=universal data.science=$(UNIVERSAL)/train/science data.darks=$(UNIVERSAL)/train/darks \
+	  data.test_fraction=0 hydra.run.dir=$(UNIVERSAL)/run
+	@$(BIN)/python -m deepcr_lightning.export $(UNIVERSAL)/run/checkpoints/best.ckpt $(SHIPPED)
+	@$(BIN)/python benchmarks/universal.py $(UNIVERSAL) --picture docs/pictures/universal.png
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -58,6 +58,7 @@ def evaluate(cfg: DictConfig) -> None:
     settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
     output = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
     model = load_model(cfg.ckpt_path)
+    model.introduce()
     paths = list(find_exposures("input", cfg.input))
     truths = _truths(cfg, paths)
     darks = _darks(cfg, model, settings)

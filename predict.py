@@ -1,4 +1,4 @@
-"""Find the cosmic rays of exposures: python predict.py ckpt_path=.../best.ckpt input=DIR output_dir=DIR."""
+"""Find the cosmic rays of exposures: python predict.py input=DIR output_dir=DIR."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def predict(cfg: DictConfig) -> None:
     if cfg.ckpt_path is None:
         raise InputError("ckpt_path= is not given; name the best.ckpt of a run")
     model = load_model(cfg.ckpt_path)
+    model.introduce()
     target: Any = OmegaConf.to_container(cfg.threshold) if OmegaConf.is_config(cfg.threshold) else cfg.threshold
     settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
     predictor = ExposurePredictor(model, cfg.tile, compile=cfg.compile)

@@ -12,63 +12,27 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 from astropy.io import fits
 
-from deepcr_lightning.simulation import cosmic_rays, products, psf, readout, silicon, simulate_set, stars
+from deepcr_lightning.simulation import simulate_set
+from deepcr_lightning.simulation.conditions import USUAL, Conditions
+from deepcr_lightning.simulation.stars import FIELDS
 
-FIELD_TYPES = ("sparse", "cluster", "galaxy", "nebula")
 FILTERS = ("F336W", "F814W")
 EXPOSURES = 16
 GAIN = 2.5
-COARSE = 0.05 * np.pi / 648000
-
-Changes = dict[tuple[object, str], object]
-
-
-def crowded(factor: float) -> Changes:
-    """Multiply the number of stars."""
-    return {
-        (stars, "_POPULATIONS"): {
-            name: (density * factor, *rest) for name, (density, *rest) in stars._POPULATIONS.items()
-        }
-    }
-
-
-def blurred(factor: float, pixel: float = psf._PIXEL_RAD) -> Changes:
-    """Widen the PSF."""
-    return {
-        (psf, "_TABLE_FWHM"): tuple(factor * width for width in psf._TABLE_FWHM),
-        (psf, "_PIXEL_RAD"): pixel,
-    }
-
-
-def thick(factor: float) -> Changes:
-    """Thicken the silicon: longer tracks of more charge, which spreads farther."""
-    micrometres = factor * silicon.THICKNESS_UM
-    return {
-        (silicon, "THICKNESS_UM"): micrometres,
-        (cosmic_rays, "THICKNESS_UM"): micrometres,
-        (cosmic_rays, "_DIFFUSION_BACK_PX"): factor**0.5 * cosmic_rays._DIFFUSION_BACK_PX,
-    }
-
-
-def noisy(electrons: float) -> Changes:
-    """Set the read noise."""
-    return {(readout, "READ_NOISE"): electrons, (products, "READ_NOISE"): electrons}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What differs: constants of the simulation, its times, the form of the files."""
+    """What differs: the conditions, the times, the form of the files."""
 
     title: str
-    changes: Changes = field(default_factory=dict)
+    conditions: Conditions = USUAL
     times: tuple[float, float] = (350, 1050)
     rewrite: Callable[[Path], None] | None = None
 
@@ -102,19 +66,19 @@ SETTINGS = {
     "same": Setting("as in training"),
     "units_counts": Setting("in counts", rewrite=in_counts),
     "units_rate": Setting("in electrons a second", rewrite=per_second),
-    "stars_4": Setting("four times the stars", crowded(4)),
-    "stars_16": Setting("sixteen times the stars", crowded(16)),
-    "psf_0.8": Setting("PSF 0.8 times as wide", blurred(0.8, COARSE)),
-    "psf_1.5": Setting("PSF 1.5 times as wide", blurred(1.5)),
-    "psf_2.5": Setting("PSF 2.5 times as wide", blurred(2.5)),
-    "thick_2": Setting("silicon twice as thick", thick(2)),
-    "thick_10": Setting("silicon ten times as thick", thick(10)),
-    "noise_8": Setting("read noise 8 e instead of 3.1", noisy(8)),
+    "stars_4": Setting("four times the stars", Conditions(stars=4)),
+    "stars_16": Setting("sixteen times the stars", Conditions(stars=16)),
+    "psf_0.8": Setting("PSF 0.8 times as wide", Conditions(psf=0.8)),
+    "psf_1.5": Setting("PSF 1.5 times as wide", Conditions(psf=1.5)),
+    "psf_2.5": Setting("PSF 2.5 times as wide", Conditions(psf=2.5)),
+    "thick_2": Setting("silicon twice as thick", Conditions(silicon=2)),
+    "thick_10": Setting("silicon ten times as thick", Conditions(silicon=10)),
+    "noise_8": Setting("read noise 8 e instead of 3.1", Conditions(read_noise=8)),
     "short": Setting("30 to 100 s", times=(30, 100)),
     "long": Setting("2000 to 3000 s", times=(2000, 3000)),
     "camera": Setting(
         "another camera: pixels of 0.05 arcsec, read noise 5 e, silicon twice as thick, plain FITS in counts/s, no DQ",
-        blurred(0.8, COARSE) | thick(2) | noisy(5),
+        Conditions(psf=0.8, silicon=2, read_noise=5),
         rewrite=plain,
     ),
 }
@@ -125,21 +89,18 @@ def simulate(folder: Path, setting: Setting) -> None:
     if (folder / "complete").exists():
         return
     shutil.rmtree(folder, ignore_errors=True)  # what is half made would be rewritten twice
-    psf.psf_stamps.cache_clear()
-    with ExitStack() as stack:
-        for (module, name), value in setting.changes.items():
-            stack.enter_context(patch.object(module, name, value))
-        made = simulate_set(
-            folder,
-            filters=FILTERS,
-            exposures=EXPOSURES,
-            darks=1,
-            size=(512, 512),
-            chips=1,
-            fields=FIELD_TYPES,
-            exposure_times=setting.times,
-            seed=21,
-        )
+    made = simulate_set(
+        folder,
+        filters=FILTERS,
+        exposures=EXPOSURES,
+        darks=1,
+        size=(512, 512),
+        chips=1,
+        fields=FIELDS,
+        exposure_times=setting.times,
+        seed=21,
+        conditions=setting.conditions,
+    )
     for path in made:
         if setting.rewrite and path.parent.name == "science":
             setting.rewrite(path)
@@ -148,7 +109,7 @@ def simulate(folder: Path, setting: Setting) -> None:
 
 def rows(out: Path, checkpoint: Path, names: list[str]) -> Iterator[str]:
     """Score every setting and lay the scores out."""
-    columns = ("all", *FIELD_TYPES, "completeness at 0.05 %", "at 0.5: completeness", "purity")
+    columns = ("all", *FIELDS, "completeness at 0.05 %", "at 0.5: completeness", "purity")
     yield "| exposures | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 1)
     for name in names:
         simulate(out / name, SETTINGS[name])
@@ -157,7 +118,7 @@ def rows(out: Path, checkpoint: Path, names: list[str]) -> Iterator[str]:
         command = [sys.executable, "evaluate.py", *given, f"output_dir={scores}", f"hydra.run.dir={scores}"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         report = json.loads((scores / "evaluation.json").read_text())["with_truth"]
-        cells = [f"{report[group]['average_precision']['value']:.3f}" for group in ("all", *FIELD_TYPES)]
+        cells = [f"{report[group]['average_precision']['value']:.3f}" for group in ("all", *FIELDS)]
         for score in ("completeness_at_fpr_0.0005", "completeness", "purity"):
             cells.append(f"{report['all'][score]['value']:.1%}")
         yield f"| {SETTINGS[name].title} | " + " | ".join(cells) + " |"

@@ -1,4 +1,4 @@
-"""Command line: ``python -m deepcr_lightning.export CKPT OUT.pth`` or ``OUT.onnx``."""
+"""Command line: ``python -m deepcr_lightning.export CKPT OUT.pth``, ``OUT.onnx`` or ``OUT.ckpt``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.networks.deepcr_weights import deepcr_state
 from deepcr_lightning.networks.onnx_graph import write_onnx
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, Model, load_model
+from deepcr_lightning.training.lean import lean_checkpoint
 from deepcr_lightning.training.model_file import description_of, sha256_of
 
 _LEVELS = {
@@ -40,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m deepcr_lightning.export",
         description="Write a trained network for other programs: OUT.pth for the package deepCR (depth 2 only), or "
-        "OUT.onnx, from electrons to probability. A file with .json at its end says how it was trained and is used.",
+        "OUT.onnx, from electrons to probability; a file with .json at its end says how it was trained and is used. "
+        "Or to hand it on: OUT.ckpt holds weights and description alone, and no paths.",
     )
     parser.add_argument("ckpt_path", help="best.ckpt of a run, a .pth of deepCR, or the name of one of these")
     parser.add_argument("out", type=Path, help="file to write; its ending says in what form")
@@ -54,13 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def export(model: Model, out: Path) -> str:
-    """Write a network for another program.
+    """Write a network for another program, or to hand it on.
 
     Parameters
     ----------
     model : Model
     out : Path
-        Ends in ``.pth`` or ``.onnx``; ``OUT.pth.json`` or ``OUT.onnx.json`` describes the network.
+        Ends in ``.pth`` or ``.onnx``, and ``OUT.pth.json`` or ``OUT.onnx.json`` describes the network; or in
+        ``.ckpt`` (`training.lean.lean_checkpoint`).
 
     Returns
     -------
@@ -72,6 +75,10 @@ def export(model: Model, out: Path) -> str:
     InputError
         If the ending is another, the network has no such form, or a file cannot be written.
     """
+    if out.suffix == ".ckpt":
+        checkpoint = lean_checkpoint(model.path)
+        write_atomically(out, lambda partial: torch.save(checkpoint, partial))
+        return f"{out}\n{out.stat().st_size / 1024:.0f} KiB; python predict.py ckpt_path={out} input=DIR output_dir=DIR"
     levels = _LEVELS[model.description["normalisation"].split("-")[0]]
     threshold = f"threshold on the probability: {model.threshold:g}"
     if out.suffix == ".pth":
@@ -89,7 +96,7 @@ def export(model: Model, out: Path) -> str:
             f"{model.net.step}\n{threshold}"
         )
     else:
-        raise InputError(f"{out}: the ending must be .pth (for deepCR) or .onnx")
+        raise InputError(f"{out}: the ending must be .pth (for deepCR), .onnx, or .ckpt (to hand on)")
     told = {"usage": usage.splitlines(), "sha256": sha256_of(out), DESCRIPTION_KEY: model.description}
     text = json.dumps(told, indent=1) + "\n"
     write_atomically(description_of(out), lambda partial: partial.write_text(text))

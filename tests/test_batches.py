@@ -15,6 +15,7 @@ from deepcr_lightning.batches.bank import TileBank, choose_cache
 from deepcr_lightning.batches.compose import compose_batch, dark_share
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.batches.dataset import PairedTiles, TileDraws, distinct, uniform_of
+from deepcr_lightning.batches.groups import tile_groups
 from deepcr_lightning.batches.normalise import SOFTENING, normalise
 from deepcr_lightning.batches.splits import split_by_visit
 from deepcr_lightning.errors import InputError
@@ -409,3 +410,32 @@ def test_a_batch_may_be_cut_where_it_is_composed(survey: Path, tmp_path: Path) -
     assert "charge" not in where
     for name, values in data.on_after_batch_transfer(cut, 0).items():
         torch.testing.assert_close(values, data.on_after_batch_transfer(where, 0)[name], rtol=0, atol=0)
+
+
+def test_groups_are_drawn_equally_often_whatever_they_hold(survey: Path, tmp_path: Path) -> None:
+    data = datamodule(survey, tmp_path, balance=["filter", "crowding"], tiles_per_epoch=2000)
+    assert data.store is not None
+    crowding = data.store.table["crowding"]
+    assert 0 <= crowding.min() < crowding.max() < 0.5
+    data.store.table["crowding"] = np.resize([0.0, 0.1, 0.3], len(crowding))
+    groups = tile_groups(data.store.table, data.tiles["train"], data.balance)
+    assert len(set(groups)) > 3
+    of_tile = dict(zip(data.tiles["train"].tolist(), groups.tolist(), strict=True))
+    count = Counter(of_tile[index] for index, _ in data.train_dataloader().sampler)  # type: ignore[union-attr]
+    assert len(count) == len(set(groups))
+    assert min(count.values()) > 0.75 * max(count.values())
+
+
+def test_classes_of_time_and_crowding() -> None:
+    table = {
+        "filter": np.array(["F336W", "F336W", "F814W", "F814W"]),
+        "exposure_time": np.array([30.0, 350.0, 900.0, 900.0]),
+        "crowding": np.array([0.01, 0.1, 0.3, 0.01]),
+    }
+    groups = tile_groups(table, np.array([3, 0, 1, 2]), ["filter", "exposure_time", "crowding"])
+    assert groups.tolist() == ["F814W 2 0", "F336W 0 0", "F336W 1 1", "F814W 2 2"]
+
+
+def test_unknown_balance_is_refused() -> None:
+    with pytest.raises(InputError, match=r"data\.balance: weather"):
+        LabelFreeDataModule(balance=["weather"])

@@ -18,6 +18,7 @@ from deepcr_lightning.batches.augment import Augmentation
 from deepcr_lightning.batches.bank import CACHES, TileBank, choose_cache
 from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch
 from deepcr_lightning.batches.dataset import PairedTiles, TileDraws
+from deepcr_lightning.batches.groups import check_balance, tile_groups
 from deepcr_lightning.batches.splits import split_by_visit
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import root_of
@@ -61,8 +62,8 @@ class LabelFreeDataModule(pl.LightningDataModule):
         independent of the size of the survey: the tiles take turns over the epochs.
     val_tiles : int, optional
         At most so many validation and so many test tiles, evenly spaced; all by default.
-    balance_filters : bool
-        Draw every filter equally often.
+    balance : list of str, optional
+        Of filter, exposure_time and crowding: every group of these is drawn equally often (`batches.groups`).
     label_snr : float
         Added charge is a CR from this many times the local noise (`batches.compose`).
     augmentation : dict, optional
@@ -96,7 +97,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
         batch_size: int = 16,
         tiles_per_epoch: int | None = None,
         val_tiles: int | None = None,
-        balance_filters: bool = False,
+        balance: Sequence[str] = (),
         label_snr: float = LABEL_SNR,
         augmentation: dict[str, Any] | None = None,
         val_fraction: float = 0.1,
@@ -128,7 +129,8 @@ class LabelFreeDataModule(pl.LightningDataModule):
             tiles_per_epoch,
         )
         self.val_tiles = val_tiles
-        self.balance_filters, self.label_snr = balance_filters, label_snr
+        check_balance(balance)
+        self.balance, self.label_snr = list(balance), label_snr
         self.augmentation = Augmentation.from_config(augmentation)
         self.fractions = (val_fraction, test_fraction)
         self.num_workers, self.store_dir, self.seed = num_workers, store_dir, seed
@@ -287,7 +289,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
             tiles,
             seed=self.seed,
             count=self.tiles_per_epoch if training else None,
-            filters=self.store.table["filter"][tiles] if training and self.balance_filters else None,
+            filters=tile_groups(self.store.table, tiles, self.balance) if training and self.balance else None,
             shuffle=training,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,

@@ -21,6 +21,7 @@ from deepcr_lightning.tiles.dark_cr import UNKNOWN
 from deepcr_lightning.tiles.sky import sky_and_noise
 from deepcr_lightning.tiles.store import LayerInfo, TileStore
 from deepcr_lightning.training.checkpoint import Model
+from deepcr_lightning.training.model_file import sha256_of
 from deepcr_lightning.training.truth_free import AddedCounts, count_added, plateau
 
 _SMALLEST = 16
@@ -64,8 +65,13 @@ def refuse_seen(model: Model, darks: Iterable[Path]) -> None:
     InputError
         If it was; the message names them.
     """
-    trained_on = {root_of(Path(file)): Path(file) for file in model.description["data"].get("darks", [])}
-    seen = [path.name for path in darks if _is_same(path, trained_on.get(root_of(path)))]
+    data = model.description["data"]
+    trained_on = {root_of(Path(file)): Path(file) for file in data.get("darks", [])}
+    digests = set(data.get("dark_sha256", []))
+    if digests:  # a model that was handed on
+        seen = [path.name for path in darks if sha256_of(path) in digests]
+    else:
+        seen = [path.name for path in darks if _is_same(path, trained_on.get(root_of(path)))]
     if seen:
         named = ", ".join(seen[:3]) + (f" and {len(seen) - 3} more" if len(seen) > 3 else "")
         raise InputError(

@@ -17,16 +17,18 @@ from deepcr_lightning.exposures.units import ReadSettings, electrons_per_unit
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
+from deepcr_lightning.training.model_file import UNIVERSAL
 from deepcr_lightning.training.threshold import Target
 
 
-def load_finder(path: str | Path, tile: int | None = None, device: str = "cpu") -> CosmicRayFinder:
+def load_finder(path: str | Path = UNIVERSAL, tile: int | None = None, device: str = "cpu") -> CosmicRayFinder:
     """Load a network that takes arrays; ``deepcr_lightning.load_model`` is this function.
 
     Parameters
     ----------
     path : str or Path
-        ``best.ckpt`` of a run, a ``.pth`` of deepCR, or the name of one of these.
+        ``best.ckpt`` of a run, a ``.pth`` of deepCR, or the name of one of these; the model that comes with the
+        package by default.
     tile : int, optional
         Largest side of a tile in pixels; memory grows with its square.
     device : str
@@ -57,7 +59,7 @@ class CosmicRayFinder:
     Examples
     --------
     >>> import deepcr_lightning  # doctest: +SKIP
-    >>> model = deepcr_lightning.load_model("best.ckpt")  # doctest: +SKIP
+    >>> model = deepcr_lightning.load_model()  # doctest: +SKIP
     >>> mask = model.find_cosmic_rays(image)  # doctest: +SKIP
     """
 

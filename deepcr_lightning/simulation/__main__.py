@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.simulation.conditions import USUAL
 from deepcr_lightning.simulation.dataset import simulate_set
 from deepcr_lightning.simulation.filters import FILTERS
 from deepcr_lightning.simulation.plan import FULL_CHIP
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             exposure_times=tuple(options.exposure_times),
             dark_time=options.dark_time,
             seed=options.seed,
+            conditions="wide" if options.wide else USUAL,
             progress=not options.quiet,
         )
     except InputError as error:
@@ -98,6 +100,12 @@ def _parser() -> argparse.ArgumentParser:
         help="range of the science exposure times in s",
     )
     parser.add_argument("--dark-time", type=float, default=900.0, metavar="S", help="exposure time of darks in s")
+    parser.add_argument(
+        "--wide",
+        action="store_true",
+        help="let stars, PSF, sky, silicon, read noise and post-flash differ from visit to visit and filter to filter, "
+        "as they do between programs and cameras",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
     return parser

@@ -12,6 +12,8 @@ tuned to CR events measured in 200 s UVIS exposures of 2018 (program 15460).
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
@@ -37,6 +39,7 @@ _DIFFUSION_FLOOR_PX = 0.05
 _DIFFUSION_BACK_PX = 0.62
 _FIELD_FREE_DEPTH = 0.9
 _FIELD_FREE_SPREAD = 1.7
+# Pixels over which charge spreads.
 _REACH = 3
 
 
@@ -45,6 +48,7 @@ def draw_cosmic_rays(
     seconds: float,
     rng: np.random.Generator,
     rate: float = CR_RATE,
+    silicon: float = 1.0,
 ) -> NDArray[np.float32]:
     """Draw the CR charge that one chip collects in one exposure.
 
@@ -59,6 +63,8 @@ def draw_cosmic_rays(
         Source of all random numbers.
     rate : float
         CR flux in events / s / cm^2.
+    silicon : float
+        Thickness of the silicon over that of UVIS.
 
     Returns
     -------
@@ -76,14 +82,16 @@ def draw_cosmic_rays(
     area_cm2 = height * width * (PIXEL_UM * 1e-4) ** 2
     counts = {kind: int(rng.poisson(rate * seconds * area_cm2 * share)) for kind, share in KIND_SHARES.items()}
     extent = (height * PIXEL_UM, width * PIXEL_UM)
-    tracks, deltas = straight_tracks(counts["tracks"], extent, rng)
-    electrons = electron_walks(counts["electrons"], extent, rng, knocked_out=deltas)
-    points = point_deposits(counts["points"], extent, rng)
+    thickness = silicon * THICKNESS_UM
+    tracks, deltas = straight_tracks(counts["tracks"], extent, rng, thickness)
+    electrons = electron_walks(counts["electrons"], extent, rng, thickness, knocked_out=deltas)
+    points = point_deposits(counts["points"], extent, rng, thickness)
     # A margin takes the charge that diffuses past the edge, so that nothing needs a check.
-    image = np.zeros((height + 2 * _REACH, width + 2 * _REACH), dtype=np.float64)
+    reach = math.ceil(_REACH * math.sqrt(silicon))
+    image = np.zeros((height + 2 * reach, width + 2 * reach), dtype=np.float64)
     for deposits in (tracks, electrons, points):
-        _collect(image, deposits)
-    return image[_REACH:-_REACH, _REACH:-_REACH].astype(np.float32)
+        _collect(image, deposits, silicon, reach)
+    return image[reach:-reach, reach:-reach].astype(np.float32)
 
 
 def trail_charge(
@@ -126,29 +134,31 @@ def trail_charge(
     return np.ascontiguousarray(trailed if readout_row == 0 else trailed[::-1])
 
 
-def _collect(image: NDArray[np.float64], deposits: Deposits) -> None:
+def _collect(image: NDArray[np.float64], deposits: Deposits, silicon: float, reach: int) -> None:
     """Diffuse deposits to the gates and add them to the padded image, in place."""
-    y = deposits.y / PIXEL_UM + _REACH
-    x = deposits.x / PIXEL_UM + _REACH
+    y = deposits.y / PIXEL_UM + reach
+    x = deposits.x / PIXEL_UM + reach
     height, width = image.shape
-    inside = (y >= _REACH) & (y < height - _REACH) & (x >= _REACH) & (x < width - _REACH)
+    inside = (y >= reach) & (y < height - reach) & (x >= reach) & (x < width - reach)
     y, x = y[inside], x[inside]
-    depth = deposits.z[inside] / THICKNESS_UM
-    sigma = np.sqrt(_DIFFUSION_FLOOR_PX**2 + _DIFFUSION_BACK_PX**2 * depth**3)
+    depth = deposits.z[inside] / (silicon * THICKNESS_UM)
+    # The time that charge drifts, and the square of its spread, grow with the way to the gates.
+    back = math.sqrt(silicon) * _DIFFUSION_BACK_PX
+    sigma = np.sqrt(_DIFFUSION_FLOOR_PX**2 + back**2 * depth**3)
     sigma = np.where(depth > _FIELD_FREE_DEPTH, _FIELD_FREE_SPREAD * sigma, sigma)
     row = np.floor(y).astype(np.int64)
     column = np.floor(x).astype(np.int64)
-    in_rows = _pixel_shares(y - row, sigma)
-    in_columns = _pixel_shares(x - column, sigma) * deposits.electrons[inside][:, None]
+    in_rows = _pixel_shares(y - row, sigma, reach)
+    in_columns = _pixel_shares(x - column, sigma, reach) * deposits.electrons[inside][:, None]
     flat = image.reshape(-1)
-    corner = (row - _REACH) * width + column - _REACH
-    for dy in range(2 * _REACH + 1):
-        for dx in range(2 * _REACH + 1):
+    corner = (row - reach) * width + column - reach
+    for dy in range(2 * reach + 1):
+        for dx in range(2 * reach + 1):
             np.add.at(flat, corner + (dy * width + dx), in_rows[:, dy] * in_columns[:, dx])
 
 
-def _pixel_shares(position: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
+def _pixel_shares(position: NDArray[np.float64], sigma: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
     """Integrate a 1-D Gaussian at `position` (0..1 in its pixel) over the pixels around it."""
-    edges = np.arange(-_REACH, _REACH + 2)
+    edges = np.arange(-reach, reach + 2)
     shares: NDArray[np.float64] = np.diff(ndtr((edges - position[:, None]) / sigma[:, None]), axis=1)
     return shares

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from astropy.table import Table, vstack
@@ -16,6 +16,7 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import cosmic_ray_time
 from deepcr_lightning.simulation.chip import ChipDefects, draw_chip
+from deepcr_lightning.simulation.conditions import USUAL, Conditions
 from deepcr_lightning.simulation.cosmic_rays import CR_RATE, draw_cosmic_rays, trail_charge
 from deepcr_lightning.simulation.plan import (
     CHIP_GAP,
@@ -54,6 +55,7 @@ def simulate_set(
     exposure_times: tuple[float, float] = (350.0, 1300.0),
     dark_time: float = 900.0,
     seed: int = 0,
+    conditions: Conditions | Literal["wide"] = USUAL,
     progress: bool = True,
 ) -> list[Path]:
     """Write a set of simulated exposures: ``out/science``, ``darks``, ``truth`` and ``stars``.
@@ -82,6 +84,9 @@ def simulate_set(
         Exposure time of the darks in s.
     seed : int
         Seed; every file derives its random numbers from the seed and its own index.
+    conditions : Conditions or "wide"
+        Those of all exposures, darks included; "wide" draws them for every filter of a visit and
+        every dark, from `conditions.WIDE`.
     progress : bool
         Whether to show a progress bar on stderr.
 
@@ -106,6 +111,7 @@ def simulate_set(
         exposure_times=(float(exposure_times[0]), float(exposure_times[1])),
         dark_time=float(dark_time),
         seed=seed,
+        conditions=conditions,
     )
     planned = plan_set(settings)
     folder = Path(out)
@@ -116,8 +122,8 @@ def simulate_set(
         return draw_chip(settings.size, np.random.default_rng([seed, 3, number]))
 
     @lru_cache(maxsize=1)
-    def scene_of(visit: int, field: str) -> Scene:
-        return draw_scene(field, settings.pointing, np.random.default_rng([seed, 4, visit]))
+    def scene_of(visit: int, field: str, stars: float) -> Scene:
+        return draw_scene(field, settings.pointing, np.random.default_rng([seed, 4, visit]), stars)
 
     written: list[Path] = []
     for exposure in tqdm(planned, desc="Simulating", unit="file", disable=not progress):
@@ -126,7 +132,8 @@ def simulate_set(
         if all(path.exists() for path in targets.values()):
             continue
         defects = [chip_defects(number) for number in range(settings.chips)]
-        scene = None if exposure.is_dark else scene_of(exposure.visit, exposure.field)
+        stars_factor = exposure.conditions.stars
+        scene = None if exposure.is_dark else scene_of(exposure.visit, exposure.field, stars_factor)
         simulated, stars = simulate_exposure(exposure, settings, defects, scene)
         truth = truth_hdus(exposure, simulated)
         write_atomically(targets["truth"], partial(truth.writeto, overwrite=True))
@@ -175,10 +182,10 @@ def simulate_exposure(
         light = np.zeros(settings.size)
         if scene is not None:
             origin = (planned.dither[0] + number * (height + CHIP_GAP), planned.dither[1])
-            light, table = render_scene(scene, planned.filter_name, settings.size, origin)
+            light, table = render_scene(scene, planned.filter_name, settings.size, origin, planned.conditions)
             table.add_column(np.full(len(table), number + 1), name="extver", index=0)
             tables.append(table)
-        charge = draw_cosmic_rays((height, width), seconds, rng, rate)
+        charge = draw_cosmic_rays((height, width), seconds, rng, rate, planned.conditions.silicon)
         # The amplifiers lie below chip 2 (EXTVER 1) and above chip 1.
         charge = trail_charge(charge, _TRANSFER_LOSS, readout_row=-number)
         frame = expose(
@@ -189,6 +196,7 @@ def simulate_exposure(
             flash=planned.flash,
             subtract_dark=not planned.is_dark,
             rng=rng,
+            read_noise=planned.conditions.read_noise,
         )
         simulated.append(SimulatedChip(frame, charge))
     return simulated, vstack(tables) if tables else None
@@ -197,11 +205,11 @@ def simulate_exposure(
 def _claim(folder: Path, settings: SetSettings) -> None:
     """Make the folder and note the settings in it, or see that it is a set with these settings."""
     record = folder / SETTINGS_FILE
-    wanted = json.loads(json.dumps(asdict(settings)))
+    wanted = json.loads(json.dumps(settings.record()))
     if record.is_file():
         found = json.loads(record.read_text(encoding="utf-8"))
         if found != wanted:
-            differing = sorted(key for key in wanted if found.get(key) != wanted[key])
+            differing = sorted(key for key in {*wanted, *found} if found.get(key) != wanted.get(key))
             raise InputError(
                 f"{folder} holds a set with other settings ({', '.join(differing)}): "
                 "choose another folder or remove this one"

@@ -77,6 +77,7 @@ def add_galaxies(
     galaxies: Galaxies,
     filter_name: str,
     origin: tuple[float, float],
+    psf_width: float = 1.0,
 ) -> None:
     """Add Sersic profiles (Graham & Driver 2005, PASA 22, 118, eq. 1) to an image, in place.
 
@@ -90,6 +91,8 @@ def add_galaxies(
         Name of the filter.
     origin : tuple of float
         Position (y, x) of the first pixel in the pointing, in pixels.
+    psf_width : float
+        Factor on the width of the PSF.
     """
     magnitude = galaxies.magnitude + blackbody_colour(galaxies.temperature, filter_name)
     rates = get_filter(filter_name).count_rate(magnitude)
@@ -108,7 +111,7 @@ def add_galaxies(
         radius = np.hypot(dx * cosine + dy * sine, (dy * cosine - dx * sine) / galaxies.ratio[i])
         n = galaxies.index[i]
         profile = np.exp(-(2 * n - 1 / 3) * (radius / galaxies.radius[i]) ** (1 / n))
-        profile = ndimage.gaussian_filter(profile, _PSF_SIGMA)
+        profile = ndimage.gaussian_filter(profile, psf_width * _PSF_SIGMA)
         profile *= rate / profile.sum()
         image[top:bottom, left:right] += profile[
             top - row + reach : bottom - row + reach, left - column + reach : right - column + reach

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.simulation.chip import MEAN_DARK
+from deepcr_lightning.simulation.conditions import USUAL, Conditions, draw_conditions
 from deepcr_lightning.simulation.filters import get_filter
 from deepcr_lightning.simulation.stars import DEFAULT_FIELDS, FIELDS
 
@@ -51,6 +53,9 @@ class SetSettings:
         Exposure time of the darks in s.
     seed : int
         Seed of all random numbers.
+    conditions : Conditions or "wide"
+        Those of all exposures, darks included; "wide" draws them for every filter of a visit and
+        every dark, from `conditions.WIDE`.
 
     Raises
     ------
@@ -67,6 +72,7 @@ class SetSettings:
     exposure_times: tuple[float, float] = (350.0, 1300.0)
     dark_time: float = 900.0
     seed: int = 0
+    conditions: Conditions | Literal["wide"] = USUAL
 
     def __post_init__(self) -> None:
         if not self.filters or len(set(self.filters)) != len(self.filters):
@@ -89,11 +95,20 @@ class SetSettings:
             raise InputError(f"dark time: must be above 0 s, got {self.dark_time}")
         if self.seed < 0:
             raise InputError(f"seed: must not be negative, got {self.seed}")
+        if isinstance(self.conditions, str) and self.conditions != "wide":
+            raise InputError(f"conditions: Conditions or 'wide', got {self.conditions!r}")
 
     @property
     def subarray(self) -> bool:
         """Whether the exposures show less than both whole chips."""
         return self.size != FULL_CHIP or self.chips == 1
+
+    def record(self) -> dict[str, Any]:
+        """Return the settings as plain values; usual conditions go without saying."""
+        values = asdict(self)
+        if self.conditions == USUAL:
+            del values["conditions"]
+        return values
 
     @property
     def pointing(self) -> tuple[int, int]:
@@ -125,6 +140,8 @@ class PlannedExposure:
         Post-flash in electrons.
     mjd : float
         Start, as modified Julian date.
+    conditions : Conditions
+        What sets it apart.
     """
 
     index: int
@@ -136,6 +153,7 @@ class PlannedExposure:
     seconds: float
     flash: float
     mjd: float
+    conditions: Conditions = USUAL
 
     @property
     def is_dark(self) -> bool:
@@ -159,16 +177,19 @@ def plan_set(settings: SetSettings) -> list[PlannedExposure]:
         The exposures, in the order of their indices.
     """
     planned: list[PlannedExposure] = []
-    for visit, members in enumerate(_visits(settings.exposures)):
+    visits = _visits(settings.exposures)
+    conditions = _conditions(settings, len(visits) * len(settings.filters), len(visits), 6)
+    for visit, members in enumerate(visits):
         rng = np.random.default_rng([settings.seed, 1, visit])
         field = settings.fields[visit % len(settings.fields)]
         dithers = rng.uniform(-4, 4, (_PER_VISIT, 2))
         number = 0
-        for name in settings.filters:
+        for nth, name in enumerate(settings.filters):
+            ours = conditions[visit * len(settings.filters) + nth]
             seconds = float(np.round(np.exp(rng.uniform(*np.log(settings.exposure_times)))))
             seconds = float(np.clip(seconds, *settings.exposure_times))
-            sky = get_filter(name).sky * seconds + MEAN_DARK / 3600 * seconds
-            flash = _flash(sky, rng)
+            sky = ours.sky * get_filter(name).sky * seconds + MEAN_DARK / 3600 * seconds
+            flash = _flash(sky, rng) if ours.flash else 0.0
             for member in range(members):
                 planned.append(
                     PlannedExposure(
@@ -181,13 +202,17 @@ def plan_set(settings: SetSettings) -> list[PlannedExposure]:
                         seconds=seconds,
                         flash=flash,
                         mjd=_FIRST_MJD + 0.7 * visit + 0.018 * number,
+                        conditions=ours,
                     )
                 )
                 number += 1
+    # Darks are few: each has conditions of its own, so that those of one side of a split cover their ranges.
+    conditions = _conditions(settings, settings.darks, 0, 7)
     for visit, members in enumerate(_visits(settings.darks)):
         rng = np.random.default_rng([settings.seed, 2, visit])
         flash = _flash(MEAN_DARK / 3600 * settings.dark_time, rng)
         for member in range(members):
+            ours = conditions[_PER_VISIT * visit + member]
             planned.append(
                 PlannedExposure(
                     index=len(planned),
@@ -197,11 +222,19 @@ def plan_set(settings: SetSettings) -> list[PlannedExposure]:
                     visit=visit,
                     dither=(0.0, 0.0),
                     seconds=settings.dark_time,
-                    flash=flash,
+                    flash=flash if ours.flash else 0.0,
                     mjd=_FIRST_MJD + 0.35 + 0.7 * visit + 0.018 * member,
+                    conditions=ours,
                 )
             )
     return planned
+
+
+def _conditions(settings: SetSettings, groups: int, visits: int, stream: int) -> list[Conditions]:
+    """Conditions of each filter of each visit."""
+    if isinstance(settings.conditions, Conditions):
+        return [settings.conditions] * groups
+    return draw_conditions(groups, visits, np.random.default_rng([settings.seed, stream]))
 
 
 def _visits(exposures: int) -> Sequence[int]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.dq import unusable_bits
 from deepcr_lightning.simulation.plan import FLASH_RATE, PlannedExposure, SetSettings
-from deepcr_lightning.simulation.readout import GAIN, READ_NOISE, ChipFrame
+from deepcr_lightning.simulation.readout import GAIN, ChipFrame
 
 TRUTH_SIGMA = 3.0
 """A pixel belongs to a cosmic ray if its charge exceeds this many times the local noise."""
@@ -127,7 +127,7 @@ def _primary_header(planned: PlannedExposure, settings: SetSettings) -> fits.Hea
     for amplifier in "ABCD":
         used = amplifier in amplifiers
         cards.append((f"ATODGN{amplifier}", GAIN if used else 0.0, "calibrated gain"))
-        cards.append((f"READNSE{amplifier}", READ_NOISE if used else 0.0, "read noise"))
+        cards.append((f"READNSE{amplifier}", planned.conditions.read_noise if used else 0.0, "read noise"))
     cards.append(("FIELDTYP", planned.field, "simulated field type"))
     cards.append(("SIMULATE", True, "simulated data"))
     for card in cards:

@@ -55,13 +55,15 @@ def expected_fwhm(filter_name: str) -> float:
 
 
 @lru_cache(maxsize=16)
-def psf_stamps(filter_name: str) -> NDArray[np.float32]:
+def psf_stamps(filter_name: str, width: float = 1.0) -> NDArray[np.float32]:
     """Tabulate the pixel-integrated PSF of a filter at sub-pixel positions.
 
     Parameters
     ----------
     filter_name : str
         Name of a filter.
+    width : float
+        Factor on the FWHM. What is narrower than the telescope can make it is seen by coarser pixels.
 
     Returns
     -------
@@ -76,7 +78,7 @@ def psf_stamps(filter_name: str) -> NDArray[np.float32]:
         If the filter is unknown.
     """
     band = get_filter(filter_name)
-    fine = _blurred(_diffraction(band), expected_fwhm(filter_name))
+    fine = _blurred(_diffraction(band, _PIXEL_RAD / min(width, 1.0)), width * expected_fwhm(filter_name))
     # The mean over a pixel, at every fine position: a box filter of PHASES samples.
     ahead = np.cumsum(np.cumsum(np.pad(fine, ((1, 0), (1, 0))), axis=0), axis=1)
     boxed = ahead[PHASES:, PHASES:] - ahead[:-PHASES, PHASES:] - ahead[PHASES:, :-PHASES] + ahead[:-PHASES, :-PHASES]
@@ -93,13 +95,14 @@ def psf_stamps(filter_name: str) -> NDArray[np.float32]:
     return stamps
 
 
-def _diffraction(band: Filter) -> NDArray[np.float64]:
+@lru_cache(maxsize=16)  # a set of wide conditions asks for many widths of each filter
+def _diffraction(band: Filter, pixel_rad: float) -> NDArray[np.float64]:
     """Average the diffraction pattern over the band, on a grid of PHASES samples a pixel."""
     samples = PHASES * _SIZE_PX
     pattern = np.zeros((samples, samples))
     step = (np.arange(samples) - samples // 2)[None, :]
     for nm in band.wavelengths_nm:
-        diameter = samples * _APERTURE_M * (_PIXEL_RAD / PHASES) / (nm * 1e-9)
+        diameter = samples * _APERTURE_M * (pixel_rad / PHASES) / (nm * 1e-9)
         x = step / (diameter / 2)
         y = x.T
         radius = np.hypot(x, y)

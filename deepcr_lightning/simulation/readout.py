@@ -54,6 +54,7 @@ def expose(
     flash: float,
     subtract_dark: bool,
     rng: np.random.Generator,
+    read_noise: float = READ_NOISE,
 ) -> ChipFrame:
     """Expose a chip, read it out and calibrate the result as calwf3 does.
 
@@ -73,6 +74,8 @@ def expose(
         Whether the reference dark is subtracted: for science, not for darks.
     rng : numpy.random.Generator
         Source of all random numbers.
+    read_noise : float
+        In electrons.
 
     Returns
     -------
@@ -84,7 +87,7 @@ def expose(
     charge = rng.poisson(np.minimum(expected, 1e9)).astype(np.float32) + cosmic_rays
     charge -= np.minimum(chip.trap_depth, 0.9 * charge)
     charge, saturated = bleed(charge, chip.full_well)
-    charge += rng.normal(0, READ_NOISE, charge.shape).astype(np.float32)
+    charge += rng.normal(0, read_noise, charge.shape).astype(np.float32)
     measured, over = digitise(charge, rng)
     dq = chip.dq.copy()
     dq[saturated] |= WFC3DQ.SATURATED.value
@@ -92,8 +95,8 @@ def expose(
     science = measured - np.float32(flash)
     if subtract_dark:
         science -= chip.superdark * np.float32(seconds)
-    error = np.sqrt(np.maximum(measured, 0) + np.float32(READ_NOISE**2))
-    noise = np.sqrt(expected + READ_NOISE**2).astype(np.float32)
+    error = np.sqrt(np.maximum(measured, 0) + np.float32(read_noise**2))
+    noise = np.sqrt(expected + read_noise**2).astype(np.float32)
     return ChipFrame(science, error, dq, noise)
 
 

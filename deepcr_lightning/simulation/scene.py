@@ -13,6 +13,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from deepcr_lightning.simulation.conditions import USUAL, Conditions
 from deepcr_lightning.simulation.filters import get_filter
 from deepcr_lightning.simulation.galaxies import Galaxies, add_galaxies, draw_galaxies
 from deepcr_lightning.simulation.stars import Stars, add_stars, blackbody_colour, draw_stars
@@ -55,7 +56,7 @@ class Scene:
     filaments: NDArray[np.float64] | None = None
 
 
-def draw_scene(field: str, shape: tuple[int, int], rng: np.random.Generator) -> Scene:
+def draw_scene(field: str, shape: tuple[int, int], rng: np.random.Generator, stars: float = 1.0) -> Scene:
     """Draw the scene of a pointing.
 
     Parameters
@@ -66,6 +67,8 @@ def draw_scene(field: str, shape: tuple[int, int], rng: np.random.Generator) -> 
         Rows and columns of the pointing, all chips and the gap between them.
     rng : numpy.random.Generator
         Source of all random numbers.
+    stars : float
+        Factor on the number of stars.
 
     Returns
     -------
@@ -77,7 +80,7 @@ def draw_scene(field: str, shape: tuple[int, int], rng: np.random.Generator) -> 
     InputError
         If the field type is unknown.
     """
-    stars = draw_stars(field, shape, rng)
+    resolved = draw_stars(field, shape, rng, stars)
     galaxies = draw_galaxies(shape, rng)
     coarse = (shape[0] // _CELL + 2 * _MARGIN + 1, shape[1] // _CELL + 2 * _MARGIN + 1)
     diffuse: dict[float, NDArray[np.float64]] = {}
@@ -93,7 +96,7 @@ def draw_scene(field: str, shape: tuple[int, int], rng: np.random.Generator) -> 
         level = 10 ** (-0.4 * (rng.uniform(28.6, 29.8) - 30))
         diffuse[5000.0] = level * np.exp(-along) * np.exp(0.1 * _gaussian_field(coarse, rng))
     filaments = _gaussian_field(coarse, rng) if field == "nebula" else None
-    return Scene(field, stars, galaxies, diffuse, filaments)
+    return Scene(field, resolved, galaxies, diffuse, filaments)
 
 
 def render_scene(
@@ -101,6 +104,7 @@ def render_scene(
     filter_name: str,
     shape: tuple[int, int],
     origin: tuple[float, float] = (0.0, 0.0),
+    conditions: Conditions = USUAL,
 ) -> tuple[NDArray[np.float64], Table]:
     """Render the light of a scene that falls on one chip.
 
@@ -114,6 +118,8 @@ def render_scene(
         Rows and columns of the chip.
     origin : tuple of float
         Position (y, x) of the chip's first pixel in the pointing, in pixels.
+    conditions : Conditions
+        Its sky and the width of its PSF.
 
     Returns
     -------
@@ -129,7 +135,7 @@ def render_scene(
         If the filter is unknown.
     """
     band = get_filter(filter_name)
-    image = np.full(shape, band.sky)
+    image = np.full(shape, conditions.sky * band.sky)
     for kelvin, coarse in scene.diffuse.items():
         rate = band.count_rate(30.0 + float(blackbody_colour(kelvin, filter_name)))
         light = _on_chip(coarse, shape, origin)
@@ -137,11 +143,11 @@ def render_scene(
             ridge = _on_chip(scene.filaments, shape, origin) / _FILAMENT_WIDTH
             light *= 1 + _FILAMENT_CONTRAST * np.exp(-0.5 * ridge**2)
         image += rate * light
-    add_galaxies(image, scene.galaxies, filter_name, origin)
+    add_galaxies(image, scene.galaxies, filter_name, origin, conditions.psf)
     y, x = scene.stars.y - origin[0], scene.stars.x - origin[1]
     magnitude = scene.stars.magnitude_in(filter_name)
     rate = band.count_rate(magnitude)
-    add_stars(image, y, x, rate, filter_name)
+    add_stars(image, y, x, rate, filter_name, conditions.psf)
     inside = (y >= -0.5) & (y < shape[0] - 0.5) & (x >= -0.5) & (x < shape[1] - 0.5)
     table = Table(
         {

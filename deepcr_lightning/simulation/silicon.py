@@ -1,7 +1,7 @@
 """Energy loss of charged particles in the silicon of a thinned CCD.
 
 Lengths are in um, energies in keV. ``z`` is the distance from the gates: 0 where
-charge is collected, `THICKNESS_UM` at the back face.
+charge is collected, the thickness at the back face.
 
 References: energy loss and its fluctuations, Particle Data Group, "Passage of
 particles through matter" (sections 34.2 and 34.3); ESTAR (NIST) for electrons.
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 PIXEL_UM = 15.0
 THICKNESS_UM = 15.5
+"""Thickness of the silicon of WFC3/UVIS."""
 ELECTRONS_PER_KEV = 1 / 3.65e-3
 
 # Knock-on collisions of a singly charged, fast particle: dN/dE = XI / E^2 per um.
@@ -47,7 +48,9 @@ class Deposits(NamedTuple):
     electrons: NDArray[np.float64]
 
 
-def straight_tracks(count: int, extent: tuple[float, float], rng: np.random.Generator) -> tuple[Deposits, Deposits]:
+def straight_tracks(
+    count: int, extent: tuple[float, float], rng: np.random.Generator, thickness: float = THICKNESS_UM
+) -> tuple[Deposits, Deposits]:
     """Draw tracks of protons and nuclei that cross the whole layer.
 
     An isotropic flux crosses a plane with a density proportional to the cosine of the
@@ -61,6 +64,8 @@ def straight_tracks(count: int, extent: tuple[float, float], rng: np.random.Gene
         Height and width of the chip in um.
     rng : numpy.random.Generator
         Source of all random numbers.
+    thickness : float
+        Of the silicon in um.
 
     Returns
     -------
@@ -72,7 +77,7 @@ def straight_tracks(count: int, extent: tuple[float, float], rng: np.random.Gene
     """
     cosine = np.maximum(np.sqrt(rng.random(count)), _SHALLOWEST)
     azimuth = rng.uniform(0, 2 * np.pi, count)
-    path = THICKNESS_UM / cosine
+    path = thickness / cosine
     across = np.sqrt(1 - cosine**2)
     start_y = rng.uniform(0, extent[0], count)
     start_x = rng.uniform(0, extent[1], count)
@@ -84,7 +89,7 @@ def straight_tracks(count: int, extent: tuple[float, float], rng: np.random.Gene
     along = (nth + rng.random(len(track))) * length
     y = start_y[track] + along * (across * np.sin(azimuth))[track]
     x = start_x[track] + along * (across * np.cos(azimuth))[track]
-    z = np.clip(along * cosine[track], 0, THICKNESS_UM)
+    z = np.clip(along * cosine[track], 0, thickness)
 
     stopping = _stopping_factor(count, rng)[track]
     mean = _SOFT_KEV_PER_UM * stopping * length
@@ -103,6 +108,7 @@ def electron_walks(
     count: int,
     extent: tuple[float, float],
     rng: np.random.Generator,
+    thickness: float = THICKNESS_UM,
     *,
     knocked_out: Deposits | None = None,
 ) -> Deposits:
@@ -119,6 +125,8 @@ def electron_walks(
         Height and width of the chip in um.
     rng : numpy.random.Generator
         Source of all random numbers.
+    thickness : float
+        Of the silicon in um.
     knocked_out : Deposits, optional
         Electrons that start within the layer, with their energy as charge.
 
@@ -131,7 +139,7 @@ def electron_walks(
         [
             rng.uniform(0, extent[0], count),
             rng.uniform(0, extent[1], count),
-            np.where(rng.random(count) < 0.5, 0.0, THICKNESS_UM),
+            np.where(rng.random(count) < 0.5, 0.0, thickness),
         ],
         axis=1,
     )
@@ -149,7 +157,7 @@ def electron_walks(
     while len(energy):
         loss = np.minimum(_electron_stopping(energy) * _STEP_UM, energy)
         position = position + direction * (_STEP_UM * rng.random(len(energy)) * 2)[:, None]
-        inside = (position[:, 2] >= 0) & (position[:, 2] <= THICKNESS_UM)
+        inside = (position[:, 2] >= 0) & (position[:, 2] <= thickness)
         charge = loss * ELECTRONS_PER_KEV
         left.append(np.column_stack([position, charge])[inside])
         energy = energy - loss
@@ -162,7 +170,9 @@ def electron_walks(
     return Deposits(walked[:, 0], walked[:, 1], walked[:, 2], walked[:, 3])
 
 
-def point_deposits(count: int, extent: tuple[float, float], rng: np.random.Generator) -> Deposits:
+def point_deposits(
+    count: int, extent: tuple[float, float], rng: np.random.Generator, thickness: float = THICKNESS_UM
+) -> Deposits:
     """Draw soft photons and electrons that stop where they interact.
 
     Parameters
@@ -173,6 +183,8 @@ def point_deposits(count: int, extent: tuple[float, float], rng: np.random.Gener
         Height and width of the chip in um.
     rng : numpy.random.Generator
         Source of all random numbers.
+    thickness : float
+        Of the silicon in um.
 
     Returns
     -------
@@ -182,7 +194,7 @@ def point_deposits(count: int, extent: tuple[float, float], rng: np.random.Gener
     return Deposits(
         rng.uniform(0, extent[0], count),
         rng.uniform(0, extent[1], count),
-        rng.uniform(0, 0.9 * THICKNESS_UM, count),
+        rng.uniform(0, 0.9 * thickness, count),
         10 ** rng.uniform(np.log10(60.0), np.log10(1500.0), count),
     )
 

@@ -78,7 +78,7 @@ def blackbody_colour(temperature: NDArray[np.float64] | float, filter_name: str)
     return -2.5 * (log_flux(get_filter(filter_name).pivot_nm) - log_flux(_REFERENCE_NM))
 
 
-def draw_stars(field: str, shape: tuple[int, int], rng: np.random.Generator) -> Stars:
+def draw_stars(field: str, shape: tuple[int, int], rng: np.random.Generator, factor: float = 1.0) -> Stars:
     """Draw the stars of a pointing.
 
     Parameters
@@ -89,6 +89,8 @@ def draw_stars(field: str, shape: tuple[int, int], rng: np.random.Generator) -> 
         Rows and columns of the pointing.
     rng : numpy.random.Generator
         Source of all random numbers.
+    factor : float
+        On the number of stars.
 
     Returns
     -------
@@ -104,7 +106,7 @@ def draw_stars(field: str, shape: tuple[int, int], rng: np.random.Generator) -> 
         raise InputError(f"unknown field type {field!r}: choose from {', '.join(FIELDS)}")
     density, bright, faint, slope = _POPULATIONS[field]
     # No two pointings are alike: their densities scatter by about half.
-    density *= np.exp(rng.normal(0, _DENSITY_SCATTER))
+    density *= factor * np.exp(rng.normal(0, _DENSITY_SCATTER))
     count = int(rng.poisson(density * shape[0] * shape[1]))
     # Inverse of the cumulative count 10 ** (slope * m) between the two limits.
     lowest = 10 ** (slope * (bright - faint))
@@ -123,6 +125,7 @@ def add_stars(
     x: NDArray[np.float64],
     rate: NDArray[np.float64],
     filter_name: str,
+    psf_width: float = 1.0,
 ) -> None:
     """Add the light of stars to an image, in place.
 
@@ -136,8 +139,10 @@ def add_stars(
         Rate of each star in electrons / s.
     filter_name : str
         Name of the filter whose PSF they have.
+    psf_width : float
+        Factor on the width of the PSF.
     """
-    stamps = psf_stamps(filter_name)
+    stamps = psf_stamps(filter_name, psf_width)
     height, width = image.shape
     # A margin of a stamp's size, so that no stamp needs clipping.
     margin = 2 * RADIUS + 1

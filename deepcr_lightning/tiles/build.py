@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 Cameras = dict[str, Path]
 """The cameras seen so far, each with its first file: there may be one."""
 
-FORMAT = 5
+FORMAT = 6
 """Raised whenever the meaning of the files changes; older stores are then built again."""
 
 

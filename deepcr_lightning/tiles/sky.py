@@ -16,6 +16,7 @@ MIN_USABLE = 0.5
 """Tiles with a smaller share of usable pixels are left out."""
 _SAMPLE = 250_000
 _NOISE_FLOOR = 0.1
+_WELL_ABOVE = 5.0
 _MAD_TO_SIGMA = 1.4826
 
 
@@ -78,6 +79,8 @@ class SkyTile:
         CCDCHIP.
     y, x : int
         Offset of the tile's first pixel in its chip.
+    crowding : float
+        Share of the usable pixels that stand more than 5 times the noise above the sky: stars, nebulae and CRs.
     own_charge : ndarray of float32, shape (size, size), or None
         True charge of the CRs that the tile has of itself, where it is known.
     """
@@ -94,6 +97,7 @@ class SkyTile:
     chip: int
     y: int
     x: int
+    crowding: float
     own_charge: NDArray[np.float32] | None = None
 
 
@@ -155,9 +159,10 @@ def cut_sky_tiles(
 
 def _tile(exposure: Exposure, chip: Chip, sky: float, noise: float, y: int, x: int, size: int) -> SkyTile:
     cut = np.s_[y : y + size, x : x + size]
+    electrons, usable = chip.electrons[cut], ~chip.unusable[cut]
     return SkyTile(
-        electrons=chip.electrons[cut],
-        usable=~chip.unusable[cut],
+        electrons=electrons,
+        usable=usable,
         sky=sky,
         noise=noise,
         filter=exposure.filter,
@@ -168,6 +173,7 @@ def _tile(exposure: Exposure, chip: Chip, sky: float, noise: float, y: int, x: i
         chip=chip.number,
         y=y,
         x=x,
+        crowding=float(np.mean(electrons[usable] > sky + _WELL_ABOVE * noise)) if usable.any() else 0.0,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,17 @@ from deepcr_lightning.batches.normalise import OURS, SCALES, Scale
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.deepcr_weights import deepcr_network, fold_batch_norm
 from deepcr_lightning.networks.unet import UNet
-from deepcr_lightning.training.model_file import description_of, find_model_file, read_plain, sha256_of
+from deepcr_lightning.training.model_file import (
+    SHIPPED,
+    UNIVERSAL,
+    description_of,
+    find_model_file,
+    read_plain,
+    sha256_of,
+)
 from deepcr_lightning.training.threshold import Target, resolve_threshold
+
+log = logging.getLogger(__name__)
 
 DESCRIPTION_KEY = "deepcr_lightning"
 FORMAT = 2
@@ -101,13 +111,19 @@ class Model:
         """Default threshold on the map."""
         return self.description["threshold"]
 
+    def introduce(self) -> None:
+        """Say what the model is, where it came with the package and nobody may have chosen it."""
+        if self.path == SHIPPED:
+            filters = ", ".join(self.description["data"]["filters"])
+            log.info("Model: universal, trained on simulated WFC3/UVIS exposures in %s (docs/universal.md)", filters)
+
     @property
     def scale(self) -> Scale:
         """How the network wants a chip."""
         return SCALES[self.description["normalisation"]]
 
 
-def load_model(path: str | Path) -> Model:
+def load_model(path: str | Path = UNIVERSAL) -> Model:
     """Load a network from a checkpoint of ours, or from weights in the form of deepCR.
 
     Batch norm and weight norm are folded into the convolutions, and so is the calibration.
@@ -116,7 +132,7 @@ def load_model(path: str | Path) -> Model:
     ----------
     path : str or Path
         ``best.ckpt`` or ``last.ckpt`` of a run, a ``.pth`` of deepCR, or the name of one of them
-        (`training.model_file.find_model_file`).
+        (`training.model_file.find_model_file`); the model that comes with the package by default.
 
     Returns
     -------
@@ -233,9 +249,12 @@ def require_same_network(path: Path, settings: Mapping[str, Any]) -> None:
     Raises
     ------
     InputError
-        As `load_model`, or if the shapes differ.
+        As `load_model`, if it is an export, or if the shapes differ.
     """
-    network = read_checkpoint(path)[DESCRIPTION_KEY]["network"]
+    checkpoint = read_checkpoint(path)
+    if "optimizer_states" not in checkpoint:
+        raise InputError(f"ckpt_path={path}: holds weights alone, with which no run can go on; give a last.ckpt")
+    network = checkpoint[DESCRIPTION_KEY]["network"]
     other = [f"model.{name}={value}" for name, value in network.items() if settings[name] != value]
     if other:
         raise InputError(f"ckpt_path={path}: was trained with {' '.join(other)}; resume with the same")

@@ -16,6 +16,10 @@ from deepcr_lightning.errors import InputError
 
 FOLDER = "DEEPCR_LIGHTNING_MODELS"
 """The environment variable that names a folder of models known by their names."""
+UNIVERSAL = "universal"
+"""Name of the model that comes with the package."""
+SHIPPED = Path(__file__).parents[1] / "models" / f"{UNIVERSAL}.ckpt"
+"""Its file."""
 _PUBLISHED = ("ACS-WFC", "WFC3-UVIS", "decam", "example_model")
 """What deepCR 0.3.1 registers; other files in the package do not say in which units they want an image."""
 
@@ -26,8 +30,9 @@ def find_model_file(name: str | Path) -> Path:
     Parameters
     ----------
     name : str or Path
-        A path; or a bare name such as ``WFC3-UVIS``: that of ``NAME.ckpt`` or ``NAME.pth`` in the folder that the
-        environment variable `FOLDER` names, or of weights that an installed deepCR package brings.
+        A path; or a bare name: ``universal`` is the model that comes with the package, and others, such as
+        ``WFC3-UVIS``, are those of ``NAME.ckpt`` or ``NAME.pth`` in the folder that the environment variable `FOLDER`
+        names, or of weights that an installed deepCR package brings.
 
     Returns
     -------
@@ -44,15 +49,17 @@ def find_model_file(name: str | Path) -> Path:
     known = _known()
     if str(name) in known:
         return known[str(name)]
-    names = f", or one of {', '.join(sorted(known))}" if known else ""
-    raise InputError(f"ckpt_path={name}: no such file; give the best.ckpt of outputs/.../checkpoints/{names}")
+    raise InputError(
+        f"ckpt_path={name}: no such file; give the best.ckpt of outputs/.../checkpoints/, or one of "
+        f"{', '.join(sorted(known))}"
+    )
 
 
 def _known() -> dict[str, Path]:
     package = importlib.util.find_spec("learned_models")
     places = package.submodule_search_locations if package is not None else None
-    published = {name: Path(places[0]) / "mask" / f"{name}.pth" for name in _PUBLISHED} if places else {}
-    found = {name: path for name, path in published.items() if path.is_file()}
+    brought = {name: Path(places[0]) / "mask" / f"{name}.pth" for name in _PUBLISHED} if places else {}
+    found = {name: path for name, path in {UNIVERSAL: SHIPPED, **brought}.items() if path.is_file()}
     if os.environ.get(FOLDER):
         files = sorted(Path(os.environ[FOLDER]).expanduser().glob("*"))
         found |= {path.stem: path for path in files if path.suffix in (".ckpt", ".pth")}

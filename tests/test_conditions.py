@@ -1,0 +1,147 @@
+"""Simulated exposures of other conditions: what is drawn, what it does, and that the usual ones stay as they are."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.simulation import draw_cosmic_rays, simulate_set
+from deepcr_lightning.simulation.__main__ import main
+from deepcr_lightning.simulation.conditions import WIDE, Conditions, draw_conditions
+from deepcr_lightning.simulation.plan import SetSettings, plan_set
+from deepcr_lightning.simulation.psf import psf_stamps
+from deepcr_lightning.simulation.stars import draw_stars
+from deepcr_lightning.tiles.dark_cr import COSMIC_RAY, UNKNOWN, extract_cr_layers
+
+# Of the set below, as it was made before conditions could differ: the mean of each image, and a hash of its DQ, its
+# true pixels and those to ignore. Means, since the last digits of a float32 differ between processors.
+BEFORE = {
+    "isim01a1q": ([26.5218907, 6.81373356, 10.2748232, 95.5038234, 10.3678106, 17.6568106], "9ba990f3b7423ca4"),
+    "isim01a2q": ([16.1431712, 6.59520675, 0.0, 87.8169791, 10.2941096, 8.49280107], "61f85f2c640b70cb"),
+    "isim01a3q": ([86.3403183, 9.68252055, 10.1967113, 301.117915, 16.852658, 25.0213283], "5dacfbb0c30a9a62"),
+    "isim01a4q": ([86.4361272, 9.65211357, 10.4486882, 291.138899, 16.8353863, 8.59389718], "c6d4cc000078c5be"),
+    "isim02a1q": ([26.0661849, 5.97826081, 23.0729274, 18.7433985, 5.93413391, 6.28346115], "495c8338df3e8136"),
+    "isim02a2q": ([62.7501973, 7.78466187, 14.221636, 261.585383, 11.0412155, 23.9734028], "8f0517c41a6fcd72"),
+    "idrk01a1q": ([9.82189903, 5.47430802, 5.40273555, 24.5279881, 5.91412779, 20.8585534], "bd6538bc44e250c0"),
+}
+
+
+def fingerprint(folder: Path, root: str) -> tuple[list[float], str]:
+    """Of one exposure and its truth."""
+    (image,) = folder.glob(f"*/{root}_flc.fits")
+    means, bits = [], b""
+    with fits.open(image) as hdus, fits.open(folder / "truth" / f"{root}_truth.fits") as truth:
+        for extver in (1, 2):
+            planes = [hdus["SCI", extver], hdus["ERR", extver], truth["CRCHARGE", extver]]
+            means += [float(plane.data.mean(dtype=np.float64)) for plane in planes]
+            for plane in (hdus["DQ", extver], truth["CRTRUTH", extver], truth["IGNORE", extver]):
+                bits += plane.data.astype("<i2").tobytes()
+    return means, hashlib.sha256(bits).hexdigest()[:16]
+
+
+def test_the_usual_set_is_as_it_was(tmp_path: Path) -> None:
+    fields = ("nebula", "cluster")
+    kept = simulate_set(
+        tmp_path / "set",
+        filters=("F336W", "F814W"),
+        exposures=3,
+        darks=1,
+        size=(48, 64),
+        fields=fields,
+        seed=9,
+        progress=False,
+    )
+    for path in kept:
+        root = path.name.split("_")[0]
+        means, bits = fingerprint(tmp_path / "set", root)
+        np.testing.assert_allclose(means, BEFORE[root][0], rtol=1e-6)
+        assert bits == BEFORE[root][1], root
+    assert "conditions" not in (tmp_path / "set" / "simulation.json").read_text()
+
+
+def test_wide_conditions_spread_over_their_ranges() -> None:
+    drawn = draw_conditions(60, 20, np.random.default_rng(3))
+    assert drawn == draw_conditions(60, 20, np.random.default_rng(3))
+    assert drawn != draw_conditions(60, 20, np.random.default_rng(4))
+    for name, (low, high) in WIDE.items():
+        values = np.log([getattr(each, name) for each in drawn]) / np.log(high / low)
+        start = np.log(low) / np.log(high / low)
+        assert values.min() >= start
+        assert values.max() <= start + 1
+        # One in each part of the range, so that no tenth of it stays empty.
+        assert np.histogram(values - start, 10, (0, 1))[0].min() == 6
+    assert sum(each.flash for each in drawn) == 30
+    assert all(len({each.stars for each in drawn[i : i + 3]}) == 1 for i in range(0, 60, 3))
+    assert draw_conditions(0, 0, np.random.default_rng(3)) == []
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_conditions_are_positive(name: str) -> None:
+    with pytest.raises(InputError, match=name):
+        Conditions(**{name: 0.0})
+
+
+def test_only_wide_can_be_drawn() -> None:
+    with pytest.raises(InputError, match="narrow"):
+        SetSettings(("F336W",), 1, 1, conditions="narrow")  # type: ignore[arg-type]
+
+
+def test_wide_set_on_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [str(tmp_path), "--filters", "F336W", "--exposures", "3", "--darks", "4", "--size", "48", "64", "--quiet"]
+    command += ["--chips", "1", "--exposure-times", "30", "3000", "--seed", "2"]
+    assert main([*command, "--wide"]) == 0
+    settings = SetSettings(("F336W",), 3, 4, (48, 64), 1, exposure_times=(30.0, 3000.0), seed=2, conditions="wide")
+    planned = plan_set(settings)
+    noises = {each.conditions.read_noise for each in planned}
+    assert len(noises) == 6  # two visits of science, four darks
+    for each in planned:
+        folder = "darks" if each.is_dark else "science"
+        header = fits.getheader(tmp_path / folder / f"{each.root}_flc.fits")
+        assert header["READNSEC"] == pytest.approx(each.conditions.read_noise)
+        assert (header["FLASHLVL"] > 0) <= each.conditions.flash
+    assert main(command) == 1  # the same without --wide
+    assert "conditions" in capsys.readouterr().err
+
+
+def pixels_per_event(silicon: float) -> tuple[float, float]:
+    """Pixels above 100 e, and charge, an event."""
+    image = draw_cosmic_rays((300, 300), 1000, np.random.default_rng(1), silicon=silicon)
+    events = 1.4 * 1000 * (300 * 15e-4) ** 2
+    return float((image > 100).sum() / events), float(image.sum() / events)
+
+
+def test_thick_silicon_makes_long_bright_cosmic_rays() -> None:
+    pixels, charge = np.divide(pixels_per_event(2.0), pixels_per_event(1.0))
+    assert 1.4 < pixels < 2.5
+    assert 1.6 < charge < 3.0
+
+
+def test_stars_and_psf() -> None:
+    few, many = (len(draw_stars("cluster", (200, 200), np.random.default_rng(1), f).y) for f in (1.0, 4.0))
+    assert many == pytest.approx(4 * few, rel=0.2)
+
+    def core(stamps: NDArray[np.float32]) -> float:
+        return float(stamps[3, 3].max())
+
+    sharp, usual, blurred = (core(psf_stamps("F336W", width)) for width in (0.8, 1.0, 1.6))
+    assert sharp > 1.2 * usual > 1.4 * blurred
+
+
+def test_darks_of_differing_noise_keep_their_pixels_and_their_noise() -> None:
+    rng = np.random.default_rng(5)
+    noises = (2.0, 2.5, 4.0, 5.0, 6.5, 8.0)
+    darks = [rng.normal(2, noise, (200, 200)).astype(np.float32) for noise in noises]
+    for dark in darks:
+        dark[:20, :20] += 400  # hot
+    layers = list(extract_cr_layers(darks, [np.zeros((200, 200), bool)] * 6, [900.0] * 6))
+    for layer, noise in zip(layers, noises, strict=True):
+        assert noise < layer.noise < 1.6 * noise + 1
+        assert (layer.kind[:20, :20] == UNKNOWN).all()
+        assert (layer.kind == UNKNOWN).mean() < 0.012 + 0.01
+        assert (layer.kind == COSMIC_RAY).mean() < 1e-3
