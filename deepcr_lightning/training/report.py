@@ -45,8 +45,8 @@ _PICTURES = {
     "reliability": (
         "Reliability",
         "Of the pixels that the map gives a probability of 0.8, eight in ten should be cosmic rays. A known share of "
-        "them is labelled, so that their number follows from the labels. The bars are statistical errors. A last "
-        "scale and shift of the map were fitted on the validation tiles, not on those of the test.",
+        "them is labelled, so that their number follows from the labels. The bars are statistical errors. The last "
+        "scale and shift of a calibrated map were fitted on the validation tiles, not on those of the test.",
     ),
 }
 

@@ -125,8 +125,9 @@ def git_state(folder: Path = Path(deepcr_lightning.__file__).parent) -> dict[str
 def _device(trainer: pl.Trainer) -> dict[str, Any]:
     device = trainer.strategy.root_device
     on_gpu = device.type == "cuda"
+    cores = f"{_processor()}, threads: {torch.get_num_threads()}"
     return {
-        "name": torch.cuda.get_device_name(device) if on_gpu else f"{_processor()}, {torch.get_num_threads()} threads",
+        "name": torch.cuda.get_device_name(device) if on_gpu else cores,
         "count": trainer.world_size,
         "precision": str(trainer.precision),
     }
