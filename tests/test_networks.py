@@ -5,6 +5,7 @@ import torch
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.fused import fused
+from deepcr_lightning.networks.layout import channels_last, for_training
 from deepcr_lightning.networks.unet import UNet
 
 
@@ -62,3 +63,24 @@ def test_fused_is_the_same_network(depth: int, shape: tuple[int, int, int]) -> N
         torch.testing.assert_close(fused(net)(image), expected, atol=1e-4, rtol=1e-5)
     assert (fused(net).margin, fused(net).step) == (net.margin, net.step)
     assert isinstance(fused(UNet(2, 6, "group")), UNet), "a norm that is not folded stays as it is"
+
+
+@pytest.mark.parametrize(
+    ("capability", "hidden", "usual"), [("AVX2", 16, True), ("AVX2", 8, False), ("AVX512", 16, False)]
+)
+def test_layout_changes_nothing_but_the_speed(
+    capability: str, hidden: int, usual: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    torch.manual_seed(0)
+    net, image = UNet(2, hidden, "batch").train(), torch.randn(2, 1, 32, 48)
+    found = []
+    for given in (image, for_training(image, hidden), channels_last(image)):
+        net.zero_grad()
+        logits = net(given)
+        logits.square().mean().backward()
+        found.append((logits, *(parameter.grad for parameter in net.parameters())))
+    assert net.down[0](for_training(image, hidden)).is_contiguous() is usual
+    for one, other in zip(found[0], found[1], strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    assert for_training(image, hidden).data_ptr() == image.data_ptr(), "no copy"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deepcr_lightning.batches.normalise import normalise
+from deepcr_lightning.networks.layout import channels_last
 
 
 def reflected(start: int, stop: int, length: int) -> NDArray[np.int64]:
@@ -116,4 +117,4 @@ def _index(start: int, stop: int, length: int, device: torch.device) -> Tensor:
 
 
 def _logits(net: nn.Module, image: Tensor) -> Tensor:
-    return net(image[None, None].contiguous(memory_format=torch.channels_last))[0, 0].float()
+    return net(channels_last(image[None, None]))[0, 0].float()

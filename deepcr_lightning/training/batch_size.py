@@ -7,6 +7,7 @@ from pytorch_lightning.utilities.memory import garbage_collection_cuda, is_oom_e
 from torch import nn
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.networks.layout import channels_last
 
 _MARGIN = 1.25
 """A batch is taken only if one that is larger by this factor fits: composition and validation need some, too."""
@@ -50,7 +51,7 @@ def _fits(net: nn.Module, count: int, tile_size: int, device: torch.device, half
     try:
         image = torch.zeros(count, 1, tile_size, tile_size, device=device)
         with torch.autocast(device.type, half, enabled=half is not None):
-            logits = net(image.contiguous(memory_format=torch.channels_last))
+            logits = net(channels_last(image))
         logits.float().square().mean().backward()
     except RuntimeError as error:
         if not is_oom_error(error):

@@ -11,6 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.networks.layout import channels_last, for_training
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.training.calibration import fit_scale
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, describe
@@ -72,7 +73,7 @@ class CosmicRaySegmenter(pl.LightningModule):
             raise InputError(f"model.warmup={warmup}: must be a share of the steps, 0 to below 1")
         check_target(threshold)
         self.save_hyperparameters()
-        self.net = UNet(depth, hidden, norm).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net = UNet(depth, hidden, norm)
         self.loss = LOSSES[loss]
         self.calibrated = loss == "calibrated_bce"
         self.threshold = CALIBRATED_THRESHOLD
@@ -91,7 +92,8 @@ class CosmicRaySegmenter(pl.LightningModule):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of normalised images, shape (B, 1, H, W)."""
-        return self.net(image.contiguous(memory_format=torch.channels_last))
+        # The weights keep the usual layout, so that a state that was saved on one machine fits the other.
+        return self.net(for_training(image, self.hparams["hidden"]) if self.training else channels_last(image))
 
     def _loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         # Half precision is for the convolutions; the loss and its logarithms are computed in full.
