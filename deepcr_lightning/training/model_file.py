@@ -41,14 +41,15 @@ def find_model_file(name: str | Path) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path
-    known = _known()
+    known = known_models()
     if str(name) in known:
         return known[str(name)]
     names = f", or one of {', '.join(sorted(known))}" if known else ""
     raise InputError(f"ckpt_path={name}: no such file; give the best.ckpt of outputs/.../checkpoints/{names}")
 
 
-def _known() -> dict[str, Path]:
+def known_models() -> dict[str, Path]:
+    """List the models that have a name (`find_model_file`), and their files."""
     package = importlib.util.find_spec("learned_models")
     places = package.submodule_search_locations if package is not None else None
     published = {name: Path(places[0]) / "mask" / f"{name}.pth" for name in _PUBLISHED} if places else {}
