@@ -14,10 +14,13 @@ from tqdm import tqdm
 
 from deepcr_lightning.command import choose_device, command, fail, uses_gpu
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.evaluation.comparison import compare
 from deepcr_lightning.evaluation.exposure_scores import (
     ExposureScores,
     score_against_truth,
 )
+from deepcr_lightning.evaluation.peer_report import plot_peers, show_comparison
+from deepcr_lightning.evaluation.peers import open_peers
 from deepcr_lightning.evaluation.pictures import plot_example
 from deepcr_lightning.evaluation.report import draw_report, make_report, show_report
 from deepcr_lightning.evaluation.without_truth import (
@@ -68,6 +71,9 @@ def evaluate(cfg: DictConfig) -> None:
         predictor.plateau = find_plateau(model, predictor, exposures, darks)
         log.info("Maps are divided by %.3f, where they saturate", predictor.plateau)
     threshold = _threshold(cfg, model, predictor.plateau)
+    if cfg.peers and truths is None:
+        raise InputError("peers= is given without truth=; name a directory of truth files")
+    peers = open_peers(cfg.peers, model, cfg.tile, predictor.device) if cfg.peers else None
 
     label_snr = float(model.description["data"].get("label_snr", 2))
     scored: list[ExposureScores] = []
@@ -95,7 +101,8 @@ def evaluate(cfg: DictConfig) -> None:
                 pictured.add(field)
                 plot_example(output / f"{root}.png", exposure, maps[0], known, threshold)
         added = count_exposure(predictor, exposure, darks, number, label_snr) if darks is not None else None
-        scored.append(ExposureScores(root, exposure.filter, field, counts, events, added))
+        others = peers.count(exposure, known, label_snr) if peers and known else {}
+        scored.append(ExposureScores(root, exposure.filter, field, counts, events, added, others))
 
     if not scored:
         raise InputError(f"input={cfg.input}: no exposure could be scored; the first: {unread[0]}")
@@ -103,11 +110,16 @@ def evaluate(cfg: DictConfig) -> None:
     report |= {"checkpoint": str(model.path), "sha256": model.sha256, "plateau_divided_by": predictor.plateau}
     if darks is not None:
         report["rate_scatter_of_darks"] = rate_scatter(darks)
+    if peers:
+        report["peers"] = compare(scored, peers, threshold)
     output.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1, allow_nan=False) + "\n"
     write_atomically(output / "evaluation.json", lambda place: place.write_text(text))
     draw_report(output, report, scored)
     print(show_report(report))
+    if peers:
+        plot_peers(output / "peers.png", scored, peers, threshold)
+        print(f"\n{show_comparison(report['peers'])}")
     if truths is not None:
         _say_unmatched(paths, truths)
     print(f"Scores and figures: {output}")

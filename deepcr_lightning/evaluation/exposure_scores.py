@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from functools import reduce
 from operator import add
 
@@ -33,6 +34,8 @@ class ExposureScores:
         `evaluation.events.count_events`.
     added : AddedCounts or None
         Of the exposure with CRs of a dark added.
+    peers : mapping of str to dict of str to ndarray
+        Counts against truth of other methods (`evaluation.peers.Peers.count`), by name.
     """
 
     root: str
@@ -41,6 +44,7 @@ class ExposureScores:
     counts: Counts | None = None
     events: dict[str, FoundBy] | None = None
     added: AddedCounts | None = None
+    peers: Mapping[str, Counts] = dataclass_field(default_factory=dict)
 
 
 def score_against_truth(
@@ -69,20 +73,63 @@ def score_against_truth(
     counts : dict of str to ndarray
     events : dict of str to FoundBy
     """
-    all_counts: list[Counts] = []
     all_events: list[dict[str, FoundBy]] = []
     for chip, probability in zip(exposure.chips, maps, strict=True):
         known, usable = truth[chip.extver], ~chip.unusable
         sky, noise = sky_and_noise(chip.electrons, usable)
-        labels = label_pixels(chip.electrons, known, sky, noise, label_snr)
-        all_counts.append(count_chip(probability, known, labels, usable))
         mask = threshold_mask(probability, threshold, usable)
         seen = ChipTruth(known.cr, known.ignore | chip.unusable, known.charge)
         all_events.append(count_events(mask, seen, chip.electrons, sky, noise))
     return (
-        {kind: np.sum([c[kind] for c in all_counts], 0) for kind in all_counts[0]},
+        count_maps(exposure, maps, truth, label_snr),
         {name: reduce(add, (e[name] for e in all_events)) for name in all_events[0]},
     )
+
+
+def count_maps(
+    exposure: Exposure, maps: Iterable[NDArray[np.float32]], truth: dict[int, ChipTruth], label_snr: float
+) -> Counts:
+    """Count the pixels of the maps of an exposure by what they are.
+
+    Parameters
+    ----------
+    exposure : Exposure
+    maps : iterable of ndarray of float32, shape (H, W)
+        Probability on each chip.
+    truth : dict of int to ChipTruth
+        By EXTVER.
+    label_snr : float
+        What a network was taught to call a CR.
+
+    Returns
+    -------
+    dict of str to ndarray of int64, shape (BINS,)
+        `evaluation.scores.count_chip`, of all chips.
+    """
+    chips: list[Counts] = []
+    for chip, probability in zip(exposure.chips, maps, strict=True):
+        known, usable = truth[chip.extver], ~chip.unusable
+        labels = label_pixels(chip.electrons, known, *sky_and_noise(chip.electrons, usable), label_snr)
+        chips.append(count_chip(probability, known, labels, usable))
+    return {kind: np.sum([counts[kind] for counts in chips], 0) for kind in chips[0]}
+
+
+def summed(members: Sequence[ExposureScores], peer: str | None = None) -> Counts:
+    """Add up the counts of exposures.
+
+    Parameters
+    ----------
+    members : sequence of ExposureScores
+    peer : str, optional
+        Name of a peer; the network's own counts by default.
+
+    Returns
+    -------
+    dict of str to ndarray
+    """
+    counts = [m.counts if peer is None else m.peers[peer] for m in members]
+    there = [c for c in counts if c is not None]
+    return {kind: np.sum([c[kind] for c in there], 0) for kind in there[0]}
 
 
 def group(scores: Sequence[ExposureScores]) -> dict[str, list[ExposureScores]]:

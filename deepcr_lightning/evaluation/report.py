@@ -6,12 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from deepcr_lightning.evaluation.exposure_scores import ExposureScores, group
+from deepcr_lightning.evaluation.exposure_scores import ExposureScores, group, summed
 from deepcr_lightning.evaluation.figures import plot_curves, plot_events, plot_reliability, plot_without_truth
-from deepcr_lightning.evaluation.scores import KINDS
 from deepcr_lightning.evaluation.summary import curves_without_truth, summarise_added, summarise_events, summarise_truth
 
 _DRAWN = 60
@@ -88,7 +84,7 @@ def show_report(report: Mapping[str, Any]) -> str:
             f"{'':{width}} {'n':>4}  " + "".join(f"{text:>14}" for text in columns.values()),
         ]
         for name, row in rows.items():
-            cells = "".join(f"{_cell(key, row[key]):>14}" for key in columns)
+            cells = "".join(f"{score_cell(key, row[key]):>14}" for key in columns)
             lines.append(f"{name:{width}} {row['exposures']:>4}  {cells}")
         lines.append("")
     if len(roots) < 2:
@@ -96,7 +92,8 @@ def show_report(report: Mapping[str, Any]) -> str:
     return "\n".join(lines[:-1])
 
 
-def _cell(key: str, entry: Mapping[str, Any]) -> str:
+def score_cell(key: str, entry: Mapping[str, Any]) -> str:
+    """Write a value of a `Summary`, in per cent where it is a share, with half of its interval behind it."""
     value, interval = entry["value"], entry["interval"]
     if value is None:
         return "-"
@@ -125,7 +122,7 @@ def draw_report(folder: Path, report: Mapping[str, Any], scored: Sequence[Exposu
     if known:
         # Filters and field types; both at once would be too many lines.
         groups = {name: members for name, members in group(known).items() if " " not in name}
-        counts = {name: _sum_counts(members) for name, members in groups.items()}
+        counts = {name: summed(members) for name, members in groups.items()}
         truth = counts["all"]
         rows = report["with_truth"]
         marks = {name: {key: rows[name][key]["value"] for key in _COLUMNS} for name in groups}
@@ -137,7 +134,3 @@ def draw_report(folder: Path, report: Mapping[str, Any], scored: Sequence[Exposu
         (_, curves), *drawn = curves_without_truth(added, _DRAWN)
         draws = [curves for _, curves in drawn]
         plot_without_truth(folder / "without_truth.png", curves, draws, truth if len(known) == len(added) else None)
-
-
-def _sum_counts(members: Sequence[ExposureScores]) -> dict[str, NDArray]:
-    return {kind: np.sum([m.counts[kind] for m in members if m.counts], 0) for kind in KINDS}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -108,22 +108,25 @@ def score(counts: Mapping[str, NDArray], threshold: float) -> dict[str, NDArray[
         network was taught to call one; ``calibration_error`` over all pixels and ``calibration_error_likely`` over
         those that the map gives a chance of at least 1 in 100.
     """
-    strict = np.asarray(counts["other"]) + counts["rim"]
-    sides = {
-        "": (counts["cr"], counts["other"]),
-        "strict_": (counts["cr"], strict),
-        "grown_": (counts["grown_cr"], counts["grown_other"]),
-        "taught_": (counts["labelled"], counts["unlabelled"]),
-    }
     scores: dict[str, NDArray[np.float64]] = {}
-    for prefix, (cr, other) in sides.items():
+    for prefix, (cr, other) in sides_of(counts).items():
         scores[f"{prefix}average_precision"] = average_precision(cr, other)
-        for rate in FALSE_POSITIVE_RATES:
-            scores[f"{prefix}completeness_at_fpr_{rate:g}"] = completeness_at(cr, other, rate)
+        read = completeness_at(cr, other, FALSE_POSITIVE_RATES)
+        scores |= {f"{prefix}completeness_at_fpr_{r:g}": c for r, c in zip(FALSE_POSITIVE_RATES, read, strict=True)}
         scores |= {f"{prefix}{name}": value for name, value in mask_scores(cr, other, threshold).items()}
     for name, lowest in (("calibration_error", 0.0), ("calibration_error_likely", _LIKELY)):
         scores[name] = calibration_error(*labels_of(counts), lowest)
     return scores
+
+
+def sides_of(counts: Mapping[str, NDArray]) -> dict[str, tuple[NDArray, NDArray]]:
+    """CR pixels and others, shape (..., BINS), by the prefix of the scores that they give (`score`)."""
+    return {
+        "": (counts["cr"], counts["other"]),
+        "strict_": (counts["cr"], np.asarray(counts["other"]) + counts["rim"]),
+        "grown_": (counts["grown_cr"], counts["grown_other"]),
+        "taught_": (counts["labelled"], counts["unlabelled"]),
+    }
 
 
 def labels_of(counts: Mapping[str, NDArray]) -> tuple[NDArray, NDArray]:
@@ -149,11 +152,11 @@ def roc(cr: NDArray, other: NDArray) -> tuple[NDArray[np.float64], NDArray[np.fl
     return false / np.maximum(1, false[..., -1:]), true / np.maximum(1, true[..., -1:])
 
 
-def completeness_at(cr: NDArray, other: NDArray, false_positive_rate: float) -> NDArray[np.float64]:
-    """Completeness at a false-positive rate, between thresholds by interpolation, shape (...)."""
+def completeness_at(cr: NDArray, other: NDArray, false_positive_rates: Sequence[float]) -> NDArray[np.float64]:
+    """Completeness at n false-positive rates, between thresholds by interpolation, shape (n, ...)."""
     rates, completeness = (np.atleast_2d(values) for values in roc(cr, other))
-    values = [np.interp(false_positive_rate, x, y) for x, y in zip(rates, completeness, strict=True)]
-    return np.array(values).reshape(np.shape(cr)[:-1])
+    values = [np.interp(false_positive_rates, x, y) for x, y in zip(rates, completeness, strict=True)]
+    return np.array(values).T.reshape(-1, *np.shape(cr)[:-1])
 
 
 def precision_recall(cr: NDArray, other: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

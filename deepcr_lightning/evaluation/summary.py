@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from deepcr_lightning.evaluation.events import CHARGE_EDGES, DISTANCE_EDGES, LENGTH_EDGES
 from deepcr_lightning.evaluation.exposure_scores import ExposureScores
 from deepcr_lightning.evaluation.intervals import DRAWS, interval, resampled
-from deepcr_lightning.evaluation.scores import FALSE_POSITIVE_RATES, KINDS, score
+from deepcr_lightning.evaluation.scores import FALSE_POSITIVE_RATES, KINDS, Counts, score
 from deepcr_lightning.training.truth_free import AddedCounts, at_threshold, average_precision, curves_of, own_rate
 
 ADDED_STANDS_FOR_OWN = 0.04
@@ -40,12 +41,36 @@ def summarise_truth(members: Sequence[ExposureScores], threshold: float) -> Summ
     dict
         `Summary` of the names of `evaluation.scores.score`. Fewer than two exposures give no interval.
     """
-    stacks = {kind: np.stack([m.counts[kind] for m in members if m.counts]).astype(float) for kind in KINDS}
-    values = score({kind: stack.sum(0) for kind, stack in stacks.items()}, threshold)
-    if len(members) < 2:
-        return _summary(values, None)
-    weights = resampled(len(members))
-    return _summary(values, score({kind: weights @ stack for kind, stack in stacks.items()}, threshold))
+    return as_summary(*with_draws([m.counts for m in members if m.counts], partial(score, threshold=threshold)))
+
+
+Scores = dict[str, NDArray[np.float64]]
+Scorer = Callable[[Mapping[str, NDArray]], Scores]
+
+
+def with_draws(counts: Sequence[Counts], scorer: Scorer) -> tuple[Scores, Scores | None]:
+    """Score counts of exposures together, and what the scores might have been.
+
+    Parameters
+    ----------
+    counts : sequence of dict of str to ndarray
+        Of each exposure, by `evaluation.scores.KINDS`.
+    scorer : callable
+        Takes counts with any number of leading axes, as `evaluation.scores.score`.
+
+    Returns
+    -------
+    values : dict of str to ndarray of float64, shape ()
+    draws : dict of str to ndarray of float64, shape (DRAWS,), or None
+        The draws are the same for the same number of exposures, so that those of two methods are pairs. None of
+        fewer than two exposures.
+    """
+    stacks = {kind: np.stack([c[kind] for c in counts]).astype(float) for kind in KINDS}
+    values = scorer({kind: stack.sum(0) for kind, stack in stacks.items()})
+    if len(counts) < 2:
+        return values, None
+    weights = resampled(len(counts))
+    return values, scorer({kind: np.tensordot(weights, stack, 1) for kind, stack in stacks.items()})
 
 
 def summarise_events(members: Sequence[ExposureScores]) -> dict[str, dict[str, list[Any]]]:
@@ -93,9 +118,9 @@ def summarise_added(members: Sequence[ExposureScores], threshold: float) -> Summ
     (rate, curves), *draws = curves_without_truth(members)
     values = _truth_free(rate, curves, threshold)
     if not draws:
-        return _summary(values, None)
+        return as_summary(values, None)
     drawn = [_truth_free(rate, curves, threshold) for rate, curves in draws]
-    return _summary(values, {name: np.array([draw[name] for draw in drawn]) for name in values})
+    return as_summary(values, {name: np.array([draw[name] for draw in drawn]) for name in values})
 
 
 def curves_without_truth(
@@ -141,7 +166,8 @@ def _truth_free(rate: float, curves: dict[str, Tensor], threshold: float) -> dic
     }
 
 
-def _summary(values: Mapping[str, Any], draws: Mapping[str, NDArray] | None) -> Summary:
+def as_summary(values: Mapping[str, Any], draws: Mapping[str, NDArray] | None) -> Summary:
+    """Put scores and the intervals of their draws side by side, as plain values."""
     return {
         name: {
             "value": finite(value),

@@ -46,7 +46,7 @@ def find_model_file(name: str | Path) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path
-    known = _known()
+    known = known_models()
     if str(name) in known:
         return known[str(name)]
     raise InputError(
@@ -55,7 +55,8 @@ def find_model_file(name: str | Path) -> Path:
     )
 
 
-def _known() -> dict[str, Path]:
+def known_models() -> dict[str, Path]:
+    """List the models that have a name (`find_model_file`), and their files."""
     package = importlib.util.find_spec("learned_models")
     places = package.submodule_search_locations if package is not None else None
     brought = {name: Path(places[0]) / "mask" / f"{name}.pth" for name in _PUBLISHED} if places else {}
