@@ -126,6 +126,21 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def call_script(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str, *overrides: str) -> int:
+    """Call a script as the command line does, from a folder; return its status."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", [script, *overrides])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    GlobalHydra.instance().clear()
+    try:
+        runpy.run_path(str(REPOSITORY / script), run_name="__main__")
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
 @pytest.fixture
 def run_script(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -133,17 +148,7 @@ def run_script(
     """Call train.py or predict.py as the command line does; relative paths lie in a fresh directory."""
 
     def run(script: str, *overrides: str) -> Result:
-        from hydra.core.global_hydra import GlobalHydra
-
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", [script, *overrides])
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-        GlobalHydra.instance().clear()
-        status = 0
-        try:
-            runpy.run_path(str(REPOSITORY / script), run_name="__main__")
-        except SystemExit as stop:
-            status = int(stop.code or 0)
+        status = call_script(monkeypatch, tmp_path, script, *overrides)
         captured = capsys.readouterr()
         return Result(status, captured.out, captured.err)
 
@@ -153,23 +158,24 @@ def run_script(
 TINY = (
     "data.tile_size=32",
     "data.batch_size=4",
+    "data.tiles_per_epoch=48",
     "model.depth=2",
     "model.hidden=4",
     "trainer.accelerator=cpu",
     "trainer.max_epochs=2",
     "keep_freed_memory=false",
 )
-"""Overrides that make a run of a second or two."""
+"""Overrides that make a run of a second or two; its figures take as long again."""
+
+PLAIN = (*TINY, "~callbacks.figures")
+"""The same for runs at whose figures nobody looks."""
 
 
 @pytest.fixture(scope="session")
 def trained(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train a tiny network through train.py once; return the folder of its run."""
-    import subprocess
-
     folder = tmp_path_factory.mktemp("trained")
     data = [f"data.science={survey}/science", f"data.darks={survey}/darks", f"data.store_dir={folder}/tiles"]
-    command = [sys.executable, str(REPOSITORY / "train.py"), *data, *TINY, f"hydra.run.dir={folder}/run"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert call_script(monkeypatch, folder, "train.py", *data, *TINY, f"hydra.run.dir={folder}/run") == 0
     return folder / "run"

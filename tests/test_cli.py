@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 from astropy.io import fits
-from conftest import REPOSITORY, TINY, Result, write_hst
+from conftest import PLAIN, REPOSITORY, TINY, Result, write_hst
 from test_products import small_disk
 
 Run = Callable[..., Result]
@@ -57,18 +57,6 @@ def test_a_run_leaves_its_folder(trained: Path) -> None:
         assert any(row.get(name) for row in rows), name
 
 
-def test_training_finds_what_is_easy(survey: Path, run_script: Run, tmp_path: Path) -> None:
-    """The CRs of the fixture are bright and sharp: a hundred steps must find them."""
-    settings = [*TINY, "model.hidden=8", "trainer.max_epochs=12", "data.tiles_per_epoch=48", "augmentation=none"]
-    # Scores without truth scatter widely over so few tiles; with the visits of this seed they tell.
-    settings.append("seed=2")
-    result = run_script("train.py", *data(survey), *settings, "hydra.run.dir=run", "model.learning_rate=0.01")
-    assert result.status == 0, result.err
-    rows = metrics(tmp_path / "run")
-    scores = [float(row["val/average_precision"]) for row in rows if row["val/average_precision"]]
-    assert scores[-1] > 0.9 > scores[0]
-
-
 def test_resume_needs_the_checkpoint_alone(trained: Path, run_script: Run, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "run")
     best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
@@ -90,14 +78,14 @@ def test_resume_needs_the_checkpoint_alone(trained: Path, run_script: Run, tmp_p
 
 
 def test_debug_runs_in_a_moment(survey: Path, run_script: Run) -> None:
-    result = run_script("train.py", *data(survey), *TINY, "debug=fdr", "hydra.run.dir=run")
+    result = run_script("train.py", *data(survey), *PLAIN, "debug=fdr", "hydra.run.dir=run")
     assert result.status == 0, result.err
 
 
 def test_a_run_without_a_logger(survey: Path, run_script: Run, tmp_path: Path) -> None:
-    result = run_script("train.py", *data(survey), *TINY, "trainer.max_epochs=1", "logger=none", "hydra.run.dir=run")
+    result = run_script("train.py", *data(survey), *PLAIN, "trainer.max_epochs=1", "logger=none", "hydra.run.dir=run")
     assert result.status == 0, result.err
-    assert (tmp_path / "run" / "report.html").is_file()
+    assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
     assert not (tmp_path / "run" / "metrics").exists()
 
 

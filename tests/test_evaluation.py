@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.io import fits
-from conftest import Result, add_cosmic_rays, scene, write_hst, write_truth
+from conftest import PLAIN, Result, add_cosmic_rays, scene, write_hst, write_truth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -323,18 +324,14 @@ def test_truth_files_are_checked(tmp_path: Path) -> None:
 
 
 def test_the_oracle_learns_from_truth(survey: Path, run_script: Run, tmp_path: Path) -> None:
-    from conftest import TINY
-
     data = (f"data.science={survey}/science", f"data.darks={survey}/darks", f"data.truth={survey}/truth")
-    result = run_script("train.py", "experiment=oracle", *data, *TINY, "hydra.run.dir=run")
+    result = run_script("train.py", "experiment=oracle", *data, *PLAIN, "hydra.run.dir=run")
     assert result.status == 0, result.err
     checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
     assert checkpoint["deepcr_lightning"]["data"]["mean_dark_share"] == 1
 
 
 def test_truth_for_training_is_checked(survey: Path, run_script: Run, tmp_path: Path) -> None:
-    from conftest import TINY
-
     data = (f"data.science={survey}/science", f"data.darks={survey}/darks")
     rng = np.random.default_rng(0)
     write_truth(tmp_path / "plain" / "ivis01a0q_truth.fits", scene((64, 96), rng, 1) > 1e9)
@@ -342,27 +339,24 @@ def test_truth_for_training_is_checked(survey: Path, run_script: Run, tmp_path: 
         if truth == "few":
             shutil.copytree(survey / "truth", tmp_path / "few")
             (tmp_path / "few" / "ivis01a0q_truth.fits").unlink()
-        result = run_script("train.py", "experiment=oracle", *data, *TINY, f"data.truth={truth}", "hydra.run.dir=run")
+        result = run_script("train.py", "experiment=oracle", *data, *PLAIN, f"data.truth={truth}", "hydra.run.dir=run")
         assert result.status == 1
         assert message in result.err
 
 
 @pytest.mark.slow
 def test_without_truth_agrees_with_truth(survey: Path, run_script: Run, tmp_path: Path) -> None:
-    """A network that finds what is easy: both ways of scoring it must say the same."""
-    from conftest import TINY
-
+    """The CRs of the fixture are bright and sharp: training finds them, and both ways of scoring say the same."""
     darks = unseen_darks(tmp_path / "darks")
     data = (f"data.science={survey}/science", f"data.darks={survey}/darks", "augmentation=none", "model.hidden=8")
-    # The visits of this seed leave a validation side that chooses a network which finds them.
-    more = (
-        "trainer.max_epochs=12",
-        "data.tiles_per_epoch=48",
-        "model.learning_rate=0.01",
-        "hydra.run.dir=run",
-        "seed=2",
-    )
-    assert run_script("train.py", *data, *TINY, *more).status == 0
+    # Scores without truth scatter widely over so few tiles; with the visits of this seed they tell.
+    more = ("trainer.max_epochs=12", "model.learning_rate=0.01", "hydra.run.dir=run", "seed=2")
+    trained = run_script("train.py", *PLAIN, *data, *more)
+    assert trained.status == 0, trained.err
+    with (tmp_path / "run" / "metrics" / "version_0" / "metrics.csv").open() as file:
+        rows = [row["val/average_precision"] for row in csv.DictReader(file)]
+    scores = [float(value) for value in rows if value]
+    assert scores[-1] > 0.9 > scores[0]
     result = evaluate(run_script, tmp_path / "run", survey, f"truth={survey}/truth", f"darks={darks}")
     assert result.status == 0, result.err
     report = json.loads((tmp_path / "out" / "evaluation.json").read_text())

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, TINY, Result, write_hst
+from conftest import PLAIN, REPOSITORY, Result, write_hst
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.training import batch_size
 from deepcr_lightning.training.batch_size import largest_batch
 from deepcr_lightning.training.checkpoint import read_checkpoint
 
@@ -25,7 +26,7 @@ Run = Callable[..., Result]
 
 def given(survey: Path, folder: Path, run: str = "run") -> list[str]:
     data = [f"data.science={survey}/science", f"data.darks={survey}/darks", f"data.store_dir={folder}/tiles"]
-    return [*data, *TINY, f"hydra.run.dir={folder}/{run}"]
+    return [*data, *PLAIN, f"hydra.run.dir={folder}/{run}"]
 
 
 def losses(run: Path) -> list[str]:
@@ -47,8 +48,10 @@ def wait_for(process: subprocess.Popen, happened: Callable[[], bool]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_a_stopped_run_goes_on(survey: Path, tmp_path: Path, number: signal.Signals, status: int) -> None:
-    wanted = ["trainer.max_epochs=40", "trainer.log_every_n_steps=1", "data.tiles_per_epoch=24"]
+def test_a_stopped_run_goes_on(
+    survey: Path, run_script: Run, tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    wanted = ["trainer.max_epochs=40", "trainer.log_every_n_steps=1"]
     command = [sys.executable, str(REPOSITORY / "train.py"), *given(survey, tmp_path), *wanted]
     log = tmp_path / "log"
     with log.open("w") as output:
@@ -63,9 +66,8 @@ def test_a_stopped_run_goes_on(survey: Path, tmp_path: Path, number: signal.Sign
         assert "Traceback" not in log.read_text()
     reached = read_checkpoint(last)["epoch"]
     assert not list(last.parent.glob(".partial*")) or number == signal.SIGKILL
-    again = [sys.executable, str(REPOSITORY / "train.py"), f"ckpt_path={last}", f"trainer.max_epochs={reached + 2}"]
-    done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    result = run_script("train.py", f"ckpt_path={last}", f"trainer.max_epochs={reached + 2}")
+    assert result.status == 0, result.err
     assert read_checkpoint(last)["epoch"] == reached + 1
     assert (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
 
@@ -83,19 +85,22 @@ def test_the_same_run_twice_is_the_same_to_the_last_bit(survey: Path, run_script
 
 
 @pytest.mark.slow
-def test_two_processes_validate_as_one(survey: Path, tmp_path: Path) -> None:
+def test_two_processes_validate_as_one(survey: Path, run_script: Run, tmp_path: Path) -> None:
     """The same weights on one process and on two: the same scores; and each process draws its own tiles."""
     frozen = ["model.learning_rate=1e-30", "trainer.max_epochs=1", "~callbacks.average"]
+    one = run_script("train.py", *given(survey, tmp_path, "one"), *frozen)
+    assert one.status == 0, one.err
+    # PLAIN names the accelerator, too: what comes last counts.
+    shared = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
+    command = [sys.executable, str(REPOSITORY / "train.py"), *given(survey, tmp_path, "two"), *frozen, *shared]
+    two = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert two.returncode == 0, two.stderr
+    assert two.stdout.count("Best checkpoint") == 1, "one process speaks"
     scores = {}
-    for name, settings in (("one", []), ("two", ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"])):
-        # TINY names the accelerator, too: what comes last counts.
-        command = [sys.executable, str(REPOSITORY / "train.py"), *given(survey, tmp_path, name), *frozen, *settings]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        line = re.search(r"Scores, estimated without truth: (.*)", done.stdout)
+    for name, said in (("one", one.out), ("two", two.stdout)):
+        line = re.search(r"Scores, estimated without truth: (.*)", said)
         assert line is not None
         scores[name] = dict(pair.split(" ") for pair in line[1].split(", ") if pair.startswith(("val", "test")))
-        assert done.stdout.count("Best checkpoint") == 1, "one process speaks"
     assert scores["one"].keys() == scores["two"].keys()
     for score, value in scores["one"].items():
         assert float(scores["two"][score]) == pytest.approx(float(value), abs=2e-4), score
@@ -123,7 +128,7 @@ def test_a_slurm_job_that_is_requeued_goes_on(survey: Path, tmp_path: Path) -> N
     }
     settings = [text for text in given(survey, tmp_path) if not text.startswith("hydra.run.dir")]
     settings += ["trainer=slurm", "trainer.devices=1", "trainer.accelerator=cpu", "trainer.max_epochs=60"]
-    command = [sys.executable, str(REPOSITORY / "train.py"), *settings, "data.tiles_per_epoch=24"]
+    command = [sys.executable, str(REPOSITORY / "train.py"), *settings]
     run = tmp_path / "outputs" / "train" / "slurm_77"
     last = run / "checkpoints" / "last.ckpt"
     with (tmp_path / "log").open("w") as output:
@@ -188,7 +193,9 @@ def test_memory_that_runs_out_names_a_smaller_batch(
 
 
 @pytest.mark.parametrize(("room", "found"), [(100, 64), (20, 16), (19, 8), (1, 1), (5000, 256)])
-def test_the_largest_batch_that_fits_is_found(room: int, found: int) -> None:
+def test_the_largest_batch_that_fits_is_found(room: int, found: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_size, "garbage_collection_cuda", lambda: None)  # half a second each time
+
     class Limited(torch.nn.Conv2d):
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             if len(image) > room:

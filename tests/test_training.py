@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import Result
+from conftest import PLAIN, Result
 from hypothesis import given
 from hypothesis import strategies as st
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -232,10 +232,8 @@ def test_settings_are_checked(settings: dict[str, object]) -> None:
 def test_plain_bce_gets_the_threshold_of_its_plateau(
     survey: Path, run_script: Callable[..., Result], tmp_path: Path
 ) -> None:
-    from conftest import TINY
-
     data = (f"data.science={survey}/science", f"data.darks={survey}/darks")
-    result = run_script("train.py", *data, *TINY, "loss=bce", "augmentation=none", "hydra.run.dir=run")
+    result = run_script("train.py", *data, *PLAIN, "loss=bce", "augmentation=none", "hydra.run.dir=run")
     assert result.status == 0, result.err
     description = read_checkpoint(tmp_path / "run" / "checkpoints" / "best.ckpt")["deepcr_lightning"]
     assert not description["calibrated"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import TINY, Result
+from conftest import PLAIN, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -195,7 +195,7 @@ def test_training_keeps_the_threshold_it_was_asked_for(
     survey: Path, run_script: Callable[..., Result], tmp_path: Path, target: str
 ) -> None:
     data = (f"data.science={survey}/science", f"data.darks={survey}/darks")
-    result = run_script("train.py", *data, *TINY, f"threshold={target}", "hydra.run.dir=run")
+    result = run_script("train.py", *data, *PLAIN, f"threshold={target}", "hydra.run.dir=run")
     assert result.status == 0, result.err
     description = read_checkpoint(tmp_path / "run" / "checkpoints" / "best.ckpt")["deepcr_lightning"]
     curves = description["curves"]
