@@ -112,7 +112,7 @@ def draw(path: Path, universal: Report, single: dict[str, Report]) -> None:
         axis.set_title(field)
         axis.tick_params(axis="x", rotation=90)
     axes[0].set_ylabel("average precision")
-    axes[0].set_yticks(np.arange(0.9, 1.001, 0.02))
+    axes[0].set_yticks(np.arange(0.84, 1.001, 0.04))
     axes[0].legend()
     figure.savefig(path, dpi=110)
 

@@ -21,6 +21,7 @@ from deepcr_lightning.training.averaging import WarmEMA
 from deepcr_lightning.training.checkpoint import load_model, read_checkpoint
 from deepcr_lightning.training.losses import LOSSES, calibrated_bce_with_logits, masked_bce_with_logits
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
+from deepcr_lightning.training.two_phases import TwoPhases
 
 NOTHING = torch.zeros(1, 1, 1, 1, dtype=torch.bool)
 largest = float(np.finfo(np.float32).max)
@@ -213,9 +214,9 @@ def test_checkpoints_that_are_refused(tmp_path: Path, trained: Path) -> None:
     (tmp_path / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
     refused("cut.ckpt", "not a PyTorch checkpoint, or a truncated one")
     description = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
-    description["deepcr_lightning"]["normalisation"] = "standard"
-    torch.save(description, tmp_path / "standard.ckpt")
-    refused("standard.ckpt", "cannot read")
+    description["deepcr_lightning"]["normalisation"] = "of-another-version"
+    torch.save(description, tmp_path / "scale.ckpt")
+    refused("scale.ckpt", "cannot read")
     description["deepcr_lightning"]["normalisation"] = OURS
     description["deepcr_lightning"]["network"]["hidden"] = 5
     torch.save(description, tmp_path / "shape.ckpt")
@@ -239,3 +240,26 @@ def test_plain_bce_gets_the_threshold_of_its_plateau(
     assert not description["calibrated"]
     assert 0 < description["plateau"] < 1
     assert description["threshold"] == pytest.approx(0.5 * description["plateau"])
+
+
+def test_deepcr_trains_in_two_phases(survey: Path, run_script: Callable[..., Result], tmp_path: Path) -> None:
+    """Batch norm keeps its statistics and the rate falls; the map is on the published scale, and is predicted so."""
+    data = (f"data.science={survey}/science", f"data.darks={survey}/darks")
+    settings = ("experiment=chen_2024", "model.norm=batch", *data, *PLAIN, "trainer.max_epochs=5")
+    seen: list[tuple[int, float, torch.Tensor]] = []
+
+    def look(self: TwoPhases, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        statistics = module.net.down[0][1].running_mean.clone()  # type: ignore[index,union-attr]
+        seen.append((trainer.current_epoch, trainer.optimizers[0].param_groups[0]["lr"], statistics))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TwoPhases, "on_train_epoch_end", look)
+        result = run_script("train.py", *settings, "hydra.run.dir=run")
+    assert result.status == 0, result.err
+    assert [rate for _, rate, _ in seen] == pytest.approx([0.005, 0.005, 0.002, 0.002, 0.002])
+    assert not torch.equal(seen[0][2], seen[1][2])
+    assert torch.equal(seen[1][2], seen[4][2])
+    model = load_model(tmp_path / "run" / "checkpoints" / "best.ckpt")
+    assert model.description["normalisation"] == "standard"
+    electrons = np.random.default_rng(0).normal(100, 5, (40, 60)).astype(np.float32)
+    assert model.scale.levels(electrons, electrons > 0) == pytest.approx((electrons.mean(), electrons.std()))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from deepcr_lightning.batches.augment import Augmentation, log_uniform, mirror, turn, uniform
-from deepcr_lightning.batches.normalise import normalise
+from deepcr_lightning.batches.normalise import OURS, normalise_batch
 from deepcr_lightning.tiles.dark_cr import COSMIC_RAY, UNKNOWN
 
 LABEL_SNR = 2.0
@@ -37,6 +37,7 @@ def compose_batch(
     generator: torch.Generator,
     augmentation: Augmentation | None = None,
     label_snr: float = LABEL_SNR,
+    normalisation: str = OURS,
 ) -> dict[str, Tensor]:
     """Add dark CRs to science tiles and say where they are.
 
@@ -57,6 +58,8 @@ def compose_batch(
     label_snr : float
         A pixel is labelled where the added charge is at least this many times the noise of the composed
         image there, which is the tile's noise and the Poisson noise of the light above its sky.
+    normalisation : str
+        Scale of the image, by its name in `batches.normalise.SCALES`.
 
     Returns
     -------
@@ -96,7 +99,7 @@ def compose_batch(
     labelled = torch.where(kind == COSMIC_RAY, charge, 0).sum(1) * factor
     significance = (labelled + own) / local_noise
     cr_mask = significance >= label_snr
-    image = normalise(tiles + charge.sum(1) * factor, sky, noise)
+    image = normalise_batch(normalisation, tiles + charge.sum(1) * factor, sky, noise)
 
     planes = [image, cr_mask & ~unknown, ~batch["usable"] | unknown, significance]
     if augmentation.turns:

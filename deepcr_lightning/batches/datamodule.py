@@ -19,6 +19,7 @@ from deepcr_lightning.batches.bank import CACHES, TileBank, choose_cache
 from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch
 from deepcr_lightning.batches.dataset import PairedTiles, TileDraws
 from deepcr_lightning.batches.groups import check_balance, tile_groups
+from deepcr_lightning.batches.normalise import OURS, SCALES
 from deepcr_lightning.batches.splits import split_by_visit
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import root_of
@@ -66,6 +67,8 @@ class LabelFreeDataModule(pl.LightningDataModule):
         Of filter, exposure_time and crowding: every group of these is drawn equally often (`batches.groups`).
     label_snr : float
         Added charge is a CR from this many times the local noise (`batches.compose`).
+    normalisation : str
+        Scale on which the network sees an image (`batches.normalise.SCALES`).
     augmentation : dict, optional
         Ranges of `batches.augment.Augmentation` for training.
     val_fraction, test_fraction : float
@@ -99,6 +102,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
         val_tiles: int | None = None,
         balance: Sequence[str] = (),
         label_snr: float = LABEL_SNR,
+        normalisation: str = OURS,
         augmentation: dict[str, Any] | None = None,
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
@@ -131,6 +135,9 @@ class LabelFreeDataModule(pl.LightningDataModule):
         self.val_tiles = val_tiles
         check_balance(balance)
         self.balance, self.label_snr = list(balance), label_snr
+        if normalisation not in SCALES:
+            raise InputError(f"data.normalisation={normalisation}: must be one of {', '.join(SCALES)}")
+        self.normalisation = normalisation
         self.augmentation = Augmentation.from_config(augmentation)
         self.fractions = (val_fraction, test_fraction)
         self.num_workers, self.store_dir, self.seed = num_workers, store_dir, seed
@@ -217,6 +224,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
         return {
             "filters": sorted(set(table["filter"][train].tolist())),
             "label_snr": float(self.label_snr),
+            "normalisation": self.normalisation,
             "tile_size": int(self.tile_size),
             "store": self.store.folder.name,
             "fingerprint": self.fingerprint,
@@ -236,6 +244,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
             "filters": sorted(self.filters),
             "tile_size": self.tile_size,
             "label_snr": self.label_snr,
+            "normalisation": self.normalisation,
             "val_fraction": self.fractions[0],
             "test_fraction": self.fractions[1],
             "seed": self.seed,
@@ -314,4 +323,5 @@ class LabelFreeDataModule(pl.LightningDataModule):
             batch = self.bank.cut(batch)
         training = bool(self.trainer and self.trainer.training)
         generator = torch.Generator(batch["electrons"].device).manual_seed(int(batch["seed"][0]))
-        return compose_batch(batch, generator, self.augmentation if training else None, self.label_snr)
+        augmentation = self.augmentation if training else None
+        return compose_batch(batch, generator, augmentation, self.label_snr, self.normalisation)

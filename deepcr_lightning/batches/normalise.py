@@ -77,3 +77,22 @@ SCALES = {
     "electrons": Scale(lambda *_: (0.0, 1.0), lambda electrons, *_: electrons),
 }
 """By the name that a checkpoint gives: ours, and those of the weights that deepCR publishes."""
+
+
+def normalise_batch(name: str, electrons: Tensor, sky: Tensor, noise: Tensor) -> Tensor:
+    """Put the images of a training batch on the scale of that name.
+
+    Parameters
+    ----------
+    name : str
+        Of `SCALES`. With ``standard`` the mean and the deviation are those of the whole batch, as deepCR trains.
+    electrons : Tensor of float32, shape (B, S, S)
+    sky, noise : Tensor of float32, shape (B, 1, 1)
+        Of each image, for ours.
+
+    Returns
+    -------
+    Tensor of float32, shape (B, S, S)
+    """
+    levels = (electrons.mean(), electrons.std()) if name == "standard" else (sky, noise)
+    return SCALES[name].apply(electrons, *levels)

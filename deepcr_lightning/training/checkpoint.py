@@ -55,7 +55,7 @@ def describe(
     calibrated : bool
         Whether the map is a probability (trained with ``calibrated_bce``).
     data : dict
-        Filters, label definition and provenance, from the data module.
+        Filters, label definition, normalisation and provenance, from the data module.
     curves : dict of list of float, optional
         ``threshold``, ``completeness``, ``purity`` and ``false_positive_rate`` on the validation side.
     plateau : float, optional
@@ -74,7 +74,7 @@ def describe(
         "format": FORMAT,
         "version": deepcr_lightning.__version__,
         "network": dict(network),
-        "normalisation": OURS,
+        "normalisation": data.get("normalisation", OURS),
         "threshold": float(threshold),
         "calibrated": bool(calibrated),
         "curves": curves,
@@ -204,7 +204,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     description = checkpoint.get(DESCRIPTION_KEY) if isinstance(checkpoint, dict) else None
     if not isinstance(description, dict):
         raise InputError(f"{path}: a checkpoint of another program; give one made by train.py")
-    if description.get("format") != FORMAT or description.get("normalisation") != OURS:
+    if description.get("format") != FORMAT or description.get("normalisation") not in SCALES:
         made_by = description.get("version")
         raise InputError(f"{path}: made by deepcr-lightning {made_by}, which this version cannot read; train again")
     return checkpoint

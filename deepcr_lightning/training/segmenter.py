@@ -21,6 +21,7 @@ from deepcr_lightning.training.threshold import Target, check_target, kept_curve
 from deepcr_lightning.training.truth_free import at_threshold, average_precision
 
 CALIBRATED_THRESHOLD = 0.5
+SCHEDULES = ("cosine", "constant")
 FINAL_RATE = 0.01
 """The learning rate ends at this share of its highest value."""
 
@@ -39,7 +40,9 @@ class CosmicRaySegmenter(pl.LightningModule):
     weight_decay : float
         Of AdamW.
     warmup : float
-        Share of the steps in which the rate rises from 0; it then falls along a cosine.
+        Share of the steps in which the rate rises from 0.
+    schedule : {"cosine", "constant"}
+        What the rate does then.
     threshold : float, str or dict, optional
         Default threshold of the checkpoint, or how to choose it on the validation side (`training.threshold`).
         0.5 by default; half of its plateau for a map trained with ``bce``.
@@ -61,6 +64,7 @@ class CosmicRaySegmenter(pl.LightningModule):
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-4,
         warmup: float = 0.1,
+        schedule: str = "cosine",
         threshold: Target = None,
         compile: bool = False,
     ) -> None:
@@ -71,6 +75,8 @@ class CosmicRaySegmenter(pl.LightningModule):
             raise InputError(f"model.learning_rate={learning_rate}: must be positive")
         if not 0 <= warmup < 1:
             raise InputError(f"model.warmup={warmup}: must be a share of the steps, 0 to below 1")
+        if schedule not in SCHEDULES:
+            raise InputError(f"model.schedule={schedule}: must be one of {', '.join(SCHEDULES)}")
         check_target(threshold)
         self.save_hyperparameters()
         self.net = UNet(depth, hidden, norm)
@@ -173,7 +179,7 @@ class CosmicRaySegmenter(pl.LightningModule):
             return CALIBRATED_THRESHOLD
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW, with warm-up and cosine by the step."""
+        """AdamW, with warm-up and schedule by the step."""
         optimizer = torch.optim.AdamW(
             self.net.parameters(),
             lr=self.hparams["learning_rate"],
@@ -187,6 +193,8 @@ class CosmicRaySegmenter(pl.LightningModule):
         def rate(step: int) -> float:
             if step < warmup:
                 return (step + 1) / (warmup + 1)
+            if self.hparams["schedule"] == "constant":
+                return 1.0
             progress = min(1.0, (step - warmup) / max(1, total - warmup))
             return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
 
