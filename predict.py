@@ -2,157 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
-
 import hydra
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
-
-from deepcr_lightning.command import choose_device, command, fail
-from deepcr_lightning.errors import InputError
-from deepcr_lightning.evaluation.without_truth import find_plateau, open_darks
-from deepcr_lightning.exposures.atomic import remove_partials
-from deepcr_lightning.exposures.exposure import Exposure, read_exposure
-from deepcr_lightning.exposures.paths import find_exposures
-from deepcr_lightning.exposures.products import Provenance
-from deepcr_lightning.exposures.units import ReadSettings
-from deepcr_lightning.prediction.contact_sheet import MOST, draw_contact_sheet
-from deepcr_lightning.prediction.predictor import ExposurePredictor
-from deepcr_lightning.prediction.reader import ExposureShares
-from deepcr_lightning.prediction.summary import CLEANED, ODD_FACTOR, Row, Summary
-from deepcr_lightning.prediction.writer import ProductWriter
-from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
-
-log = logging.getLogger("predict")
+from omegaconf import DictConfig
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="predict")
 def main(cfg: DictConfig) -> None:
-    """Compose the config, build the parts, clean every exposure, and report those that failed."""
+    """Clean exposures, and report those that failed."""
+    # PyTorch takes seconds to import: --help and a mistyped option do not wait for it.
+    from deepcr_lightning.command import command
+    from deepcr_lightning.commands.predict import predict
+
     with command(cfg):
         predict(cfg)
-
-
-def predict(cfg: DictConfig) -> None:
-    """Clean exposures as a config says; exit with status 1 if one failed."""
-    choose_device(cfg)
-    if cfg.output_dir is None:
-        raise InputError("output_dir= is not given; name the directory for the masks")
-    if cfg.ckpt_path is None:
-        raise InputError("ckpt_path= is not given; name the best.ckpt of a run")
-    model = load_model(cfg.ckpt_path)
-    model.introduce()
-    target: Any = OmegaConf.to_container(cfg.threshold) if OmegaConf.is_config(cfg.threshold) else cfg.threshold
-    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
-    predictor = ExposurePredictor(model, cfg.tile, compile=cfg.compile)
-    inputs = find_exposures("input", cfg.input)
-    if cfg.calibrate:
-        predictor.plateau = _plateau(cfg, predictor, model, list(inputs), settings)
-    threshold = model_threshold(model, target, predictor.plateau)
-    if cfg.grow < 0 or cfg.grow != int(cfg.grow):
-        raise InputError(f"grow={cfg.grow}: must be 0 or more whole pixels")
-    if "://" in str(cfg.output_dir):
-        raise InputError(f"output_dir={cfg.output_dir}: must be a local directory")
-    output_dir = Path(cfg.output_dir).expanduser()
-    summary = Summary(output_dir)
-    writer = ProductWriter(
-        inputs,
-        output_dir,
-        Provenance(model.path.name, model.sha256, float(threshold), int(cfg.grow), predictor.plateau),
-        summary,
-        settings,
-        cr_share_rate=float(model.description["data"].get("cr_share_rate", "nan")),
-        products=list(cfg.products),
-        dq_bit=cfg.dq_bit,
-        save_probability=cfg.save_probability,
-        overwrite=cfg.overwrite,
-        fill=cfg.fill,
-        compress=cfg.compress,
-    )
-    remove_partials(output_dir)
-    to_do = [path for path in writer.places if writer.missing(path)]
-    if to_do:
-        quiet = {"logger": False, "enable_checkpointing": False}
-        trainer = instantiate(cfg.trainer, **quiet, callbacks=[writer], _convert_="all")
-        shares = ExposureShares(list(writer.places), writer.missing, settings)
-        trainer.predict(predictor, shares, return_predictions=False)
-        trainer.strategy.barrier()
-        if not trainer.is_global_zero:
-            return
-    report(writer, to_do)
-
-
-def _plateau(
-    cfg: DictConfig, predictor: ExposurePredictor, model: Model, paths: list[Path], settings: ReadSettings
-) -> float:
-    darks = None
-    if cfg.darks is not None:
-        darks = open_darks(cfg.store_dir, list(find_exposures("darks", cfg.darks)), settings)
-    level = find_plateau(model, predictor, _readable(paths, settings), darks)
-    log.info("Maps are divided by %.3f, where they saturate", level)
-    return level
-
-
-def _readable(paths: list[Path], settings: ReadSettings) -> Iterator[Exposure]:
-    # What cannot be read is reported when its turn to be cleaned comes.
-    for path in paths:
-        with suppress(InputError):
-            yield read_exposure(path, settings)
-
-
-def report(writer: ProductWriter, to_do: list[Path]) -> None:
-    """Say what was cleaned, kept and not cleaned; exit with status 1 if anything failed."""
-    files, table = {str(path) for path in to_do}, writer.summary.tidy()
-    rows = [row for row in table if row.file in files]
-    failures = [row for row in rows if row.status != CLEANED]
-    for row in rows:
-        if row.status == CLEANED:
-            log.info("%s: %.2f %% flagged", Path(row.file).name, 100 * row.flagged)
-    kept = len(writer.places) - len(to_do)
-    if kept:
-        log.info("%d exposures had their products already; overwrite=true makes them again", kept)
-        earlier = {str(path) for path in writer.places} - files
-        other = writer.made_otherwise(row for row in table if row.file in earlier)
-        if other:
-            log.warning(
-                "%d of them were made with another network, threshold or growth, such as %s (network %s, threshold %g, "
-                "grow %g); overwrite=true makes them as asked for now",
-                len(other),
-                Path(other[0].file).name,
-                other[0].model,
-                other[0].threshold,
-                other[0].grow,
-            )
-    threshold, cleaned = writer.provenance.threshold, len(rows) - len(failures)
-    log.info("%d exposures cleaned, threshold %g, in %s", cleaned, threshold, writer.output_dir)
-    show_odd(writer, rows)
-    if failures:
-        lines = "\n".join(f"  {row.status}" for row in failures)
-        fail(f"{len(failures)} of {len(rows)} exposures were not cleaned:\n{lines}")
-
-
-def show_odd(writer: ProductWriter, rows: list[Row]) -> None:
-    """Draw the exposures whose flagged share is far from the expected one, if there are any."""
-    sheet = writer.output_dir / "odd_exposures.png"
-    odd = sorted((row for row in rows if row.oddity > ODD_FACTOR), key=lambda row: -row.oddity)
-    paths = {str(path): path for path in writer.places}
-    try:
-        sheet.unlink(missing_ok=True)
-        if odd:
-            draw_contact_sheet(sheet, [(row, *writer.picture(paths[row.file])) for row in odd[:MOST]])
-    except (InputError, OSError) as error:
-        log.warning("%s could not be drawn (%s)", sheet, error)
-    if odd:
-        log.warning(
-            "%d exposures have a flagged share far from the expected one; the oddest are in %s, all in %s",
-            len(odd),
-            sheet,
-            writer.summary.path,
-        )
 
 
 if __name__ == "__main__":

@@ -2,95 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from functools import partial
-from pathlib import Path
 
 import hydra
-import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
-from lightning_fabric.utilities.rank_zero import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import LambdaCallback
+from omegaconf import DictConfig
 
-from deepcr_lightning.command import choose_device, command, fail, resume_overrides
+from deepcr_lightning.arguments import fail, resume_overrides
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import write_atomically
-from deepcr_lightning.sweeps.job import run_job
 from deepcr_lightning.sweeps.launchers import require_launcher
-from deepcr_lightning.training.checkpoint import require_same_network
-from deepcr_lightning.training.checkpoint_io import WholeCheckpoints
-from deepcr_lightning.training.fit import checkpoint_of_requeued_job, fit
-from deepcr_lightning.training.report import REPORT
-from deepcr_lightning.training.wandb_run import finish_wandb, start_wandb
-
-log = logging.getLogger("train")
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(cfg: DictConfig) -> float | None:
-    """Compose the config, build the parts, fit, and test where a test side exists."""
+    """Train, by itself or as a job of a sweep."""
+    # PyTorch takes seconds to import: --help and a mistyped option do not wait for it.
+    from deepcr_lightning.command import command
+    from deepcr_lightning.commands.train import train
+    from deepcr_lightning.sweeps.job import run_job
+
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return run_job(train, cfg)
     with command(cfg):
         train(cfg)
     return None
-
-
-def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
-    """Train as a config says; return the scores of the best checkpoint, and its path."""
-    run_dir = Path(HydraConfig.get().runtime.output_dir)
-    choose_device(cfg)
-    if cfg.ckpt_path is None:
-        cfg.ckpt_path = checkpoint_of_requeued_job(run_dir)
-    if cfg.ckpt_path is not None:
-        require_same_network(Path(cfg.ckpt_path), cfg.model)
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    data = instantiate(cfg.data, _convert_="all")
-    model = instantiate(cfg.model, _convert_="all")
-    callbacks = [instantiate(c, _convert_="all") for c in cfg.callbacks.values()]
-    # Once the run goes: a resume that is refused leaves the folder as it is.
-    callbacks.append(LambdaCallback(on_train_start=lambda *_: save_config(cfg, run_dir / "config.yaml")))
-    makers = {name: partial(instantiate, c, _convert_="all") for name, c in cfg.logger.items()}
-    loggers = [start_wandb(make) if name == "wandb" else make() for name, make in makers.items()]
-    settings = {name: value for name, value in cfg.trainer.items() if name != "find_batch_size"}
-    trainer = instantiate(
-        settings,
-        callbacks=callbacks,
-        logger=loggers,
-        plugins=[WholeCheckpoints()],
-        default_root_dir=str(run_dir),
-        _convert_="all",
-    )
-    for logger in loggers:
-        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
-
-    fit(trainer, model, data, cfg.ckpt_path, cfg.trainer.find_batch_size)
-    best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else ""
-    # The last epoch may not be the best: the scores are those of the weights that are kept.
-    sides = [trainer.validate, trainer.test] if len(data.tiles["test"]) else [trainer.validate]
-    scores: dict[str, float] = {}
-    for side in sides if best else []:
-        scores |= side(model, data, ckpt_path=best, weights_only=True, verbose=False)[0]
-    log.info("Scores, estimated without truth: %s", ", ".join(f"{k} {v:.4f}" for k, v in scores.items()) or "none")
-    if model.unreached:
-        log.warning("%s; the checkpoint keeps %g", model.unreached, model.threshold)
-    log.info("Threshold: %.3g", model.threshold)
-    finish_wandb(loggers, best)
-    log.info("Run folder: %s", run_dir)
-    if (run_dir / REPORT).is_file():
-        log.info("Report: %s", run_dir / REPORT)
-    log.info("Best checkpoint: %s", best or "none")
-    return scores, best
-
-
-@rank_zero_only
-def save_config(cfg: DictConfig, path: Path) -> None:
-    """Keep the resolved config in the folder of the run."""
-    write_atomically(path, lambda partial: OmegaConf.save(cfg, partial, resolve=True))
 
 
 if __name__ == "__main__":

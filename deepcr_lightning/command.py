@@ -7,9 +7,8 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from hydra.errors import InstantiationException
@@ -19,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from deepcr_lightning.allocator import keep_freed_memory
+from deepcr_lightning.arguments import fail
 from deepcr_lightning.errors import InputError
 
 # Advice about loaders and devices that the person cannot act on.
@@ -80,44 +80,9 @@ def in_a_line(error: Exception) -> str:
     return str(cause) if isinstance(cause, InputError) else str(cause).strip().splitlines()[0]
 
 
-def fail(message: str) -> None:
-    """Print a message and exit with status 1.
-
-    Parameters
-    ----------
-    message : str
-        One or two lines: what was found, where, and what to do.
-    """
-    print(f"error: {message}", file=sys.stderr)
-    raise SystemExit(1)
-
-
 def uses_gpu(cfg: DictConfig) -> bool:
     """Whether the trainer of a config will run on a CUDA device."""
     return cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-
-
-def resume_overrides(arguments: Sequence[str]) -> list[str]:
-    """Complete the command line of a resumed run by that of the run itself.
-
-    Parameters
-    ----------
-    arguments : sequence of str
-        What the person typed.
-
-    Returns
-    -------
-    list of str
-        With ``ckpt_path=RUN/checkpoints/last.ckpt`` among them: the overrides that RUN was started with, RUN
-        as the folder to go on in, and the arguments, which win. Otherwise the arguments as they are.
-    """
-    given = {argument.partition("=")[0]: argument.partition("=")[2] for argument in arguments}
-    run_dir = Path(given.get("ckpt_path", "")).expanduser().parent.parent
-    saved = run_dir / ".hydra" / "overrides.yaml"
-    if not given.get("ckpt_path") or not saved.is_file():
-        return list(arguments)
-    overrides = [f"hydra.run.dir={run_dir}", *(str(text) for text in OmegaConf.load(saved))]
-    return [text for text in overrides if text.partition("=")[0] not in given] + list(arguments)
 
 
 def choose_device(cfg: DictConfig) -> None:

@@ -1,0 +1,1 @@
+"""What the scripts do, as functions of a config."""

@@ -1,0 +1,154 @@
+"""Score exposures as evaluate.py is told to."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from deepcr_lightning.arguments import fail
+from deepcr_lightning.command import choose_device, uses_gpu
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.evaluation.comparison import compare
+from deepcr_lightning.evaluation.exposure_scores import (
+    ExposureScores,
+    score_against_truth,
+)
+from deepcr_lightning.evaluation.peer_report import plot_peers, show_comparison
+from deepcr_lightning.evaluation.peers import open_peers
+from deepcr_lightning.evaluation.pictures import plot_example
+from deepcr_lightning.evaluation.report import draw_report, make_report, show_report
+from deepcr_lightning.evaluation.without_truth import (
+    count_exposure,
+    find_plateau,
+    open_darks,
+    rate_scatter,
+    refuse_seen,
+)
+from deepcr_lightning.exposures.atomic import write_atomically
+from deepcr_lightning.exposures.exposure import read_exposure, root_of
+from deepcr_lightning.exposures.paths import find_exposures
+from deepcr_lightning.exposures.truth import ChipTruth, field_type, find_truths, read_matching_truth
+from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.prediction.predictor import ExposurePredictor
+from deepcr_lightning.tiles.store import TileStore
+from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
+
+log = logging.getLogger("evaluate")
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Evaluate as a config says."""
+    choose_device(cfg)
+    if cfg.ckpt_path is None:
+        raise InputError("ckpt_path= is not given; name the best.ckpt of a run")
+    if cfg.truth is None and cfg.darks is None:
+        raise InputError(
+            "neither truth= nor darks= is given; name a directory of truth files, or darks that trained nothing"
+        )
+    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    output = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
+    model = load_model(cfg.ckpt_path)
+    model.introduce()
+    paths = list(find_exposures("input", cfg.input))
+    truths = _truths(cfg, paths)
+    darks = _darks(cfg, model, settings)
+    predictor = ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")
+    if cfg.calibrate:
+        exposures = (read_exposure(path, settings) for path in paths)
+        predictor.plateau = find_plateau(model, predictor, exposures, darks)
+        log.info("Maps are divided by %.3f, where they saturate", predictor.plateau)
+    threshold = _threshold(cfg, model, predictor.plateau)
+    if cfg.peers and truths is None:
+        raise InputError("peers= is given without truth=; name a directory of truth files")
+    peers = open_peers(cfg.peers, model, cfg.tile, predictor.device) if cfg.peers else None
+
+    label_snr = float(model.description["data"].get("label_snr", 2))
+    scored: list[ExposureScores] = []
+    pictured: set[str] = set()
+    unread: list[str] = []
+    for number, path in enumerate(tqdm(paths, desc="Scoring", unit="exposure", leave=False)):
+        root = root_of(path)
+        if truths is not None and root not in truths and darks is None:
+            continue
+        try:
+            exposure = read_exposure(path, settings)
+        except InputError as error:
+            unread.append(str(error))
+            continue
+        known: dict[int, ChipTruth] | None = None
+        if truths is not None and root in truths:
+            known = read_matching_truth(truths[root], exposure)
+        field = field_type(truths[root]) if truths and known else "unknown"
+        counts, events = None, None
+        if known or field not in pictured:
+            maps = predictor.probabilities(exposure)
+            if known:
+                counts, events = score_against_truth(exposure, maps, known, threshold, label_snr)
+            if field not in pictured:
+                pictured.add(field)
+                plot_example(output / f"{root}.png", exposure, maps[0], known, threshold)
+        added = count_exposure(predictor, exposure, darks, number, label_snr) if darks is not None else None
+        others = peers.count(exposure, known, label_snr) if peers and known else {}
+        scored.append(ExposureScores(root, exposure.filter, field, counts, events, added, others))
+
+    if not scored:
+        raise InputError(f"input={cfg.input}: no exposure could be scored; the first: {unread[0]}")
+    report = make_report(scored, threshold)
+    report |= {"checkpoint": str(model.path), "sha256": model.sha256, "plateau_divided_by": predictor.plateau}
+    if darks is not None:
+        report["rate_scatter_of_darks"] = rate_scatter(darks)
+    if peers:
+        report["peers"] = compare(scored, peers, threshold)
+    output.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
+    write_atomically(output / "evaluation.json", lambda place: place.write_text(text))
+    draw_report(output, report, scored)
+    print(show_report(report))
+    if peers:
+        plot_peers(output / "peers.png", scored, peers, threshold)
+        print(f"\n{show_comparison(report['peers'])}")
+    if truths is not None:
+        _say_unmatched(paths, truths)
+    print(f"Scores and figures: {output}")
+    if unread:
+        lines = "\n".join(f"  {reason}" for reason in unread)
+        fail(f"{len(unread)} of {len(scored) + len(unread)} exposures were not scored:\n{lines}")
+
+
+def _truths(cfg: DictConfig, paths: list[Path]) -> dict[str, Path] | None:
+    if cfg.truth is None:
+        return None
+    truths = find_truths("truth", cfg.truth)
+    if not any(root_of(path) in truths for path in paths):
+        raise InputError(f"truth={cfg.truth}: holds no <root>_truth.fits of any exposure in input={cfg.input}")
+    return truths
+
+
+def _darks(cfg: DictConfig, model: Model, settings: ReadSettings) -> TileStore | None:
+    if cfg.darks is None:
+        return None
+    darks = list(find_exposures("darks", cfg.darks))
+    if not cfg.allow_seen:
+        refuse_seen(model, darks)
+    return open_darks(cfg.store_dir, darks, settings)
+
+
+def _threshold(cfg: DictConfig, model: Model, plateau: float) -> float:
+    target: Any = OmegaConf.to_container(cfg.threshold) if OmegaConf.is_config(cfg.threshold) else cfg.threshold
+    return model_threshold(model, target, plateau)
+
+
+def _say_unmatched(paths: list[Path], truths: dict[str, Path]) -> None:
+    roots = {root_of(path) for path in paths}
+    unscored = sorted(roots - set(truths))
+    if unscored:
+        print(f"No truth for {', '.join(unscored)}: not scored against truth")
+    spare = len(set(truths) - roots)
+    if spare:
+        print(f"{spare} truth files have no exposure in the input: not used")
