@@ -1,0 +1,94 @@
+"""The published recipes and ours, trained on the same exposures and scored on the same pixels: docs/recipes.md.
+
+Simulates dithered visits of several filters to train on, and exposures of other fields to score on. Trains ours, the
+label-free recipe of Chen et al. (2024) and that of Zhang & Bloom (2020), whose labels come from co-adds of visits, on
+the same number of tiles, and lets evaluate.py compare them with L.A.Cosmic. What is done already is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from report import Row, parser, publish
+
+FIELDS = ("sparse", "cluster", "galaxy")
+SCENES = ("--filters", "F275W", "F336W", "F606W", "F814W", "--size", "512", "512", "--chips", "1", "--fields", *FIELDS)
+SETS = {
+    "train": ("--exposures", "24", "--dithers", "4", "--darks", "16", "--seed", "31"),
+    "test": ("--exposures", "6", "--darks", "1", "--seed", "32"),
+}
+BUDGET = ("data.tiles_per_epoch=320", "trainer.max_epochs=12", "data.test_fraction=0")
+RECIPES = {
+    "ours": ("data.batch_size=4",),
+    "chen_2024": ("experiment=chen_2024",),
+    "deepcr_2020": ("experiment=deepcr_2020",),
+}
+SCORES = {"average precision": "average_precision"} | {
+    f"completeness at {rate}": f"completeness_at_fpr_{number}"
+    for rate, number in (("0.05 %", "0.0005"), ("0.5 %", "0.005"))
+}
+
+
+def run(*arguments: object, threads: int) -> str:
+    """Run a script or module of the project; return what it printed."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout[-500:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def train(folder: Path, name: str, threads: int) -> Path:
+    """Train by one recipe, unless that was done; return the checkpoint."""
+    place = folder / "runs" / name
+    if not (place / "done").exists():
+        given = [f"data.science={folder}/train/science", f"data.store_dir={folder}/tiles", f"hydra.run.dir={place}"]
+        if name != "deepcr_2020":
+            given.append(f"data.darks={folder}/train/darks")
+        run("train.py", *RECIPES[name], *given, *BUDGET, threads=threads)
+        (place / "done").touch()
+    return place / "checkpoints" / "best.ckpt"
+
+
+def main() -> None:
+    """Train, compare and print."""
+    options = parser(__doc__)
+    options.add_argument("out", type=Path, help="folder of the exposures, the networks and the scores")
+    options.add_argument("--jobs", type=int, default=2, help="trainings at a time")
+    options.add_argument("--picture", type=Path, help="where to copy the figure")
+    chosen = options.parse_args()
+    out = chosen.out.resolve()
+    threads = max(1, (os.cpu_count() or 1) // chosen.jobs)
+    for name, numbers in SETS.items():
+        run("-m", "deepcr_lightning.simulation", out / name, *SCENES, *numbers, "--quiet", threads=1)
+    with ThreadPoolExecutor(chosen.jobs) as pool:
+        ours, *others = pool.map(lambda name: train(out, name, threads), RECIPES)
+    peers = ",".join(["lacosmic", *map(str, others)])
+    given = (f"ckpt_path={ours}", f"input={out}/test/science", f"truth={out}/test/truth", f"output_dir={out}/scores")
+    print(
+        run("evaluate.py", *given, f"peers=[{peers}]", f"hydra.run.dir={out}/evaluate", threads=threads * chosen.jobs)
+    )
+    if chosen.picture:
+        shutil.copyfile(out / "scores" / "peers.png", chosen.picture)
+    groups = json.loads((out / "scores" / "evaluation.json").read_text())["peers"]["groups"]
+    rows = []
+    for group in ("all", *FIELDS):
+        mine, *theirs = groups[group].items()
+        for score, key in SCORES.items():
+            value = mine[1][key]["value"]
+            for name, other in theirs:
+                if key in other:
+                    peer = other[key]["value"]
+                    rows.append(Row(f"{group}, {score}", value, "", name, peer, value / peer if peer else float("inf")))
+    publish(rows, chosen.json)
+
+
+if __name__ == "__main__":
+    main()
