@@ -45,13 +45,15 @@ def run(*arguments: object, threads: int) -> str:
     return done.stdout
 
 
-def train(folder: Path, name: str, threads: int) -> Path:
+def train(folder: Path, name: str, hidden: int | None, threads: int) -> Path:
     """Train by one recipe, unless that was done; return the checkpoint."""
-    place = folder / "runs" / name
+    place = folder / (f"runs_{hidden}" if hidden else "runs") / name
     if not (place / "done").exists():
         given = [f"data.science={folder}/train/science", f"data.store_dir={folder}/tiles", f"hydra.run.dir={place}"]
         if name != "deepcr_2020":
             given.append(f"data.darks={folder}/train/darks")
+        if hidden:
+            given.append(f"model.hidden={hidden}")
         run("train.py", *RECIPES[name], *given, *BUDGET, threads=threads)
         (place / "done").touch()
     return place / "checkpoints" / "best.ckpt"
@@ -61,6 +63,7 @@ def main() -> None:
     """Train, compare and print."""
     options = parser(__doc__)
     options.add_argument("out", type=Path, help="folder of the exposures, the networks and the scores")
+    options.add_argument("--hidden", type=int, help="train all with so many channels; as the recipes say by default")
     options.add_argument("--jobs", type=int, default=2, help="trainings at a time")
     options.add_argument("--picture", type=Path, help="where to copy the figure")
     chosen = options.parse_args()
@@ -69,7 +72,7 @@ def main() -> None:
     for name, numbers in SETS.items():
         run("-m", "deepcr_lightning.simulation", out / name, *SCENES, *numbers, "--quiet", threads=1)
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        ours, *others = pool.map(lambda name: train(out, name, threads), RECIPES)
+        ours, *others = pool.map(lambda name: train(out, name, chosen.hidden, threads), RECIPES)
     peers = ",".join(["lacosmic", *map(str, others)])
     given = (f"ckpt_path={ours}", f"input={out}/test/science", f"truth={out}/test/truth", f"output_dir={out}/scores")
     print(
