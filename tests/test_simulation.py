@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -160,6 +161,29 @@ class TestFiles:
         np.testing.assert_allclose(blue["x"], red["x"])
         cool = blue["temperature"] < 5000
         assert np.all(blue["magnitude"][cool] > red["magnitude"][cool])
+
+    def test_dithers_of_a_visit_share_its_sky(self, tmp_path: Path) -> None:
+        settings = {"filters": ["F606W"], "exposures": 4, "darks": 0, "size": (64, 96), "fields": ["cluster"]}
+        paths = simulate_set(tmp_path / "set", **settings, dithers=3, progress=False)
+        assert [read_exposure(path).visit for path in paths] == 3 * ["isim01"] + ["isim02"]
+        seen = []
+        for path in paths[:3]:
+            stars = Table.read(tmp_path / "set" / "stars" / path.name.replace("flc.fits", "stars.ecsv"))
+            with fits.open(path) as hdus:
+                found = {}
+                for version in (1, 2):
+                    chip = stars[stars["extver"] == version]
+                    sky = WCS(hdus["SCI", version].header).pixel_to_world_values(chip["x"], chip["y"])
+                    found |= {magnitude: place for magnitude, *place in zip(chip["magnitude"], *sky, strict=True)}
+            seen.append(found)
+        first, second, third = seen
+        shared = first.keys() & second.keys() & third.keys()
+        assert len(shared) > 20
+        for star in shared:
+            np.testing.assert_allclose(second[star], first[star], rtol=0, atol=1e-9)
+            np.testing.assert_allclose(third[star], first[star], rtol=0, atol=1e-9)
+        with pytest.raises(InputError, match="dithers: at least 1"):
+            simulate_set(tmp_path / "none", **settings, dithers=0, progress=False)
 
     def test_a_second_run_keeps_what_is_there(self, tmp_path: Path) -> None:
         settings = {"filters": ["F606W"], "exposures": 2, "darks": 1, "size": (32, 40), "chips": 1}

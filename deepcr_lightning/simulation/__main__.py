@@ -11,7 +11,7 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.simulation.conditions import USUAL
 from deepcr_lightning.simulation.dataset import simulate_set
 from deepcr_lightning.simulation.filters import FILTERS
-from deepcr_lightning.simulation.plan import FULL_CHIP
+from deepcr_lightning.simulation.plan import DITHERS, FULL_CHIP
 from deepcr_lightning.simulation.stars import DEFAULT_FIELDS, FIELDS
 
 
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             exposure_times=tuple(options.exposure_times),
             dark_time=options.dark_time,
             seed=options.seed,
+            dithers=options.dithers,
             conditions="wide" if options.wide else USUAL,
             progress=not options.quiet,
         )
@@ -74,6 +75,13 @@ def _parser() -> argparse.ArgumentParser:
         help=f"filters of the science exposures, out of {' '.join(FILTERS)}",
     )
     parser.add_argument("--exposures", type=int, default=8, metavar="N", help="science exposures per filter")
+    parser.add_argument(
+        "--dithers",
+        type=int,
+        default=DITHERS,
+        metavar="N",
+        help="exposures of each visit in each filter, of one field at sub-pixel offsets",
+    )
     parser.add_argument("--darks", type=int, default=6, metavar="N", help="number of darks")
     parser.add_argument(
         "--size",

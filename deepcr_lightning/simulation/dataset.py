@@ -20,6 +20,7 @@ from deepcr_lightning.simulation.conditions import USUAL, Conditions
 from deepcr_lightning.simulation.cosmic_rays import CR_RATE, draw_cosmic_rays, trail_charge
 from deepcr_lightning.simulation.plan import (
     CHIP_GAP,
+    DITHERS,
     FLASH_RATE,
     FULL_CHIP,
     PlannedExposure,
@@ -56,6 +57,7 @@ def simulate_set(
     dark_time: float = 900.0,
     seed: int = 0,
     conditions: Conditions | Literal["wide"] = USUAL,
+    dithers: int = DITHERS,
     progress: bool = True,
 ) -> list[Path]:
     """Write a set of simulated exposures: ``out/science``, ``darks``, ``truth`` and ``stars``.
@@ -69,7 +71,7 @@ def simulate_set(
     filters : sequence of str
         Filters of the science exposures.
     exposures : int
-        Science exposures per filter, two to a visit.
+        Science exposures per filter.
     darks : int
         Number of darks.
     size : tuple of int
@@ -87,6 +89,8 @@ def simulate_set(
     conditions : Conditions or "wide"
         Those of all exposures, darks included; "wide" draws them for every filter of a visit and
         every dark, from `conditions.WIDE`.
+    dithers : int
+        Exposures of a visit in each filter, each at a sub-pixel offset of its own.
     progress : bool
         Whether to show a progress bar on stderr.
 
@@ -112,6 +116,7 @@ def simulate_set(
         dark_time=float(dark_time),
         seed=seed,
         conditions=conditions,
+        dithers=dithers,
     )
     planned = plan_set(settings)
     folder = Path(out)

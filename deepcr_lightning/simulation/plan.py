@@ -24,7 +24,10 @@ FLASH_RATE = 2.6
 """Post-flash in electrons / s at the simulated lamp current."""
 
 _BACKGROUND = (12.0, 20.0)
-_PER_VISIT = 2
+DITHERS = 2
+"""Exposures of a visit in one filter, where nothing else is said."""
+
+_DARKS_PER_VISIT = 2
 _FIRST_MJD = 58270.0
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -56,6 +59,8 @@ class SetSettings:
     conditions : Conditions or "wide"
         Those of all exposures, darks included; "wide" draws them for every filter of a visit and
         every dark, from `conditions.WIDE`.
+    dithers : int
+        Exposures of a visit in each filter, each at an offset of its own; the last visit has what is left.
 
     Raises
     ------
@@ -73,6 +78,7 @@ class SetSettings:
     dark_time: float = 900.0
     seed: int = 0
     conditions: Conditions | Literal["wide"] = USUAL
+    dithers: int = DITHERS
 
     def __post_init__(self) -> None:
         if not self.filters or len(set(self.filters)) != len(self.filters):
@@ -87,6 +93,8 @@ class SetSettings:
         height, width = self.size
         if not (16 <= height <= FULL_CHIP[0] and 16 <= width <= FULL_CHIP[1]):
             raise InputError(f"size: from 16 x 16 to {FULL_CHIP[0]} x {FULL_CHIP[1]}, got {self.size}")
+        if self.dithers < 1:
+            raise InputError(f"dithers: at least 1, got {self.dithers}")
         if self.chips not in (1, 2):
             raise InputError(f"chips: 1 or 2, got {self.chips}")
         if len(self.exposure_times) != 2 or not 0 < self.exposure_times[0] <= self.exposure_times[1]:
@@ -104,10 +112,12 @@ class SetSettings:
         return self.size != FULL_CHIP or self.chips == 1
 
     def record(self) -> dict[str, Any]:
-        """Return the settings as plain values; usual conditions go without saying."""
+        """Return the settings as plain values; usual conditions and dithers go without saying."""
         values = asdict(self)
         if self.conditions == USUAL:
             del values["conditions"]
+        if self.dithers == DITHERS:
+            del values["dithers"]
         return values
 
     @property
@@ -164,7 +174,7 @@ class PlannedExposure:
 def plan_set(settings: SetSettings) -> list[PlannedExposure]:
     """List the exposures of a set: science first, visit by visit, then the darks.
 
-    A visit is one pointing; it holds up to two dithered exposures in every filter.
+    A visit is one pointing; it holds as many dithered exposures in every filter as the settings say.
 
     Parameters
     ----------
@@ -177,12 +187,12 @@ def plan_set(settings: SetSettings) -> list[PlannedExposure]:
         The exposures, in the order of their indices.
     """
     planned: list[PlannedExposure] = []
-    visits = _visits(settings.exposures)
+    visits = _visits(settings.exposures, settings.dithers)
     conditions = _conditions(settings, len(visits) * len(settings.filters), len(visits), 6)
     for visit, members in enumerate(visits):
         rng = np.random.default_rng([settings.seed, 1, visit])
         field = settings.fields[visit % len(settings.fields)]
-        dithers = rng.uniform(-4, 4, (_PER_VISIT, 2))
+        dithers = rng.uniform(-4, 4, (settings.dithers, 2))
         number = 0
         for nth, name in enumerate(settings.filters):
             ours = conditions[visit * len(settings.filters) + nth]
@@ -208,11 +218,11 @@ def plan_set(settings: SetSettings) -> list[PlannedExposure]:
                 number += 1
     # Darks are few: each has conditions of its own, so that those of one side of a split cover their ranges.
     conditions = _conditions(settings, settings.darks, 0, 7)
-    for visit, members in enumerate(_visits(settings.darks)):
+    for visit, members in enumerate(_visits(settings.darks, _DARKS_PER_VISIT)):
         rng = np.random.default_rng([settings.seed, 2, visit])
         flash = _flash(MEAN_DARK / 3600 * settings.dark_time, rng)
         for member in range(members):
-            ours = conditions[_PER_VISIT * visit + member]
+            ours = conditions[_DARKS_PER_VISIT * visit + member]
             planned.append(
                 PlannedExposure(
                     index=len(planned),
@@ -237,10 +247,10 @@ def _conditions(settings: SetSettings, groups: int, visits: int, stream: int) ->
     return draw_conditions(groups, visits, np.random.default_rng([settings.seed, stream]))
 
 
-def _visits(exposures: int) -> Sequence[int]:
-    """Share exposures out over visits of up to two."""
-    full, rest = divmod(exposures, _PER_VISIT)
-    return [_PER_VISIT] * full + [rest] * (rest > 0)
+def _visits(exposures: int, most: int) -> Sequence[int]:
+    """Share exposures out over visits of up to `most`."""
+    full, rest = divmod(exposures, most)
+    return [most] * full + [rest] * (rest > 0)
 
 
 def _flash(background: float, rng: np.random.Generator) -> float:

@@ -10,11 +10,13 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.dq import unusable_bits
-from deepcr_lightning.simulation.plan import FLASH_RATE, PlannedExposure, SetSettings
+from deepcr_lightning.simulation.plan import CHIP_GAP, FLASH_RATE, PlannedExposure, SetSettings
 from deepcr_lightning.simulation.readout import GAIN, ChipFrame
 
 TRUTH_SIGMA = 3.0
 """A pixel belongs to a cosmic ray if its charge exceeds this many times the local noise."""
+
+_PIXEL_DEGREES = 0.0396 / 3600
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def exposure_hdus(planned: PlannedExposure, settings: SetSettings, chips: Sequen
     """
     hdus = fits.HDUList([fits.PrimaryHDU(header=_primary_header(planned, settings))])
     for version, chip in enumerate(chips, start=1):
-        science = fits.ImageHDU(chip.frame.science, _chip_header(version, settings))
+        science = fits.ImageHDU(chip.frame.science, _chip_header(version, planned, settings))
         error = fits.ImageHDU(chip.frame.error)
         quality = fits.ImageHDU(chip.frame.dq)
         error.header["BUNIT"] = "ELECTRONS"
@@ -136,7 +138,7 @@ def _primary_header(planned: PlannedExposure, settings: SetSettings) -> fits.Hea
     return header
 
 
-def _chip_header(version: int, settings: SetSettings) -> fits.Header:
+def _chip_header(version: int, planned: PlannedExposure, settings: SetSettings) -> fits.Header:
     header = fits.Header()
     height, width = settings.size
     header["BUNIT"] = ("ELECTRONS", "brightness units")
@@ -147,4 +149,29 @@ def _chip_header(version: int, settings: SetSettings) -> fits.Header:
     header["CENTERA2"] = (height // 2, "subarray axis2 center pt in unbinned dect. pix")
     header["SIZAXIS1"] = (width, "subarray axis1 size in unbinned detector pixels")
     header["SIZAXIS2"] = (height, "subarray axis2 size in unbinned detector pixels")
+    if not planned.is_dark:
+        _add_wcs(header, version, planned, settings)
     return header
+
+
+def _add_wcs(header: fits.Header, version: int, planned: PlannedExposure, settings: SetSettings) -> None:
+    """Point at the sky: one direction a visit, which a dither moves over the chip; north is up."""
+    rows, columns = settings.pointing
+    origin = (planned.dither[0] + (version - 1) * (settings.size[0] + CHIP_GAP), planned.dither[1])
+    cards = {
+        "WCSAXES": 2,
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CUNIT1": "deg",
+        "CUNIT2": "deg",
+        "CRPIX1": columns / 2 - origin[1],
+        "CRPIX2": rows / 2 - origin[0],
+        "CRVAL1": 15.0 * planned.visit % 360,
+        "CRVAL2": 41.0,
+        "CD1_1": -_PIXEL_DEGREES,
+        "CD1_2": 0.0,
+        "CD2_1": 0.0,
+        "CD2_2": _PIXEL_DEGREES,
+        "RADESYS": "ICRS",
+    }
+    header.update(cards)
