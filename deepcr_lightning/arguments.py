@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import OmegaConf
+
+OVERRIDES = "overrides.yaml"
+"""Name of the file in a run's folder that keeps what it was started with."""
+_PLAIN = re.compile(r"[\w./~+-]+")
 
 
 def fail(message: str) -> None:
@@ -21,6 +26,27 @@ def fail(message: str) -> None:
     raise SystemExit(1)
 
 
+def override(name: str, value: object) -> str:
+    """Write an override that Hydra reads as it is meant, whatever signs are in the value.
+
+    Parameters
+    ----------
+    name : str
+        Of the option.
+    value : object
+
+    Returns
+    -------
+    str
+        ``name=value``, in quotes where the value needs them.
+    """
+    text = str(value)
+    if _PLAIN.fullmatch(text):
+        return f"{name}={text}"
+    quote = '"' if "'" in text else "'"
+    return f"{name}={quote}{text}{quote}"
+
+
 def resume_overrides(arguments: Sequence[str]) -> list[str]:
     """Complete the command line of a resumed run by that of the run itself.
 
@@ -32,13 +58,14 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
     Returns
     -------
     list of str
-        With ``ckpt_path=RUN/checkpoints/last.ckpt`` among them: the overrides that RUN was started with, RUN
+        With ``ckpt_path=RUN/checkpoints/last.ckpt`` among them: the overrides that RUN last trained with, RUN
         as the folder to go on in, and the arguments, which win. Otherwise the arguments as they are.
     """
     given = {argument.partition("=")[0]: argument.partition("=")[2] for argument in arguments}
-    run_dir = Path(given.get("ckpt_path", "")).expanduser().parent.parent
-    saved = run_dir / ".hydra" / "overrides.yaml"
-    if not given.get("ckpt_path") or not saved.is_file():
+    run_dir = Path(given.get("ckpt_path", "").strip("'\"")).expanduser().parent.parent
+    # Hydra's own record is of the last command, which may have been refused.
+    saved = next((file for file in (run_dir / OVERRIDES, run_dir / ".hydra" / OVERRIDES) if file.is_file()), None)
+    if not given.get("ckpt_path") or saved is None:
         return list(arguments)
-    overrides = [f"hydra.run.dir={run_dir}", *(str(text) for text in OmegaConf.load(saved))]
+    overrides = [override("hydra.run.dir", run_dir), *(str(text) for text in OmegaConf.load(saved))]
     return [text for text in overrides if text.partition("=")[0] not in given] + list(arguments)

@@ -242,7 +242,7 @@ def test_ranks_share_the_draws(shuffle: bool) -> None:
 
 def test_filters_are_drawn_equally_often() -> None:
     filters = np.array(["F275W"] * 5 + ["F814W"] * 95)
-    draws = TileDraws(np.arange(100), seed=1, count=2000, filters=filters)
+    draws = TileDraws(np.arange(100), seed=1, count=2000, groups=filters)
     count = Counter(filters[index] for index, _ in draws)
     assert count["F275W"] == pytest.approx(1000, abs=120)
 

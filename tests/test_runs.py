@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +19,8 @@ import pytest
 import torch
 from conftest import PLAIN, REPOSITORY, Result, write_hst
 
+from deepcr_lightning.arguments import override, resume_overrides
+from deepcr_lightning.commands import train
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.training import batch_size
 from deepcr_lightning.training.batch_size import largest_batch
@@ -165,7 +170,32 @@ def test_a_run_of_other_data_is_not_resumed(survey: Path, trained: Path, run_scr
     assert (trained / "config.yaml").read_text() == before, "a run that is not resumed is left as it was"
 
 
-def test_a_loss_that_is_no_number_stops_the_run(survey: Path, run_script: Run, tmp_path: Path) -> None:
+def test_a_refused_resume_leaves_the_run_as_it_was(trained: Path, run_script: Run, tmp_path: Path) -> None:
+    """And what a resume may change it changes: the number of epochs, and the learning rate."""
+    run = tmp_path / "a=b (1)"
+    shutil.copytree(trained, run)
+    last = override("ckpt_path", run / "checkpoints" / "last.ckpt")
+    for change, lacking in (("model.hidden=8", "model.hidden=4"), ("loss=bce", "loss=calibrated_bce")):
+        result = run_script("train.py", last, change)
+        assert result.status == 1
+        assert f"was trained with {lacking}; resume with the same" in result.err
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The dirpath has changed")
+        result = run_script("train.py", last, "trainer.max_epochs=3", "model.learning_rate=1e-4")
+    assert result.status == 0, result.err
+    with sorted(run.glob("metrics/version_*/metrics.csv"))[-1].open() as file:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(file) if row["learning_rate"]]
+    assert rates == pytest.approx([1e-6]), "a hundredth of the rate, where the cosine ends"
+    again = resume_overrides([last])
+    assert "trainer.max_epochs=3" in again
+    assert not any(text.startswith("loss=") for text in again)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(
+    survey: Path, run_script: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished: list[str] = []
+    monkeypatch.setattr(train, "finish_wandb", lambda loggers, checkpoint: finished.append(checkpoint))
     result = run_script("train.py", *given(survey, tmp_path), "model.learning_rate=1e30", "trainer.max_epochs=20")
     assert result.status == 1
     assert re.search(r"the loss is (nan|inf) at step \d+; its batch is kept in .*bad_batch.pt", result.err), result.err
@@ -173,6 +203,7 @@ def test_a_loss_that_is_no_number_stops_the_run(survey: Path, run_script: Run, t
     assert batch["image"].shape[1:] == (1, 32, 32)
     weights = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert all(torch.isfinite(value).all() for value in weights.values()), "what is kept is of before"
+    assert finished == [""], "the next run of a sweep must not go on in the tracker's run of this one"
 
 
 def test_memory_that_runs_out_names_a_smaller_batch(

@@ -158,7 +158,7 @@ def test_products_of_another_threshold_are_named(survey: Path, trained: Path, ru
     source = survey / "science"
     assert predict(run_script, trained, source / "ivis01a0q_flc.fits", "threshold=0.123456789").status == 0
     result = predict(run_script, trained, source / "ivis01a0q_flc.fits", "threshold=0.123456789")
-    assert "1 exposures had their products already" in result.out
+    assert "1 exposure had their products already" in result.out
     assert "another network" not in result.out, "the same again is nothing to say"
     result = predict(run_script, trained, source, "threshold=0.4", "grow=1")
     assert "1 of them were made with another network, threshold or growth, such as ivis01a0q_flc.fits" in result.out
@@ -250,8 +250,8 @@ def test_more_tasks_of_a_slurm_job_than_exposures(survey: Path, trained: Path, t
     ]
     said = [task.communicate() for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0], said
-    assert "1 exposures cleaned" in said[0][0]
-    assert "exposures cleaned" not in said[1][0]
+    assert "1 exposure cleaned" in said[0][0]
+    assert " cleaned, threshold" not in said[1][0]
     assert len(table(tmp_path / "out")) == 1
 
 

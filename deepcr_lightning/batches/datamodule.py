@@ -298,7 +298,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
             tiles,
             seed=self.seed,
             count=self.tiles_per_epoch if training else None,
-            filters=tile_groups(self.store.table, tiles, self.balance) if training and self.balance else None,
+            groups=tile_groups(self.store.table, tiles, self.balance) if training and self.balance else None,
             shuffle=training,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,

@@ -148,8 +148,8 @@ class TileDraws(Sampler[Draw]):
     seed : int
     count : int, optional
         Tiles an epoch; all of them by default. More tiles than there are repeat some.
-    filters : ndarray of str, optional
-        Filter of each tile: every filter is then drawn equally often.
+    groups : ndarray of str, optional
+        Group of each tile: every group is then drawn equally often.
     shuffle : bool
         False takes the tiles in order, with seeds that no epoch changes: validation and test.
     rank, world_size : int
@@ -161,12 +161,12 @@ class TileDraws(Sampler[Draw]):
         tiles: NDArray[np.int64],
         seed: int,
         count: int | None = None,
-        filters: NDArray[np.str_] | None = None,
+        groups: NDArray[np.str_] | None = None,
         shuffle: bool = True,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.tiles, self.seed, self.filters, self.shuffle = tiles, seed, filters, shuffle
+        self.tiles, self.seed, self.groups, self.shuffle = tiles, seed, groups, shuffle
         self.count = count or len(tiles)
         if not shuffle:
             self.count = max(self.count, world_size)  # a process without a batch would leave the others waiting
@@ -186,14 +186,14 @@ class TileDraws(Sampler[Draw]):
             seeds = np.random.default_rng(self.seed).integers(0, 2**62, self.count)
         else:
             rng = np.random.default_rng([self.seed, self.epoch])
-            order = self._balanced(rng) if self.filters is not None else self._in_turn()
+            order = self._balanced(rng) if self.groups is not None else self._in_turn()
             seeds = rng.integers(0, 2**62, self.count)
         mine = slice(self.rank, None, self.world_size)
         yield from list(zip(order[mine].tolist(), seeds[mine].tolist(), strict=True))[: len(self)]
 
     def _balanced(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        assert self.filters is not None
-        names, inverse = np.unique(self.filters, return_inverse=True)
+        assert self.groups is not None
+        names, inverse = np.unique(self.groups, return_inverse=True)
         chances = 1.0 / np.bincount(inverse)[inverse] / len(names)
         return rng.choice(self.tiles, self.count, p=chances)
 

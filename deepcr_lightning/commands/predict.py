@@ -107,7 +107,7 @@ def report(writer: ProductWriter, to_do: list[Path]) -> None:
             log.info("%s: %.2f %% flagged", Path(row.file).name, 100 * row.flagged)
     kept = len(writer.places) - len(to_do)
     if kept:
-        log.info("%d exposures had their products already; overwrite=true makes them again", kept)
+        log.info("%s had their products already; overwrite=true makes them again", _exposures(kept))
         earlier = {str(path) for path in writer.places} - files
         other = writer.made_otherwise(row for row in table if row.file in earlier)
         if other:
@@ -121,11 +121,15 @@ def report(writer: ProductWriter, to_do: list[Path]) -> None:
                 other[0].grow,
             )
     threshold, cleaned = writer.provenance.threshold, len(rows) - len(failures)
-    log.info("%d exposures cleaned, threshold %g, in %s", cleaned, threshold, writer.output_dir)
+    log.info("%s cleaned, threshold %g, in %s", _exposures(cleaned), threshold, writer.output_dir)
     show_odd(writer, rows)
     if failures:
         lines = "\n".join(f"  {row.status}" for row in failures)
         fail(f"{len(failures)} of {len(rows)} exposures were not cleaned:\n{lines}")
+
+
+def _exposures(count: int) -> str:
+    return f"{count} exposure{'s' * (count != 1)}"
 
 
 def show_odd(writer: ProductWriter, rows: list[Row]) -> None:

@@ -14,8 +14,9 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LambdaCallback
 
+from deepcr_lightning.arguments import OVERRIDES
 from deepcr_lightning.command import choose_device
-from deepcr_lightning.exposures.atomic import write_atomically
+from deepcr_lightning.exposures.atomic import remove_partials, write_atomically
 from deepcr_lightning.training.checkpoint import require_same_network
 from deepcr_lightning.training.checkpoint_io import WholeCheckpoints
 from deepcr_lightning.training.fit import checkpoint_of_requeued_job, fit
@@ -38,7 +39,11 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
     model = instantiate(cfg.model, _convert_="all")
     callbacks = [instantiate(c, _convert_="all") for c in cfg.callbacks.values()]
     # Once the run goes: a resume that is refused leaves the folder as it is.
-    callbacks.append(LambdaCallback(on_train_start=lambda *_: save_config(cfg, run_dir / "config.yaml")))
+    callbacks.append(LambdaCallback(on_train_start=lambda *_: save_config(cfg, run_dir)))
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        # A mistyped path is found before a logger opens a run for it.
+        data.prepare_data()
+        remove_partials(run_dir)
     makers = {name: partial(instantiate, c, _convert_="all") for name, c in cfg.logger.items()}
     loggers = [start_wandb(make) if name == "wandb" else make() for name, make in makers.items()]
     settings = {name: value for name, value in cfg.trainer.items() if name != "find_batch_size"}
@@ -54,18 +59,21 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
     for logger in loggers:
         logger.log_hyperparams(told)
 
-    fit(trainer, model, data, cfg.ckpt_path, cfg.trainer.find_batch_size)
-    best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else ""
-    # The last epoch may not be the best: the scores are those of the weights that are kept.
-    sides = [trainer.validate, trainer.test] if len(data.tiles["test"]) else [trainer.validate]
+    best = ""
     scores: dict[str, float] = {}
-    for side in sides if best else []:
-        scores |= side(model, data, ckpt_path=best, weights_only=True, verbose=False)[0]
+    try:
+        fit(trainer, model, data, cfg.ckpt_path, cfg.trainer.find_batch_size)
+        best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else ""
+        # The last epoch may not be the best: the scores are those of the weights that are kept.
+        sides = [trainer.validate, trainer.test] if len(data.tiles["test"]) else [trainer.validate]
+        for side in sides if best else []:
+            scores |= side(model, data, ckpt_path=best, weights_only=True, verbose=False)[0]
+    finally:
+        finish_wandb(loggers, best)
     log.info("Scores, estimated without truth: %s", ", ".join(f"{k} {v:.4f}" for k, v in scores.items()) or "none")
     if model.unreached:
         log.warning("%s; the checkpoint keeps %g", model.unreached, model.threshold)
     log.info("Threshold: %.3g", model.threshold)
-    finish_wandb(loggers, best)
     log.info("Run folder: %s", run_dir)
     if (run_dir / REPORT).is_file():
         log.info("Report: %s", run_dir / REPORT)
@@ -74,6 +82,8 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
 
 
 @rank_zero_only
-def save_config(cfg: DictConfig, path: Path) -> None:
-    """Keep the resolved config in the folder of the run."""
-    write_atomically(path, lambda partial: OmegaConf.save(cfg, partial, resolve=True))
+def save_config(cfg: DictConfig, run_dir: Path) -> None:
+    """Keep the resolved config, and what was asked for, in the folder of the run."""
+    asked = list(HydraConfig.get().overrides.task)
+    write_atomically(run_dir / OVERRIDES, lambda partial: OmegaConf.save(OmegaConf.create(asked), partial))
+    write_atomically(run_dir / "config.yaml", lambda partial: OmegaConf.save(cfg, partial, resolve=True))

@@ -34,5 +34,5 @@ def require_launcher(arguments: Sequence[str]) -> None:
     for argument in arguments:
         if argument in _NEEDED and find_spec(_NEEDED[argument]) is None:
             raise InputError(f"{argument}: is not installed; pip install 'deepcr-lightning[sweep]'")
-        if argument.endswith("launcher=slurm") and shutil.which("sbatch") is None:
+        if argument.endswith(("launcher=slurm", "launcher=submitit_slurm")) and shutil.which("sbatch") is None:
             raise InputError(f"{argument}: there is no sbatch here; start the sweep on a node of the cluster")

@@ -118,7 +118,9 @@ def _build(
     settings: ReadSettings,
     truths: Mapping[str, Path] | None,
 ) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    # What a build that was killed has left; the lock says that none is at work.
+    for stale in [folder, *folder.parent.glob(f".{folder.name}-*")]:
+        shutil.rmtree(stale, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     cameras: Cameras = {}
     try:

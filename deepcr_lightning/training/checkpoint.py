@@ -244,17 +244,20 @@ def require_same_network(path: Path, settings: Mapping[str, Any]) -> None:
     path : Path
         The checkpoint.
     settings : mapping
-        With ``depth``, ``hidden`` and ``norm``.
+        With ``depth``, ``hidden``, ``norm`` and ``loss``.
 
     Raises
     ------
     InputError
-        As `load_model`, if it is an export, or if the shapes differ.
+        As `load_model`, if it is an export, or if the shapes or the losses differ.
     """
     checkpoint = read_checkpoint(path)
     if "optimizer_states" not in checkpoint:
         raise InputError(f"ckpt_path={path}: holds weights alone, with which no run can go on; give a last.ckpt")
     network = checkpoint[DESCRIPTION_KEY]["network"]
     other = [f"model.{name}={value}" for name, value in network.items() if settings[name] != value]
+    loss = checkpoint.get("hyper_parameters", {}).get("loss", settings["loss"])
+    if loss != settings["loss"]:
+        other.append(f"loss={loss}")
     if other:
         raise InputError(f"ckpt_path={path}: was trained with {' '.join(other)}; resume with the same")

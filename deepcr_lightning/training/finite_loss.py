@@ -27,7 +27,7 @@ class FiniteLoss(pl.Callback):
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self._last: tuple[int, Tensor, dict[str, Tensor]] | None = None
+        self._last: tuple[int, Tensor, Tensor, dict[str, Tensor]] | None = None
 
     def on_train_batch_end(
         self,
@@ -39,7 +39,10 @@ class FiniteLoss(pl.Callback):
     ) -> None:
         """Look at the loss of the step before, and keep this one."""
         self._check()
-        self._last = trainer.global_step, outputs["loss"].detach(), batch
+        loss = outputs["loss"].detach()
+        # The mean of all processes: where one has to stop, all do, and none waits for it.
+        together = trainer.strategy.reduce(loss.clone()) if trainer.world_size > 1 else loss
+        self._last = trainer.global_step, together, loss, batch
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at the last loss, before anything of this epoch is kept."""
@@ -48,13 +51,15 @@ class FiniteLoss(pl.Callback):
     def _check(self) -> None:
         if self._last is None:
             return
-        (step, loss, batch), self._last = self._last, None
-        if bool(torch.isfinite(loss)):
+        (step, together, loss, batch), self._last = self._last, None
+        if bool(torch.isfinite(together)):
             return
+        if bool(torch.isfinite(loss)):
+            raise InputError(f"the loss is {float(together)} at step {step} in another process, which keeps its batch")
         buffer, kept = io.BytesIO(), self.folder / "bad_batch.pt"
         torch.save({name: tensor.cpu() for name, tensor in batch.items()}, buffer)
         write_atomically(kept, lambda partial: partial.write_bytes(buffer.getbuffer()))
         raise InputError(
-            f"the loss is {float(loss)} at step {step}; its batch is kept in {kept}; look at its image, then lower "
-            "model.learning_rate and go on from the last checkpoint"
+            f"the loss is {float(loss)} at step {step}; its batch is kept in {kept}; look at its image, then go on "
+            "from the last checkpoint with a lower model.learning_rate"
         )

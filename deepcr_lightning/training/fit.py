@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import signal
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import LambdaCallback
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.memory import is_oom_error
 
+from deepcr_lightning.arguments import override
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.training.batch_size import largest_batch
@@ -51,8 +55,10 @@ def fit(
         With 130 after an interrupt and 143 after SIGTERM, as shells have it.
     """
     if find_batch_size:
-        data.batch_size = _largest_batch(trainer, model, data)
-        log.info("Batches of %d tiles", data.batch_size)
+        _require_gpu(trainer)
+        # Once the tiles are where they stay: what they take of its memory is not free for a batch.
+        find = LambdaCallback(setup=lambda *_: _take_largest_batch(trainer, model, data))
+        trainer.callbacks.append(find)  # type: ignore[attr-defined]
     try:
         trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
     except SIGTERMException:
@@ -86,34 +92,41 @@ def checkpoint_of_requeued_job(run_dir: Path) -> str | None:
     if not os.environ.get("SLURM_RESTART_COUNT"):
         return None
     last = run_dir / "checkpoints" / "last.ckpt"
-    at_signals = sorted(run_dir.glob("hpc_ckpt_*.ckpt"), key=lambda path: path.stat().st_mtime)
-    if not at_signals and not last.exists():
-        return None
     if os.environ.get("SLURM_PROCID", "0") == "0":
-        # Lightning would prefer its own, however old.
+        # Lightning would prefer its own, however old. The other tasks do not look at what this one moves.
+        at_signals = sorted(run_dir.glob("hpc_ckpt_*.ckpt"), key=lambda path: path.stat().st_mtime)
         for path in at_signals:
             if last.exists() and path.stat().st_mtime < last.stat().st_mtime:
                 path.unlink()
             else:
                 os.replace(path, last)
+    # A run writes it before its first step: without it none has begun.
+    if not (any(run_dir.glob("hpc_ckpt_*.ckpt")) or last.exists()):
+        return None
     log.info("The job was requeued: it goes on from %s", last)
     return str(last)
 
 
-def _largest_batch(trainer: pl.Trainer, model: CosmicRaySegmenter, data: LabelFreeDataModule) -> int:
-    device = trainer.strategy.root_device
-    if device.type != "cuda":
+def _require_gpu(trainer: pl.Trainer) -> None:
+    if trainer.strategy.root_device.type != "cuda":
         raise InputError(
             "trainer.find_batch_size=true: needs a GPU; memory does not limit the batch of a CPU, 4 to 16 serve well"
         )
+
+
+def _take_largest_batch(trainer: pl.Trainer, model: CosmicRaySegmenter, data: LabelFreeDataModule) -> None:
+    if trainer.state.fn != TrainerFn.FITTING:
+        return
     half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(str(trainer.precision))
-    tiles = data.tiles_per_epoch or _MOST_TILES
-    net = model.net.to(device)
-    return largest_batch(net, data.tile_size, max(1, tiles // _STEPS_AN_EPOCH), device, half)
+    most = max(1, (data.tiles_per_epoch or _MOST_TILES) // _STEPS_AN_EPOCH)
+    device = trainer.strategy.root_device
+    data.batch_size = largest_batch(model.net.to(device), data.tile_size, most, device, half)
+    log.info("Batches of %d tiles; at most %d, for %d steps an epoch", data.batch_size, most, _STEPS_AN_EPOCH)
 
 
 def _say_how_to_go_on(trainer: pl.Trainer) -> None:
     checkpoint = trainer.checkpoint_callback
     last = Path(getattr(checkpoint, "dirpath", None) or ".") / "last.ckpt"
     if trainer.is_global_zero and last.is_file():
-        log.warning("Stopped in epoch %d; go on with: python train.py ckpt_path=%s", trainer.current_epoch, last)
+        again = shlex.quote(override("ckpt_path", last))
+        log.warning("Stopped in epoch %d; go on with: python train.py %s", trainer.current_epoch, again)

@@ -38,8 +38,8 @@ class TruthFreeCurves(Metric):
         self.labels = self.labels + count_labels(logits, batch)
 
     def counts(self) -> AddedCounts:
-        """Return what was counted."""
-        return AddedCounts(*(getattr(self, field.name) for field in fields(AddedCounts)))
+        """Return what was counted, on the CPU: cumulative sums have no reproducible form on a GPU."""
+        return AddedCounts(*(getattr(self, field.name).cpu() for field in fields(AddedCounts)))
 
     def compute(self) -> dict[str, Tensor]:
         """Return the curves of `training.truth_free.curves_of`, and ``own_rate``, ``plateau`` and ``labels``."""

@@ -88,12 +88,14 @@ class CosmicRaySegmenter(pl.LightningModule):
         self.unreached: str | None = None
         self.last_curves: dict[str, Tensor] = {}
         self.last_labels: Tensor | None = None
+        self._compiled = False
         self.run_record: dict[str, Any] | None = None
         self.curves = TruthFreeCurves()
 
     def setup(self, stage: str) -> None:
-        """Compile if asked."""
-        if self.hparams["compile"]:
+        """Compile if asked, once: the same network validates and tests afterwards."""
+        if self.hparams["compile"] and not self._compiled:
+            self._compiled = True
             self.net.compile()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -216,6 +218,13 @@ class CosmicRaySegmenter(pl.LightningModule):
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the threshold and the calibration that belong to these weights."""
+        """Take the threshold and the calibration that belong to these weights, and the rate that is asked for now."""
         description = checkpoint[DESCRIPTION_KEY]
+        factor = self.hparams["learning_rate"] / checkpoint["hyper_parameters"]["learning_rate"]
+        if factor != 1:
+            for schedule in checkpoint.get("lr_schedulers", []):
+                schedule["base_lrs"] = [factor * rate for rate in schedule["base_lrs"]]
+            for state in checkpoint.get("optimizer_states", []):
+                for group in state["param_groups"]:
+                    group["lr"] *= factor
         self.threshold, (self.scale, self.shift) = description["threshold"], description["calibration"]
