@@ -262,7 +262,7 @@ def test_a_killed_run_is_finished_by_the_same_command(many: Path, trained: Path,
         command(trained, many, *settings), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     out = tmp_path / "out"
-    for _ in range(600):
+    for _ in range(2400):
         if len(list(out.glob("*_crmask.fits"))) >= 5 or first.poll() is not None:
             break
         time.sleep(0.05)
