@@ -31,7 +31,7 @@ _SCORES = {
 }
 _PICTURES = {
     "tiles": (
-        "Validation tiles",
+        "Validation tiles, last epoch",
         "The same tiles every time: the image, the cosmic rays that were added to it, what the network says, and "
         "what a mask at the threshold finds and misses. The image's own cosmic rays carry no label: where they are "
         "found they are blue, as is what is no cosmic ray at all.",
