@@ -8,11 +8,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Chip, Exposure
+from deepcr_lightning.exposures.layout import number
 from deepcr_lightning.exposures.truth import ChipTruth
 from deepcr_lightning.labels.coadd import median_image, minmed_image
+from deepcr_lightning.labels.moving import Blobs, find_blobs, find_moving
 from deepcr_lightning.labels.register import Place, correct, find_shift, place_by_shift, place_by_wcs, resample
 from deepcr_lightning.labels.significance import Excess, find_excess
 from deepcr_lightning.tiles.sky import sky_and_noise
@@ -51,7 +54,8 @@ def label_group(
     the lower of median and minimum of the others, finds the cosmic rays of all; a second leaves these out of the
     median, so that no cosmic ray of another exposure hides one or makes one. Nothing is known of pixels that are
     unusable, that no other exposure sees, that stand out at the same place of the detector in half of the others
-    (a warm pixel), or that stand out by no more than the gradient allows.
+    (a warm pixel), that belong to a source which moves (`labels.moving`), or that stand out by no more than the
+    gradient allows.
     """
     group = _Group(exposures, pointings)
     first = [group.compare(n, LINEAR, None) for n in range(len(exposures))]
@@ -62,9 +66,11 @@ def label_group(
         for c, chip in enumerate(exposure.chips):
             excess = second[n][c]
             static = _static(chip, exposures[:n] + exposures[n + 1 :], second[:n] + second[n + 1 :])
+            moving = group.moving(n, c, second)
             unknown = chip.unusable | np.isnan(excess.electrons) | static | (excess.high & ~excess.cosmic_ray)
-            charge = np.where(excess.cosmic_ray, np.nan_to_num(excess.electrons), 0).astype(np.float32)
-            found[chip.extver] = ChipTruth(excess.cosmic_ray, unknown, charge)
+            cosmic_ray = excess.cosmic_ray & ~moving
+            charge = np.where(cosmic_ray, np.nan_to_num(excess.electrons), 0).astype(np.float32)
+            found[chip.extver] = ChipTruth(cosmic_ray, unknown | moving, charge)
         yield exposure, found
 
 
@@ -83,6 +89,24 @@ class _Group:
     def compare(self, n: int, order: int, masks: Sequence[Sequence[NDArray[np.bool_]]] | None) -> list[Excess]:
         """Compare the chips of exposure `n` with the others, without the pixels of `masks`."""
         return [self._compare_chip(n, c, order, masks) for c in range(len(self.exposures[n].chips))]
+
+    def moving(self, n: int, c: int, found: Sequence[list[Excess]]) -> NDArray[np.bool_]:
+        """Find the pixels of chip `c` of exposure `n` that show a source which moves."""
+        numbers, ours = find_blobs(found[n][c], self.exposures[n].exposure_time)
+        others, days = [], []
+        for m, exposure in enumerate(self.exposures):
+            start, ours_start = (number((e.header,), "EXPSTART") for e in (exposure, self.exposures[n]))
+            for d in range(len(exposure.chips)) if m != n and start and ours_start else ():
+                place = self._place(m, d, n, c)
+                if place is not None:
+                    blobs = find_blobs(found[m][d], exposure.exposure_time)[1]
+                    at = tuple(np.rint(blobs.place).astype(int).T)
+                    others.append(
+                        Blobs(blobs.place + np.stack([axis[at] for axis in place], 1) - np.stack(at, 1), blobs.rate)
+                    )
+                    days.append(start - ours_start)
+        is_moving = np.concatenate([[False], find_moving(ours, others, days)])
+        return ndimage.binary_dilation(is_moving[numbers], np.ones((3, 3), bool))
 
     def _compare_chip(self, n: int, c: int, order: int, masks: Sequence[Sequence[NDArray[np.bool_]]] | None) -> Excess:
         ours, chip = self.exposures[n], self.exposures[n].chips[c]
