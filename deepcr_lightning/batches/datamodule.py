@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
         Directory, file, glob, or a list of these.
     truth : str, optional
         Directory of ``<root>_truth.fits`` with the true charge of every science exposure's CRs: all CRs are then
-        labelled, and the network is the oracle that label-free ones are measured by.
+        labelled, and the network is the oracle that label-free ones are measured by. Darks may then be left out.
     filters : str or list of str, optional
         Filters to train on; all that the files have by default.
     tile_size : int
@@ -153,10 +153,16 @@ class LabelFreeDataModule(pl.LightningDataModule):
         store_fingerprint(self._open_store())
 
     def _open_store(self) -> TileStore:
-        science = list(find_exposures("data.science", self.science))
-        darks = list(find_exposures("data.darks", self.darks))
-        truths = None if self.truth is None else find_truths("data.truth", self.truth)
+        science, darks, truths = self._files()
         return build_store(self.store_dir, science, darks, self.tile_size, self.read_settings, truths)
+
+    def _files(self) -> tuple[list[Path], list[Path], Mapping[str, Path] | None]:
+        """Find the science exposures, the darks and the truth files."""
+        truths = None if self.truth is None else find_truths("data.truth", self.truth)
+        return self._find("science"), [] if truths and not self.darks else self._find("darks"), truths
+
+    def _find(self, option: str) -> list[Path]:
+        return list(find_exposures(f"data.{option}", getattr(self, option)))
 
     def setup(self, stage: str | None = None) -> None:
         """Open the store, choose the filters and split tiles and layers."""
@@ -171,15 +177,11 @@ class LabelFreeDataModule(pl.LightningDataModule):
             self.tiles[side] = self._thinned(self.tiles[side])
         dark_visits, dark_roots = [d.visit for d in store.layers], [root_of(Path(d.file)) for d in store.layers]
         self.layers = split_by_visit("darks", dark_visits, dark_roots, self.fractions, self.seed)
-        if not len(self.layers["test"]):
+        if store.layers and not len(self.layers["test"]):
             # Too few darks for a side of their own: an unseen test side would need CRs that trained.
             self.tiles["test"] = self.tiles["test"][:0]
         self.store, self.bank, self.fingerprint = store, self._open_bank(store), store_fingerprint(store)
-        rates = [
-            (store.kind(i)[::_EVERY] == COSMIC_RAY).mean() / store.layers[i].cr_time
-            for i in self.layers["train"].tolist()
-        ]
-        self.cr_share_rate = float(np.median(rates))
+        self.cr_share_rate = float(np.median(self._cr_share_rates(store)))
         for side, tiles in self.tiles.items():
             exposures = len(np.unique(store.table["file"][tiles]))
             log.info(
@@ -189,6 +191,15 @@ class LabelFreeDataModule(pl.LightningDataModule):
                 exposures,
                 len(self.layers[side]),
             )
+
+    def _cr_share_rates(self, store: TileStore) -> list[float]:
+        """Share of CR pixels a second of each dark; without darks, of the labels of each tile."""
+        if store.layers:
+            layers = self.layers["train"].tolist()
+            return [(store.kind(i)[::_EVERY] == COSMIC_RAY).mean() / store.layers[i].cr_time for i in layers]
+        assert store.own_charge is not None
+        tiles = self.tiles["train"].tolist()
+        return [(store.own_charge[i][::_EVERY] > 0).mean() / store.table["cr_time"][i] for i in tiles]
 
     def _open_bank(self, store: TileStore) -> TileBank:
         bank = TileBank(store)
@@ -305,6 +316,8 @@ class LabelFreeDataModule(pl.LightningDataModule):
         )
         assert self.bank is not None
         at_hand = self.bank.device.type == "cpu"
+        if not self.store.layers:
+            layer_range = (0, 0)
         return DataLoader(
             PairedTiles(self.store, self.layers[side], layer_range, self.bank if at_hand else None),
             collate_fn=_as_it_is,

@@ -71,6 +71,9 @@ class PairedTiles(Dataset[dict[str, Tensor]]):
     def _pairs(self, chips: NDArray[np.int64], seeds: NDArray[np.int64]) -> tuple[NDArray, NDArray, NDArray, NDArray]:
         """Draw layers and places in them, all of shape (B, n); `present` is False where a tile gets fewer."""
         fewest, most = self.layer_range
+        if not most:
+            none = np.empty((len(seeds), 0), np.int64)
+            return none, none.astype(bool), none, none
         chance = iter(uniform_of(seeds, 1 + 3 * most))
         count = fewest + (next(chance) * (most - fewest + 1)).astype(np.int64)
         layer = np.empty((len(seeds), most), np.int64)

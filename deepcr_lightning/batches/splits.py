@@ -48,6 +48,8 @@ def split_by_visit(
         log.info("A single visit of %s: split by exposure", what)
         groups = np.asarray(exposures)
     names = np.unique(groups)
+    if not len(names):
+        return {side: np.empty(0, np.int64) for side in SIDES}
     if len(names) == 1:
         log.warning(
             "A single exposure of %s: it both trains and validates, so scores flatter; give more of them to have a "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import Exposure
 
 ENDING = "_truth.fits"
@@ -101,6 +103,40 @@ def read_matching_truth(path: Path, exposure: Exposure) -> dict[int, ChipTruth]:
                 f"{path}: CRTRUTH,{chip.extver} has {found} pixels and {exposure.path.name} {rows} x {columns}"
             )
     return truth
+
+
+def write_truth(path: Path, exposure: Exposure, chips: Mapping[int, ChipTruth], origin: str) -> None:
+    """Write a truth file, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    exposure : Exposure
+        Whose truth it is.
+    chips : mapping of int to ChipTruth
+        By EXTVER, with charge.
+    origin : str
+        Where the truth comes from, for the header.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    primary = fits.PrimaryHDU()
+    for key, value in {"ROOTNAME": exposure.root, "FILTER": exposure.filter, "TRUTHOF": origin}.items():
+        primary.header[key] = value
+    if "FIELDTYP" in exposure.header:
+        primary.header["FIELDTYP"] = exposure.header["FIELDTYP"]
+    hdus = fits.HDUList([primary])
+    for version, chip in chips.items():
+        hdus.append(fits.ImageHDU(chip.cr.astype(np.uint8), name="CRTRUTH", ver=version))
+        hdus.append(fits.ImageHDU(chip.ignore.astype(np.uint8), name="IGNORE", ver=version))
+        charge = fits.CompImageHDU(chip.charge, name="CRCHARGE", compression_type="GZIP_1", quantize_level=0)
+        charge.ver = version
+        charge.header["BUNIT"] = "ELECTRONS"
+        hdus.append(charge)
+    write_atomically(path, lambda partial: hdus.writeto(partial, overwrite=True))
 
 
 def find_truths(option: str, folder: str | Path) -> dict[str, Path]:

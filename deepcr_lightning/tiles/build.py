@@ -11,7 +11,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 Cameras = dict[str, Path]
 """The cameras seen so far, each with its first file: there may be one."""
 
-FORMAT = 6
+FORMAT = 7
 """Raised whenever the meaning of the files changes; older stores are then built again."""
 
 
@@ -81,7 +81,8 @@ def build_store(
         Side of a tile in pixels.
     settings : ReadSettings, optional
     truths : mapping of str to Path, optional
-        Truth file of each science exposure, by root: its true CR charge is kept too.
+        Truth file of each science exposure, by root: its true CR charge is kept too, and pixels of which it knows
+        nothing are unusable.
 
     Returns
     -------
@@ -171,7 +172,10 @@ def _write_tiles(
         files = {name: stack.enter_context((folder / file).open("wb")) for name, file in planes.items()}
         for path in tqdm(science, desc="Cutting science tiles", unit="exposure", leave=False):
             exposure = _read_as("science", path, settings, cameras)
-            for tile in cut_sky_tiles(exposure, size, _own_charge(exposure, truths) if truths else None):
+            own = None
+            if truths:
+                exposure, own = _with_truth(exposure, truths)
+            for tile in cut_sky_tiles(exposure, size, own):
                 for name, file in files.items():
                     getattr(tile, name).tofile(file)
                 for name in COLUMNS:
@@ -183,16 +187,19 @@ def _write_tiles(
     return len(columns["file"])
 
 
-def _own_charge(exposure: Exposure, truths: Mapping[str, Path]) -> dict[int, NDArray[np.float32]]:
+def _with_truth(exposure: Exposure, truths: Mapping[str, Path]) -> tuple[Exposure, dict[int, NDArray[np.float32]]]:
+    """Take what the truth knows nothing of for unusable; return the true charge beside it."""
     if exposure.root not in truths:
         raise InputError(f"data.truth: holds no truth of {exposure.path}")
     path = truths[exposure.root]
     own: dict[int, NDArray[np.float32]] = {}
-    for version, known in read_matching_truth(path, exposure).items():
+    truth = read_matching_truth(path, exposure)
+    chips = tuple(replace(chip, unusable=chip.unusable | truth[chip.extver].ignore) for chip in exposure.chips)
+    for version, known in truth.items():
         if known.charge is None:
             raise InputError(f"{path}: has no CRCHARGE,{version}; data.truth needs the charge, as simulations give it")
         own[version] = known.charge
-    return own
+    return replace(exposure, chips=chips), own
 
 
 def _write_layers(

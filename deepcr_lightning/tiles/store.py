@@ -64,8 +64,9 @@ class TileStore:
         with np.load(folder / "table.npz") as table:
             self.table: dict[str, NDArray] = {name: table[f"tile_{name}"] for name in COLUMNS}
         self.layers = [LayerInfo(**row) for row in info["layers"]]
-        self._charge = np.memmap(folder / "layers.bin", np.float32, _MODE)
-        self._kind = np.memmap(folder / "layers_kind.bin", np.uint8, _MODE)
+        pixels = (sum(layer.rows * layer.columns for layer in self.layers),)
+        self._charge: NDArray[np.float32] = _mapped(folder / "layers.bin", np.float32, pixels)
+        self._kind: NDArray[np.uint8] = _mapped(folder / "layers_kind.bin", np.uint8, pixels)
 
     def __len__(self) -> int:
         return len(self.electrons)
@@ -92,5 +93,5 @@ class TileStore:
         return planes[info.start : info.start + info.rows * info.columns].reshape(info.rows, info.columns)
 
 
-def _mapped(path: Path, kind: type, shape: tuple[int, int, int]) -> NDArray[Any]:
+def _mapped(path: Path, kind: type, shape: tuple[int, ...]) -> NDArray[Any]:
     return np.memmap(path, kind, _MODE, shape=shape) if shape[0] else np.empty(shape, kind)
