@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.memory import is_oom_error
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.training.batch_size import largest_batch
+from deepcr_lightning.training.inpainter import CosmicRayInpainter
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ _STEPS_AN_EPOCH = 8
 
 def fit(
     trainer: pl.Trainer,
-    model: CosmicRaySegmenter,
+    model: CosmicRaySegmenter | CosmicRayInpainter,
     data: LabelFreeDataModule,
     ckpt_path: str | None = None,
     find_batch_size: bool = False,
@@ -36,7 +37,7 @@ def fit(
     ----------
     trainer : Trainer
         With a `training.checkpoint_io.RunCheckpoint`.
-    model : CosmicRaySegmenter
+    model : CosmicRaySegmenter or CosmicRayInpainter
     data : LabelFreeDataModule
     ckpt_path : str, optional
         Checkpoint to go on from.
@@ -100,7 +101,9 @@ def checkpoint_of_requeued_job(run_dir: Path) -> str | None:
     return str(last)
 
 
-def _largest_batch(trainer: pl.Trainer, model: CosmicRaySegmenter, data: LabelFreeDataModule) -> int:
+def _largest_batch(
+    trainer: pl.Trainer, model: CosmicRaySegmenter | CosmicRayInpainter, data: LabelFreeDataModule
+) -> int:
     device = trainer.strategy.root_device
     if device.type != "cuda":
         raise InputError(
