@@ -10,7 +10,6 @@ from astropy.io import fits
 from conftest import PLAIN, TINY, Result, add_cosmic_rays, call_script, scene
 from numpy.typing import NDArray
 
-import deepcr_lightning
 from deepcr_lightning.batches.normalise import denormalise, normalise
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
@@ -96,7 +95,9 @@ def test_training_keeps_a_checkpoint_that_says_it_fills(run_folder: Path, tmp_pa
     model = load_fill_model(run_folder / "checkpoints" / "best.ckpt")
     assert model.description["kind"] == "filler"
     assert set(model.description["data"]["filters"]) == {"F336W", "F814W"}
-    result = run_script("train.py", f"ckpt_path={run_folder}/checkpoints/last.ckpt", "trainer.max_epochs=2", "~callbacks.figures")
+    result = run_script(
+        "train.py", f"ckpt_path={run_folder}/checkpoints/last.ckpt", "trainer.max_epochs=2", "~callbacks.figures"
+    )
     assert result.status == 0, result.err
     assert torch.load(run_folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
 
