@@ -25,7 +25,6 @@ from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill
 from deepcr_lightning.prediction.network_fill import load_filler
 from deepcr_lightning.simulation.stars import FIELDS
 from deepcr_lightning.tiles.sky import sky_and_noise
-from deepcr_lightning.training.fill_checkpoint import INPAINT
 
 SHAPE = ("--filters", "F275W", "F336W", "F606W", "F814W", "--size", "512", "512", "--chips", "1")
 NUMBERS = ("--exposures", "8", "--darks", "4", "--seed", "111")
@@ -142,7 +141,7 @@ def main() -> None:
     """Simulate, fill, compare, print and draw."""
     options = parser(__doc__)
     options.add_argument("out", type=Path, help="folder of the simulated exposures and of the scores")
-    options.add_argument("--fill-ckpt-path", default=INPAINT, help="another network than the one in the package")
+    options.add_argument("--fill-ckpt-path", required=True, help="best.ckpt of a run of experiment=inpaint")
     options.add_argument("--picture", type=Path, help="figure to draw; every exposure is scored again for it")
     chosen = options.parse_args()
     simulate(chosen.out)

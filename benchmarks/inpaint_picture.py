@@ -44,7 +44,7 @@ def draw(path: Path, cutouts: dict[str, Cutout]) -> None:
             else:
                 cell.imshow(images[name], **scale)
             cell.set(xticks=[], yticks=[])
-            if row is axes[0]:
-                cell.set_title(name)
         row[0].set_ylabel(field)
+    for name, cell in zip(shown, axes[0], strict=True):
+        cell.set_title(name)
     figure.savefig(path, dpi=110)

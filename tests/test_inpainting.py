@@ -114,6 +114,7 @@ def test_finders_and_fillers_are_told_apart(run_folder: Path, trained: Path, sur
     for given, message in (
         ((f"ckpt_path={filler}",), "finds none"),
         ((f"ckpt_path={finder}", f"fill_ckpt_path={finder}"), "fills none"),
+        ((f"ckpt_path={finder}",), "fill=network needs fill_ckpt_path="),
     ):
         result = run_script("predict.py", *settings, *given)
         assert result.status == 1

@@ -54,6 +54,8 @@ def predict(cfg: DictConfig) -> None:
     if "://" in str(cfg.output_dir):
         raise InputError(f"output_dir={cfg.output_dir}: must be a local directory")
     output_dir = Path(cfg.output_dir).expanduser()
+    if cfg.fill == NETWORK and cfg.fill_ckpt_path is None:
+        raise InputError("fill=network needs fill_ckpt_path=, the best.ckpt of a run of train.py experiment=inpaint")
     filler = CosmicRayFiller(load_fill_model(cfg.fill_ckpt_path)) if cfg.fill == NETWORK else None
     summary = Summary(output_dir)
     writer = ProductWriter(

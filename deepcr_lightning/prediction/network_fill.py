@@ -17,18 +17,18 @@ from deepcr_lightning.networks.layout import channels_last
 from deepcr_lightning.prediction.fill import require_same_shape
 from deepcr_lightning.prediction.sliding_window import in_tiles
 from deepcr_lightning.tiles.sky import sky_and_noise
-from deepcr_lightning.training.fill_checkpoint import INPAINT, FillModel, load_fill_model
+from deepcr_lightning.training.fill_checkpoint import FillModel, load_fill_model
 
 _TILE = 704
 
 
-def load_filler(path: str | Path = INPAINT, device: str = "cpu") -> CosmicRayFiller:
+def load_filler(path: str | Path, device: str = "cpu") -> CosmicRayFiller:
     """Load a network that fills cosmic rays of arrays; ``deepcr_lightning.load_filler`` is this function.
 
     Parameters
     ----------
     path : str or Path
-        ``best.ckpt`` of a run of ``experiment=inpaint``; the network that comes with the package by default.
+        ``best.ckpt`` of a run of ``experiment=inpaint``.
     device : str
         ``"cpu"`` or ``"cuda"``.
 
@@ -60,7 +60,7 @@ class CosmicRayFiller:
     --------
     >>> import deepcr_lightning  # doctest: +SKIP
     >>> mask = deepcr_lightning.load_model().find_cosmic_rays(image)  # doctest: +SKIP
-    >>> cleaned = deepcr_lightning.load_filler()(image, mask)  # doctest: +SKIP
+    >>> cleaned = deepcr_lightning.load_filler("best.ckpt")(image, mask)  # doctest: +SKIP
     """
 
     def __init__(self, model: FillModel) -> None:

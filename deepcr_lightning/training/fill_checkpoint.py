@@ -11,12 +11,7 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.deepcr_weights import fold_batch_norm
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, FILLER, FORMAT, kind_of, read_checkpoint
-from deepcr_lightning.training.model_file import SHIPPED, sha256_of
-
-INPAINT = "inpaint"
-"""Name of the network that comes with the package."""
-SHIPPED_FILLER = SHIPPED.with_name(f"{INPAINT}.ckpt")
-"""Its file."""
+from deepcr_lightning.training.model_file import sha256_of
 
 
 def describe_filler(network: dict[str, Any], data: dict[str, Any], run: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -69,14 +64,13 @@ class FillModel:
     sha256: str
 
 
-def load_fill_model(path: str | Path = INPAINT) -> FillModel:
+def load_fill_model(path: str | Path) -> FillModel:
     """Load a network that fills cosmic rays.
 
     Parameters
     ----------
     path : str or Path
-        ``best.ckpt`` or ``last.ckpt`` of a run of ``experiment=inpaint``; the network that comes with the package by
-        default.
+        ``best.ckpt`` or ``last.ckpt`` of a run of ``experiment=inpaint``.
 
     Returns
     -------
@@ -87,9 +81,9 @@ def load_fill_model(path: str | Path = INPAINT) -> FillModel:
     InputError
         If there is no such file, it is of a network that finds cosmic rays, or it holds anything but plain values.
     """
-    file = SHIPPED_FILLER if str(path) == INPAINT else Path(path).expanduser()
+    file = Path(path).expanduser()
     if not file.is_file():
-        raise InputError(f"fill_ckpt_path={path}: no such file; give the best.ckpt of experiment=inpaint, or {INPAINT}")
+        raise InputError(f"fill_ckpt_path={path}: no such file; give the best.ckpt of a run of experiment=inpaint")
     checkpoint = read_checkpoint(file)
     description = checkpoint[DESCRIPTION_KEY]
     if kind_of(description) != FILLER:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from deepcr_lightning.batches.normalise import OURS, SOFTENING, denormalise, normalise
+from deepcr_lightning.batches.normalise import OURS, denormalise, normalise
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.holes import bridge, fill_bridged
 from deepcr_lightning.networks.layout import channels_last, for_training
@@ -118,7 +118,7 @@ class CosmicRayInpainter(pl.LightningModule):
         holes = self.holes(batch)
         bridged = bridge(holes["image"], holes["known"])
         filled = fill_bridged(self._laid_out, bridged, holes["known"])
-        made, start = (weighted_error(image, holes["truth"], holes["scored"]) for image in (filled, bridged))
+        made, start = (square_error(image, holes["truth"], holes["scored"]) for image in (filled, bridged))
         return made, start
 
     def _validate(self, batch: dict[str, Tensor], side: str) -> None:
@@ -165,8 +165,8 @@ class CosmicRayInpainter(pl.LightningModule):
         checkpoint[DESCRIPTION_KEY] = describe_filler(network, data, self.run_record)
 
 
-def weighted_error(filled: Tensor, truth: Tensor, scored: Tensor) -> Tensor:
-    """Mean square error of normalised images, bright pixels weighing more.
+def square_error(filled: Tensor, truth: Tensor, scored: Tensor) -> Tensor:
+    """Mean square error of normalised images.
 
     Parameters
     ----------
@@ -181,13 +181,11 @@ def weighted_error(filled: Tensor, truth: Tensor, scored: Tensor) -> Tensor:
 
     Notes
     -----
-    Up to ten times the noise the scale is that of the noise, on which a perfect fill has 1, the noise of the truth
-    itself. Above it is one of ratios, on which star cores count for little. On the scale of the noise all the way up,
-    one star core in a hundred pixels is nine tenths of the loss, and the gradient is noise. The weight is half-way
-    between the two: the slope of the one against the other, ``cosh(truth / 10)``, once and not squared.
+    The scale is that of the noise up to ten times the noise, where a perfect fill has 1, the noise of the truth
+    itself. Above it is one of ratios: on the scale of the noise all the way up, one star core in a thousand holes is
+    nine tenths of the loss, and what is learned of it is lost in the noise of the gradient.
     """
-    squares = (filled - truth) ** 2 * torch.cosh(truth / SOFTENING)
-    return torch.where(scored, squares, 0).sum() / scored.sum().clamp(min=1)
+    return torch.where(scored, (filled - truth) ** 2, 0).sum() / scored.sum().clamp(min=1)
 
 
 def _grown(mask: Tensor) -> Tensor:
