@@ -1,16 +1,18 @@
 # make demo   environment, simulated exposures, training, cleaned images, scores
 # make universal   the model that comes with the package: simulate, train, write it, score it (hours on two cores)
+# make inpaint   the network that fills cosmic rays: simulate, train, compare it with other ways
 # make test   environment, lint, types, tests
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := outputs/demo
 UNIVERSAL := outputs/universal
+INPAINT := outputs/inpaint
 SHIPPED := deepcr_lightning/models/universal.ckpt
 EVERY := --filters F225W F275W F336W F350LP F390W F438W F475W F555W F606W F814W \
   --fields sparse cluster galaxy nebula --size 512 512 --chips 1
 
-.PHONY: demo universal test lint clean
+.PHONY: demo universal inpaint test lint clean
 .DEFAULT_GOAL := demo
 
 # The stamp says that what pyproject.toml and constraints.txt ask for is installed.
@@ -44,6 +46,14 @@ universal: $(VENV)/installed
 	  data.test_fraction=0 hydra.run.dir=$(UNIVERSAL)/run
 	@$(BIN)/python -m deepcr_lightning.export $(UNIVERSAL)/run/checkpoints/best.ckpt $(SHIPPED)
 	@$(BIN)/python benchmarks/universal.py $(UNIVERSAL) --picture docs/pictures/universal.png
+
+inpaint: $(VENV)/installed
+	@$(BIN)/python -m deepcr_lightning.simulation $(INPAINT)/train $(EVERY) --wide --exposure-times 30 3000 \
+	  --exposures 12 --darks 24 --seed 11
+	@$(BIN)/python train.py experiment=inpaint data.science=$(INPAINT)/train/science data.darks=$(INPAINT)/train/darks \
+	  data.test_fraction=0 hydra.run.dir=$(INPAINT)/run
+	@$(BIN)/python benchmarks/inpaint.py $(INPAINT)/test --fill-ckpt-path $(INPAINT)/run/checkpoints/best.ckpt \
+	  --picture docs/pictures/inpainting.png
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

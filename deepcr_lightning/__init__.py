@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["load_model"]
+__all__ = ["load_filler", "load_model"]
 
 
 def __getattr__(name: str) -> Any:
@@ -14,4 +14,8 @@ def __getattr__(name: str) -> Any:
         from deepcr_lightning.prediction.finder import load_finder
 
         return load_finder
+    if name == "load_filler":
+        from deepcr_lightning.prediction.network_fill import load_filler
+
+        return load_filler
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,15 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.networks.deepcr_weights import deepcr_state
 from deepcr_lightning.networks.onnx_graph import write_onnx
-from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, Model, load_model
+from deepcr_lightning.training.checkpoint import (
+    DESCRIPTION_KEY,
+    FILLER,
+    Model,
+    kind_of,
+    load_model,
+    read_checkpoint,
+)
+from deepcr_lightning.training.fill_checkpoint import FillModel, load_fill_model
 from deepcr_lightning.training.lean import lean_checkpoint
 from deepcr_lightning.training.model_file import description_of, sha256_of
 
@@ -48,19 +56,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="file to write; its ending says in what form")
     options = parser.parse_args(arguments)
     try:
-        print(export(load_model(options.ckpt_path), options.out))
+        print(export(_load(options.ckpt_path), options.out))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def export(model: Model, out: Path) -> str:
+def export(model: Model | FillModel, out: Path) -> str:
     """Write a network for another program, or to hand it on.
 
     Parameters
     ----------
-    model : Model
+    model : Model or FillModel
+        The latter can be handed on only.
     out : Path
         Ends in ``.pth`` or ``.onnx``, and ``OUT.pth.json`` or ``OUT.onnx.json`` describes the network; or in
         ``.ckpt`` (`training.lean.lean_checkpoint`).
@@ -78,7 +87,10 @@ def export(model: Model, out: Path) -> str:
     if out.suffix == ".ckpt":
         checkpoint = lean_checkpoint(model.path)
         write_atomically(out, lambda partial: torch.save(checkpoint, partial))
-        return f"{out}\n{out.stat().st_size / 1024:.0f} KiB; python predict.py ckpt_path={out} input=DIR output_dir=DIR"
+        use = "fill=network fill_ckpt_path" if isinstance(model, FillModel) else "ckpt_path"
+        return f"{out}\n{out.stat().st_size / 1024:.0f} KiB; python predict.py {use}={out} input=DIR output_dir=DIR"
+    if isinstance(model, FillModel):
+        raise InputError(f"{out}: a network that fills has no such form; the ending must be .ckpt")
     levels = _LEVELS[model.description["normalisation"].split("-")[0]]
     threshold = f"threshold on the probability: {model.threshold:g}"
     if out.suffix == ".pth":
@@ -101,6 +113,12 @@ def export(model: Model, out: Path) -> str:
     text = json.dumps(told, indent=1) + "\n"
     write_atomically(description_of(out), lambda partial: partial.write_text(text))
     return f"{out}\n{usage}"
+
+
+def _load(path: str) -> Model | FillModel:
+    file = Path(path).expanduser()
+    fills = file.suffix == ".ckpt" and file.is_file() and kind_of(read_checkpoint(file)[DESCRIPTION_KEY]) == FILLER
+    return load_fill_model(file) if fills else load_model(path)
 
 
 def _image_for_deepcr(model: Model) -> str:

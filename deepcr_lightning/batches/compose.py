@@ -66,7 +66,8 @@ def compose_batch(
     dict of Tensor
         ``image`` (B, 1, S, S) float32, normalised; ``cr_mask`` (B, 1, S, S) float32, 1 on added CRs;
         ``ignore`` (B, 1, S, S) bool, pixels without a meaning; ``significance`` (B, 1, S, S) float32, labelled
-        charge over local noise; ``dark_share`` (B,) float32, the share of the CRs
+        charge over local noise; ``charge`` (B, 1, S, S) float32, that charge in electrons; ``sky`` and ``noise``
+        (B, 1, 1, 1) float32 of the composed image; ``dark_share`` (B,) float32, the share of the CRs
         that is labelled: 1 where the tiles' own are.
     """
     augmentation = augmentation or Augmentation()
@@ -97,19 +98,23 @@ def compose_batch(
     local_noise = (noise**2 + (tiles - own - sky).clamp(min=0)).sqrt()
     # The noise of the darks goes everywhere, into own CRs as into added ones; only their CRs are labelled.
     labelled = torch.where(kind == COSMIC_RAY, charge, 0).sum(1) * factor
-    significance = (labelled + own) / local_noise
+    labelled = labelled + own
+    significance = labelled / local_noise
     cr_mask = significance >= label_snr
     image = normalise_batch(normalisation, tiles + charge.sum(1) * factor, sky, noise)
 
-    planes = [image, cr_mask & ~unknown, ~batch["usable"] | unknown, significance]
+    planes = [image, cr_mask & ~unknown, ~batch["usable"] | unknown, significance, labelled]
     if augmentation.turns:
         planes = turn(planes, generator)
-    image, cr_mask, ignore, significance = (plane.unsqueeze(1) for plane in planes)
+    image, cr_mask, ignore, significance, labelled = (plane.unsqueeze(1) for plane in planes)
     share = dark_share(batch["dark_time"], batch["science_time"])
     return {
         "image": image,
         "cr_mask": cr_mask.to(image.dtype),
         "ignore": ignore,
         "significance": significance,
+        "charge": labelled,
+        "sky": sky.unsqueeze(1),
+        "noise": noise.unsqueeze(1),
         "dark_share": torch.ones_like(share) if "own_charge" in batch else share,
     }

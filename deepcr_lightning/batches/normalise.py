@@ -48,6 +48,41 @@ def normalise(electrons: Tensor, sky: Tensor | float, noise: Tensor | float) -> 
     return SOFTENING * torch.asinh(contrast / SOFTENING)
 
 
+def denormalise(image: Tensor, sky: Tensor | float, noise: Tensor | float) -> Tensor:
+    """Take an image back from the scale of its noise: the inverse of `normalise`.
+
+    Parameters
+    ----------
+    image : Tensor of float32, shape (..., H, W)
+        Normalised image.
+    sky, noise : Tensor of float32, shape (..., 1, 1), or float
+        That it was normalised with, in electrons.
+
+    Returns
+    -------
+    Tensor of float32, shape (..., H, W)
+        In electrons.
+    """
+    contrast = stabilised(image)
+    return sky + torch.where(contrast > 0, contrast * (noise + contrast / 4), contrast * noise)
+
+
+def stabilised(image: Tensor) -> Tensor:
+    """Undo the asinh of `normalise` alone: what is left has noise 1 everywhere.
+
+    Parameters
+    ----------
+    image : Tensor of float32, shape (..., H, W)
+        Normalised image.
+
+    Returns
+    -------
+    Tensor of float32, shape (..., H, W)
+        The ``s`` of `normalise`.
+    """
+    return SOFTENING * torch.sinh(image / SOFTENING)
+
+
 @dataclass(frozen=True)
 class Scale:
     """How a network wants a chip.

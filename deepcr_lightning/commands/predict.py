@@ -21,11 +21,14 @@ from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.contact_sheet import MOST, draw_contact_sheet
+from deepcr_lightning.prediction.fill import NETWORK
+from deepcr_lightning.prediction.network_fill import CosmicRayFiller
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.prediction.reader import ExposureShares
 from deepcr_lightning.prediction.summary import CLEANED, ODD_FACTOR, Row, Summary
 from deepcr_lightning.prediction.writer import ProductWriter
 from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
+from deepcr_lightning.training.fill_checkpoint import load_fill_model
 
 log = logging.getLogger("predict")
 
@@ -51,6 +54,9 @@ def predict(cfg: DictConfig) -> None:
     if "://" in str(cfg.output_dir):
         raise InputError(f"output_dir={cfg.output_dir}: must be a local directory")
     output_dir = Path(cfg.output_dir).expanduser()
+    if cfg.fill == NETWORK and cfg.fill_ckpt_path is None:
+        raise InputError("fill=network needs fill_ckpt_path=, the best.ckpt of a run of train.py experiment=inpaint")
+    filler = CosmicRayFiller(load_fill_model(cfg.fill_ckpt_path)) if cfg.fill == NETWORK else None
     summary = Summary(output_dir)
     writer = ProductWriter(
         inputs,
@@ -64,6 +70,7 @@ def predict(cfg: DictConfig) -> None:
         save_probability=cfg.save_probability,
         overwrite=cfg.overwrite,
         fill=cfg.fill,
+        filler=filler,
         compress=cfg.compress,
     )
     remove_partials(output_dir)
@@ -71,6 +78,8 @@ def predict(cfg: DictConfig) -> None:
     if to_do:
         quiet = {"logger": False, "enable_checkpointing": False}
         trainer = instantiate(cfg.trainer, **quiet, callbacks=[writer], _convert_="all")
+        if filler is not None:
+            filler.to(trainer.strategy.root_device)
         shares = ExposureShares(list(writer.places), writer.missing, settings)
         trainer.predict(predictor, shares, return_predictions=False)
         trainer.strategy.barrier()

@@ -21,6 +21,7 @@ from deepcr_lightning.training.checkpoint import require_same_network
 from deepcr_lightning.training.checkpoint_io import WholeCheckpoints
 from deepcr_lightning.training.fit import checkpoint_of_requeued_job, fit
 from deepcr_lightning.training.report import REPORT
+from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 from deepcr_lightning.training.wandb_run import finish_wandb, start_wandb
 
 log = logging.getLogger("train")
@@ -71,9 +72,10 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
     finally:
         finish_wandb(loggers, best)
     log.info("Scores, estimated without truth: %s", ", ".join(f"{k} {v:.4f}" for k, v in scores.items()) or "none")
-    if model.unreached:
-        log.warning("%s; the checkpoint keeps %g", model.unreached, model.threshold)
-    log.info("Threshold: %.3g", model.threshold)
+    if isinstance(model, CosmicRaySegmenter):
+        if model.unreached:
+            log.warning("%s; the checkpoint keeps %g", model.unreached, model.threshold)
+        log.info("Threshold: %.3g", model.threshold)
     log.info("Run folder: %s", run_dir)
     if (run_dir / REPORT).is_file():
         log.info("Report: %s", run_dir / REPORT)

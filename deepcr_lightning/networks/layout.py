@@ -9,19 +9,22 @@ _WIDE = 16
 
 
 def channels_last(image: Tensor) -> Tensor:
-    """Say of an image of one channel that it lies channels-last, so that all that a network makes of it does.
+    """Lay an image out channels-last, so that all that a network makes of it is.
 
-    Its memory is the same in both layouts, and PyTorch takes it for the usual one as long as its strides say so.
+    The memory of one channel is the same in both layouts, and PyTorch takes it for the usual one as long as its
+    strides say so.
 
     Parameters
     ----------
-    image : Tensor, shape (B, 1, H, W)
+    image : Tensor, shape (B, C, H, W)
 
     Returns
     -------
-    Tensor, shape (B, 1, H, W)
-        The same memory, unless `image` is not contiguous.
+    Tensor, shape (B, C, H, W)
+        The same memory if C is 1 and `image` is contiguous.
     """
+    if image.shape[1] > 1:
+        return image.contiguous(memory_format=torch.channels_last)
     return image.contiguous().view(len(image), *image.shape[2:], 1).permute(0, 3, 1, 2)
 
 
@@ -34,7 +37,7 @@ def for_training(image: Tensor, hidden: int) -> Tensor:
 
     Parameters
     ----------
-    image : Tensor, shape (B, 1, H, W)
+    image : Tensor, shape (B, C, H, W)
     hidden : int
         Channels of the network at full resolution.
 

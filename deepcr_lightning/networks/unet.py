@@ -14,7 +14,7 @@ _GROUPS = 8
 
 
 class UNet(nn.Module):
-    """U-Net that gives each pixel a logit of being a cosmic ray.
+    """U-Net that gives each pixel one number, such as a logit of being a cosmic ray.
 
     With ``depth=2, hidden=32, norm="none"`` it is the network deepCR-2-32 (Zhang & Bloom 2020, ApJ 889, 24,
     section 3; 100,961 parameters) without its final sigmoid.
@@ -28,6 +28,8 @@ class UNet(nn.Module):
     norm : {"none", "batch", "group"}
         Normalisation after each 3x3 convolution. Group norm looks at the whole image it is given, so a map
         made in tiles is then only close to the map of the whole.
+    inputs : int
+        Planes that it sees.
 
     Raises
     ------
@@ -35,7 +37,7 @@ class UNet(nn.Module):
         If a parameter is out of its range.
     """
 
-    def __init__(self, depth: int = 2, hidden: int = 32, norm: str = "none") -> None:
+    def __init__(self, depth: int = 2, hidden: int = 32, norm: str = "none", inputs: int = 1) -> None:
         super().__init__()
         if not 1 <= depth <= 5:
             raise InputError(f"model.depth={depth}: must be 1 to 5")
@@ -43,10 +45,10 @@ class UNet(nn.Module):
             raise InputError(f"model.hidden={hidden}: must be at least 1")
         if norm not in NORMS:
             raise InputError(f"model.norm={norm}: must be one of {', '.join(NORMS)}")
-        self.depth, self.hidden, self.norm = depth, hidden, norm
+        self.depth, self.hidden, self.norm, self.inputs = depth, hidden, norm, inputs
         widths = [hidden * 2**level for level in range(depth)]
         self.down = nn.ModuleList(
-            _double_conv(1 if level == 0 else widths[level - 1], width, norm) for level, width in enumerate(widths)
+            _double_conv(inputs if level == 0 else widths[level - 1], width, norm) for level, width in enumerate(widths)
         )
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * width, width, 2, stride=2) for width in widths[:-1])
         self.merge = nn.ModuleList(_double_conv(2 * width, width, norm) for width in widths[:-1])
@@ -74,11 +76,11 @@ class UNet(nn.Module):
         return -(-reach // self.step) * self.step
 
     def forward(self, image: Tensor) -> Tensor:
-        """Give the logits of an image.
+        """Give the map of an image.
 
         Parameters
         ----------
-        image : Tensor, shape (B, 1, H, W)
+        image : Tensor, shape (B, inputs, H, W)
             Normalised image of any size.
 
         Returns

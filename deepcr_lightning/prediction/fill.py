@@ -17,6 +17,25 @@ _MOST_RINGS = 10
 _CHUNK = 200_000
 
 
+def require_same_shape(electrons: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
+    """See that a mask is of an image.
+
+    Parameters
+    ----------
+    electrons : ndarray of float32, shape (H, W)
+    mask : ndarray of bool, shape (H, W)
+
+    Raises
+    ------
+    InputError
+        If the mask is of another shape or type.
+    """
+    if mask.shape != electrons.shape:
+        raise InputError(f"mask: has shape {mask.shape} and the image {electrons.shape}; give the mask of this image")
+    if mask.dtype != bool:
+        raise InputError(f"mask: is of type {mask.dtype}; give one of bool, such as mask > 0")
+
+
 def fill_median(
     electrons: NDArray[np.float32],
     mask: NDArray[np.bool_],
@@ -40,11 +59,17 @@ def fill_median(
     ndarray of float32, shape (H, W)
         A copy; pixels outside the mask are the same to the bit.
 
+    Raises
+    ------
+    InputError
+        If the mask is of another shape.
+
     Notes
     -----
     The box grows by a ring where it holds no good pixel, up to 10 rings; what lies deeper in a hole takes the
     nearest good pixel. Where an image has no good pixel at all, it is returned as it is.
     """
+    require_same_shape(electrons, mask)
     good = ~mask if usable is None else ~mask & usable
     filled = electrons.copy()
     if not good.any():
@@ -107,7 +132,7 @@ def fill_biharmonic(
     Raises
     ------
     InputError
-        If scikit-image is not installed.
+        If scikit-image is not installed, or the mask is of another shape.
 
     References
     ----------
@@ -116,6 +141,7 @@ def fill_biharmonic(
     require_biharmonic()
     from skimage.restoration import inpaint_biharmonic
 
+    require_same_shape(electrons, mask)
     hole = mask.copy()
     if usable is not None:
         # Bad pixels near the mask are smoothed over as well, so that none pulls the surface.
@@ -135,4 +161,6 @@ FILLS: dict[str, Fill] = {
     "median_5": partial(fill_median, box=5),
     "biharmonic": fill_biharmonic,
 }
-"""The ways to fill by the name that `fill=` takes."""
+"""The ways to fill by the name that `fill=` takes, but for `NETWORK`."""
+NETWORK = "network"
+"""The way that needs a network (`prediction.network_fill`)."""

@@ -92,24 +92,49 @@ def predict_probability(
     ndarray of float32, shape (H, W)
         Probability, 0 to 1.
     """
-    rows, columns = electrons.shape
     device = next(net.parameters()).device
     # The chip goes over once and its map comes back once; in between nothing waits for the device.
     chip = torch.from_numpy(electrons)
     chip = chip.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else chip.to(device)
-    probability = torch.empty((rows, columns), device=device)
+
+    def probability(cut: Tensor) -> Tensor:
+        return torch.sigmoid(_logits(net, scale(cut[0], sky, noise)))
+
+    return in_tiles(probability, chip[None], margin=margin, step=step, tile=tile).cpu().numpy()
+
+
+def in_tiles(apply: Callable[[Tensor], Tensor], planes: Tensor, *, margin: int, step: int, tile: int) -> Tensor:
+    """Map planes of any size in tiles that overlap by what a network sees beyond a pixel.
+
+    Parameters
+    ----------
+    apply : callable
+        Of planes, a Tensor of shape (C, h, w): their map, of shape (h, w).
+    planes : Tensor, shape (C, H, W)
+        On the device where `apply` runs; they are continued by reflection.
+    margin, step : int
+        Reach and alignment of the network (`networks.unet.UNet`).
+    tile : int
+        Largest side of a tile, without its margins.
+
+    Returns
+    -------
+    Tensor of float32, shape (H, W)
+    """
+    rows, columns = planes.shape[-2:]
+    device = planes.device
+    made = torch.empty((rows, columns), device=device)
     tile = max(step, tile // step * step)
     for top, bottom in windows(rows, tile, step):
         # Whole steps below the last row: pooling must not fall differently at the edge than inside.
         height = -(-(bottom - top) // step) * step
-        band = chip[_index(top - margin, top + height + margin, rows, device)]
+        band = planes[:, _index(top - margin, top + height + margin, rows, device)]
         for left, right in windows(columns, tile, step):
             width = -(-(right - left) // step) * step
-            cut = band[:, _index(left - margin, left + width + margin, columns, device)]
-            logits = _logits(net, scale(cut, sky, noise))
-            kept = logits[margin : margin + bottom - top, margin : margin + right - left]
-            probability[top:bottom, left:right] = torch.sigmoid(kept)
-    return probability.cpu().numpy()
+            cut = band[..., _index(left - margin, left + width + margin, columns, device)]
+            kept = apply(cut)[margin : margin + bottom - top, margin : margin + right - left]
+            made[top:bottom, left:right] = kept
+    return made
 
 
 def _index(start: int, stop: int, length: int, device: torch.device) -> Tensor:

@@ -27,8 +27,9 @@ from deepcr_lightning.exposures.products import (
     write_mask,
 )
 from deepcr_lightning.exposures.units import ReadSettings
-from deepcr_lightning.prediction.fill import FILLS, require_biharmonic
+from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill, require_biharmonic
 from deepcr_lightning.prediction.mask import grown, threshold_mask
+from deepcr_lightning.prediction.network_fill import CosmicRayFiller
 from deepcr_lightning.prediction.predictor import Failure, ProbabilityMaps
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
 
@@ -63,7 +64,9 @@ class ProductWriter(BasePredictionWriter):
     overwrite : bool
         Replace products that exist.
     fill : str
-        Of `prediction.fill.FILLS`: how ``clean`` fills.
+        Of `prediction.fill.FILLS`, or ``network``: how ``clean`` fills.
+    filler : CosmicRayFiller, optional
+        The network, for ``fill="network"``.
     compress : bool
         Tile-compress masks and probabilities, without loss.
     """
@@ -81,6 +84,7 @@ class ProductWriter(BasePredictionWriter):
         save_probability: bool = False,
         overwrite: bool = False,
         fill: str = "median_5",
+        filler: CosmicRayFiller | None = None,
         compress: bool = False,
     ) -> None:
         super().__init__(write_interval="batch")
@@ -90,11 +94,14 @@ class ProductWriter(BasePredictionWriter):
         if dq_bit not in [1 << n for n in range(16)]:
             raise InputError(f"dq_bit={dq_bit}: must be a power of 2 from 1 to 32768")
         self.places, self.output_dir, self.provenance = _without_products(places, output_dir), output_dir, provenance
-        if fill not in FILLS:
-            raise InputError(f"fill={fill}: choose from {', '.join(FILLS)}")
+        if fill not in FILLS and fill != NETWORK:
+            raise InputError(f"fill={fill}: choose from {', '.join((*FILLS, NETWORK))}")
         if fill == "biharmonic" and "clean" in products:
             require_biharmonic()
-        self.fill, self.compress = fill, compress
+        if fill == NETWORK and filler is None:
+            raise InputError("fill=network: needs a network that fills (filler=)")
+        self.fill: Fill = filler if filler is not None else FILLS[fill]
+        self.fill_label, self.compress = filler.label if filler is not None else fill, compress
         self.products, self.dq_bit = tuple(products), dq_bit
         self.save_probability, self.overwrite = save_probability, overwrite
         self.summary, self.settings, self.cr_share_rate = summary, settings, cr_share_rate
@@ -202,9 +209,9 @@ class ProductWriter(BasePredictionWriter):
         if "dq_copy" in outputs:
             write_dq_copy(outputs["dq_copy"], exposure, masks, self.dq_bit, provenance)
         if "clean" in outputs:
-            fill, pairs = FILLS[self.fill], zip(exposure.chips, masks, strict=True)
+            fill, pairs = self.fill, zip(exposure.chips, masks, strict=True)
             filled = [fill(chip.electrons, mask, ~chip.unusable) for chip, mask in pairs]
-            write_clean_copy(outputs["clean"], exposure, filled, masks, provenance, self.fill)
+            write_clean_copy(outputs["clean"], exposure, filled, masks, provenance, self.fill_label)
         row = Row(
             str(exposure.path),
             CLEANED,

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import torch
 from pytorch_lightning.utilities.memory import garbage_collection_cuda, is_oom_error
-from torch import nn
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.layout import channels_last
+from deepcr_lightning.networks.unet import UNet
 
 _MARGIN = 1.25
 """A batch is taken only if one that is larger by this factor fits: composition and validation need some, too."""
 
 
-def largest_batch(net: nn.Module, tile_size: int, most: int, device: torch.device, half: torch.dtype | None) -> int:
+def largest_batch(net: UNet, tile_size: int, most: int, device: torch.device, half: torch.dtype | None) -> int:
     """Double the batch until it does not fit.
 
     Parameters
     ----------
-    net : nn.Module
-        Takes images of shape (B, 1, S, S); its gradients are cleared.
+    net : UNet
+        Its gradients are cleared.
     tile_size : int
         S, in pixels.
     most : int
@@ -47,9 +47,9 @@ def largest_batch(net: nn.Module, tile_size: int, most: int, device: torch.devic
     return found
 
 
-def _fits(net: nn.Module, count: int, tile_size: int, device: torch.device, half: torch.dtype | None) -> bool:
+def _fits(net: UNet, count: int, tile_size: int, device: torch.device, half: torch.dtype | None) -> bool:
     try:
-        image = torch.zeros(count, 1, tile_size, tile_size, device=device)
+        image = torch.zeros(count, net.inputs, tile_size, tile_size, device=device)
         with torch.autocast(device.type, half, enabled=half is not None):
             logits = net(channels_last(image))
         logits.float().square().mean().backward()

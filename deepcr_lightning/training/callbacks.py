@@ -13,6 +13,8 @@ from torch import Tensor
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.training.figures import plot_curves, plot_history, plot_reliability, plot_tiles
+from deepcr_lightning.training.fill_figures import plot_filled
+from deepcr_lightning.training.inpainter import CosmicRayInpainter
 from deepcr_lightning.training.pictures import send_picture
 from deepcr_lightning.training.reliability import Reliability, reliability
 from deepcr_lightning.training.report import REPORT, write_report
@@ -22,11 +24,13 @@ from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 class RunFigures(pl.Callback):
     """Draw history, curves, reliability and validation tiles; show them in a report and to the loggers.
 
+    Of a network that fills, which has no curves, the history and its holes.
+
     Parameters
     ----------
     folder : str
-        Of the run: ``history.png``, ``curves.png``, ``reliability.png`` and ``tiles.png`` go into ``figures``,
-        ``report.html`` beside it.
+        Of the run: ``history.png``, ``curves.png``, ``reliability.png`` and ``tiles.png``, or
+        ``history.png`` and ``filled.png``, go into ``figures``, ``report.html`` beside it.
     every : int
         Draw at every such epoch, and at the end; the report follows every epoch.
 
@@ -68,7 +72,12 @@ class RunFigures(pl.Callback):
         """Keep the first batch and its map, made with the weights that are being validated."""
         if batch_idx == 0 and trainer.is_global_zero:
             with torch.no_grad():
-                self._tiles, self._drawn = (batch, pl_module(batch["image"]).float()), False
+                if isinstance(pl_module, CosmicRayInpainter):
+                    batch = pl_module.holes(batch)
+                    made = pl_module(batch["image"], batch["known"])
+                else:
+                    made = pl_module(batch["image"]).float()
+                self._tiles, self._drawn = (batch, made), False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note the scores of the epoch, draw, and write the report."""
@@ -107,18 +116,21 @@ class RunFigures(pl.Callback):
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero or self._tiles is None or self._drawn:
             return
-        assert isinstance(pl_module, CosmicRaySegmenter)
         plot_history(self._picture("history"), self.history, _basis(trainer))
         batch, logits = self._tiles
+        self._drawn = True
+        if isinstance(pl_module, CosmicRayInpainter):
+            plot_filled(self._picture("filled"), batch, logits)
+            self._send(trainer, "filled")
+            return
+        assert isinstance(pl_module, CosmicRaySegmenter)
         probability = torch.sigmoid(pl_module.scale * logits + pl_module.shift)
         plot_tiles(self._picture("tiles"), batch, probability, pl_module.threshold)
         self._send(trainer, "tiles")
         self._draw_scores(trainer, pl_module, "validation tiles")
-        self._drawn = True
 
     def _draw_scores(self, trainer: pl.Trainer, pl_module: pl.LightningModule, side: str) -> None:
-        assert isinstance(pl_module, CosmicRaySegmenter)
-        if not trainer.is_global_zero or pl_module.last_labels is None:
+        if not trainer.is_global_zero or not isinstance(pl_module, CosmicRaySegmenter) or pl_module.last_labels is None:
             return
         self._curves[side] = (pl_module.last_curves, pl_module.threshold)
         self._reliability[side] = reliability(pl_module.last_labels, pl_module.scale, pl_module.shift)

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 DESCRIPTION_KEY = "deepcr_lightning"
 FORMAT = 2
+FINDER, FILLER = "finder", "filler"
+"""What the network of a checkpoint does; older checkpoints, which do not say, find."""
 _HIGHEST = 0.9999
 
 
@@ -155,6 +157,11 @@ def load_model(path: str | Path = UNIVERSAL) -> Model:
 def _read_ours(path: Path) -> tuple[UNet, dict[str, Any]]:
     checkpoint = read_checkpoint(path)
     description = checkpoint[DESCRIPTION_KEY]
+    if kind_of(description) != FINDER:
+        raise InputError(
+            f"ckpt_path={path}: is of a network that fills cosmic rays and finds none; predict.py takes it as "
+            "fill_ckpt_path="
+        )
     try:
         net = UNet(**description["network"])
         weights = {k.removeprefix("net."): v for k, v in checkpoint["state_dict"].items() if k.startswith("net.")}
@@ -210,6 +217,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def kind_of(description: Mapping[str, Any]) -> str:
+    """Tell whether the network of a checkpoint finds or fills, from its description: `FINDER` or `FILLER`."""
+    return description.get("kind", FINDER)
+
+
 def model_threshold(model: Model, target: Target = None, plateau: float = 1.0) -> float:
     """Choose the threshold for the maps of a model.
 
@@ -244,20 +256,23 @@ def require_same_network(path: Path, settings: Mapping[str, Any]) -> None:
     path : Path
         The checkpoint.
     settings : mapping
-        With ``depth``, ``hidden``, ``norm`` and ``loss``.
+        With ``depth``, ``hidden``, ``norm`` and ``loss``; with ``cleaned_by`` if it is to fill.
 
     Raises
     ------
     InputError
-        As `load_model`, if it is an export, or if the shapes or the losses differ.
+        As `load_model`, if it is an export or of a network for the other task, or if the shapes or the losses differ.
     """
     checkpoint = read_checkpoint(path)
     if "optimizer_states" not in checkpoint:
         raise InputError(f"ckpt_path={path}: holds weights alone, with which no run can go on; give a last.ckpt")
-    network = checkpoint[DESCRIPTION_KEY]["network"]
+    kind, network = kind_of(checkpoint[DESCRIPTION_KEY]), checkpoint[DESCRIPTION_KEY]["network"]
+    if kind != (FILLER if "cleaned_by" in settings else FINDER):
+        cure = "with model=inpaint" if kind == FILLER else "without model=inpaint"
+        raise InputError(f"ckpt_path={path}: is of a {kind} of cosmic rays; resume {cure}")
     other = [f"model.{name}={value}" for name, value in network.items() if settings[name] != value]
-    loss = checkpoint.get("hyper_parameters", {}).get("loss", settings["loss"])
-    if loss != settings["loss"]:
+    loss = checkpoint.get("hyper_parameters", {}).get("loss")
+    if loss != settings.get("loss"):
         other.append(f"loss={loss}")
     if other:
         raise InputError(f"ckpt_path={path}: was trained with {' '.join(other)}; resume with the same")

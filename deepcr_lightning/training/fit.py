@@ -19,6 +19,7 @@ from deepcr_lightning.arguments import override
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.training.batch_size import largest_batch
+from deepcr_lightning.training.inpainter import CosmicRayInpainter
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ _STEPS_AN_EPOCH = 8
 
 def fit(
     trainer: pl.Trainer,
-    model: CosmicRaySegmenter,
+    model: CosmicRaySegmenter | CosmicRayInpainter,
     data: LabelFreeDataModule,
     ckpt_path: str | None = None,
     find_batch_size: bool = False,
@@ -40,7 +41,7 @@ def fit(
     ----------
     trainer : Trainer
         With a `training.checkpoint_io.RunCheckpoint`.
-    model : CosmicRaySegmenter
+    model : CosmicRaySegmenter or CosmicRayInpainter
     data : LabelFreeDataModule
     ckpt_path : str, optional
         Checkpoint to go on from.
@@ -114,7 +115,9 @@ def _require_gpu(trainer: pl.Trainer) -> None:
         )
 
 
-def _take_largest_batch(trainer: pl.Trainer, model: CosmicRaySegmenter, data: LabelFreeDataModule) -> None:
+def _take_largest_batch(
+    trainer: pl.Trainer, model: CosmicRaySegmenter | CosmicRayInpainter, data: LabelFreeDataModule
+) -> None:
     if trainer.state.fn != TrainerFn.FITTING:
         return
     half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(str(trainer.precision))

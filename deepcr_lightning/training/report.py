@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.atomic import write_atomically
-from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, read_checkpoint
+from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, FILLER, kind_of, read_checkpoint
 from deepcr_lightning.training.report_style import page, table
 from deepcr_lightning.training.run_record import read_record
 
@@ -28,6 +28,7 @@ _SCORES = {
     "purity": "purity",
     "own_rate": "CR rate over that of the darks, 0.5 to 1.5",
     "loss": "loss",
+    "bridge_loss": "loss of the mean of the pixels around",
 }
 _PICTURES = {
     "tiles": (
@@ -35,6 +36,11 @@ _PICTURES = {
         "The same tiles every time: the image, the cosmic rays that were added to it, what the network says, and "
         "what a mask at the threshold finds and misses. The image's own cosmic rays carry no label: where they are "
         "found they are blue, as is what is no cosmic ray at all.",
+    ),
+    "filled": (
+        "Validation tiles",
+        "The same holes every time: the image without the cosmic rays that were added, the holes that they leave, what "
+        " the network puts into them, and by how much that differs from what stood there.",
     ),
     "history": ("History", "What was measured in each epoch."),
     "curves": (
@@ -129,6 +135,9 @@ def _use(best: _Best | None) -> str:
     # Like the command that repeats the run, this one is typed where that one was.
     here = best.path.relative_to(Path.cwd()) if best.path.is_relative_to(Path.cwd()) else best.path
     given = shlex.quote(f"ckpt_path={here}")
+    if kind_of(best.description) == FILLER:
+        command = f"python predict.py products=[clean] fill=network fill_{given} input=EXPOSURES output_dir=CLEANED"
+        return f"<pre>{escape(command)}</pre>"
     command = f"python predict.py {given} input=EXPOSURES output_dir=MASKS"
     threshold = f"{best.description['threshold']:.3g}"
     chosen = f" ({escape(_how_chosen(best))})"
@@ -163,6 +172,7 @@ def _scores(history: History, best: _Best | None) -> str:
     rows = [
         (title, *(f"{values[key]:.4f}" if key in values else "" for values in columns.values()))
         for key, title in _SCORES.items()
+        if any(key in values for values in columns.values())
     ]
     return table(rows, head=("", *columns))
 

@@ -19,6 +19,7 @@ import deepcr_lightning
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.batches.inventory import take_inventory
 from deepcr_lightning.exposures.atomic import write_atomically
+from deepcr_lightning.training.inpainter import CosmicRayInpainter
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 
 RECORD = "run.json"
@@ -42,7 +43,7 @@ class RunRecord(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write, once data and device are known."""
-        assert isinstance(pl_module, CosmicRaySegmenter)
+        assert isinstance(pl_module, CosmicRaySegmenter | CosmicRayInpainter)
         data = trainer.datamodule  # type: ignore[attr-defined]
         record: dict[str, Any] = {
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),

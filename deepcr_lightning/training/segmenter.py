@@ -17,13 +17,11 @@ from deepcr_lightning.training.calibration import fit_scale
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, describe
 from deepcr_lightning.training.losses import LOSSES
 from deepcr_lightning.training.metrics import TruthFreeCurves
+from deepcr_lightning.training.optimiser import adamw, ask_for_rate, check_rates
 from deepcr_lightning.training.threshold import Target, check_target, kept_curves, resolve_threshold
 from deepcr_lightning.training.truth_free import at_threshold, average_precision
 
 CALIBRATED_THRESHOLD = 0.5
-SCHEDULES = ("cosine", "constant")
-FINAL_RATE = 0.01
-"""The learning rate ends at this share of its highest value."""
 
 
 class CosmicRaySegmenter(pl.LightningModule):
@@ -71,12 +69,7 @@ class CosmicRaySegmenter(pl.LightningModule):
         super().__init__()
         if loss not in LOSSES:
             raise InputError(f"model.loss={loss}: must be one of {', '.join(LOSSES)}")
-        if not learning_rate > 0:
-            raise InputError(f"model.learning_rate={learning_rate}: must be positive")
-        if not 0 <= warmup < 1:
-            raise InputError(f"model.warmup={warmup}: must be a share of the steps, 0 to below 1")
-        if schedule not in SCHEDULES:
-            raise InputError(f"model.schedule={schedule}: must be one of {', '.join(SCHEDULES)}")
+        check_rates(learning_rate, warmup, schedule)
         check_target(threshold)
         self.save_hyperparameters()
         self.net = UNet(depth, hidden, norm)
@@ -182,29 +175,8 @@ class CosmicRaySegmenter(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW, with warm-up and schedule by the step."""
-        optimizer = torch.optim.AdamW(
-            self.net.parameters(),
-            lr=self.hparams["learning_rate"],
-            weight_decay=self.hparams["weight_decay"],
-            # One pass over all weights; with the scaled loss of fp16 Lightning could then not clip gradients.
-            fused=str(self.trainer.precision) != "16-mixed",
-        )
-        total = max(1, int(self.trainer.estimated_stepping_batches))
-        warmup = int(self.hparams["warmup"] * total)
-
-        def rate(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / (warmup + 1)
-            if self.hparams["schedule"] == "constant":
-                return 1.0
-            progress = min(1.0, (step - warmup) / max(1, total - warmup))
-            return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        names = ("learning_rate", "weight_decay", "warmup", "schedule")
+        return adamw(self.net, self.trainer, **{name: self.hparams[name] for name in names})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put beside the weights all that prediction needs to know of them."""
@@ -220,11 +192,5 @@ class CosmicRaySegmenter(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the threshold and the calibration that belong to these weights, and the rate that is asked for now."""
         description = checkpoint[DESCRIPTION_KEY]
-        factor = self.hparams["learning_rate"] / checkpoint["hyper_parameters"]["learning_rate"]
-        if factor != 1:
-            for schedule in checkpoint.get("lr_schedulers", []):
-                schedule["base_lrs"] = [factor * rate for rate in schedule["base_lrs"]]
-            for state in checkpoint.get("optimizer_states", []):
-                for group in state["param_groups"]:
-                    group["lr"] *= factor
+        ask_for_rate(checkpoint, self.hparams["learning_rate"])
         self.threshold, (self.scale, self.shift) = description["threshold"], description["calibration"]

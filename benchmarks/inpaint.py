@@ -1,0 +1,171 @@
+"""What the network that fills gains over medians and biharmonic: pixels, and fluxes of stars that were hit.
+
+Simulates exposures that trained nothing, fills their true cosmic-ray pixels in every way, and compares with the
+exposure less its true cosmic-ray charge. Fluxes are those in apertures of 3 pixels of radius, of stars that a cosmic
+ray touches there and whose flux is at least 5 times its error. What is scored already is not scored again.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table
+from inpaint_picture import Cutout, draw
+from numpy.typing import NDArray
+from photutils.aperture import CircularAperture
+from report import Row, parser, publish
+
+from deepcr_lightning.exposures.exposure import Exposure, read_exposure
+from deepcr_lightning.exposures.truth import field_type, find_truths, read_matching_truth
+from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill
+from deepcr_lightning.prediction.network_fill import load_filler
+from deepcr_lightning.simulation.stars import FIELDS
+from deepcr_lightning.tiles.sky import sky_and_noise
+
+SHAPE = ("--filters", "F275W", "F336W", "F606W", "F814W", "--size", "512", "512", "--chips", "1")
+NUMBERS = ("--exposures", "8", "--darks", "4", "--seed", "111")
+RADIUS, LEAST_SNR, HALF = 3.0, 5.0, 12
+BEFORE, PERFECT = "before", "the pixel's own noise"
+MAD_TO_SIGMA = 1.4826
+Score = dict[str, object]
+Image = NDArray[np.float32]
+
+
+def simulate(folder: Path) -> None:
+    """Make the exposures, unless they are there."""
+    if not (folder / "simulation.json").exists():
+        command = ["-m", "deepcr_lightning.simulation", folder, "--fields", *FIELDS, *SHAPE, *NUMBERS, "--quiet"]
+        subprocess.run([sys.executable, *map(str, command)], check=True)
+
+
+def fluxes(image: Image, places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum an image in the aperture of each star."""
+    return np.atleast_1d(CircularAperture(places, RADIUS).do_photometry(image.astype(np.float64))[0])
+
+
+def hit_stars(stars: Table, seconds: float, cr: NDArray[np.bool_], bad: NDArray[np.bool_], local: Image) -> Table:
+    """Choose the stars that count, and note their flux and its error in electrons."""
+    rows, columns = cr.shape
+    inside = (stars["x"] > HALF) & (stars["x"] < columns - HALF) & (stars["y"] > HALF) & (stars["y"] < rows - HALF)
+    stars = stars[inside]
+    places = np.column_stack([stars["x"], stars["y"]])
+    stars["flux"], stars["error"] = stars["rate"] * seconds, np.sqrt(fluxes(local**2, places))
+    touched = (fluxes(cr, places) > 0) & (fluxes(bad, places) == 0)
+    return stars[touched & (stars["flux"] > LEAST_SNR * stars["error"])]
+
+
+def score(exposure: Exposure, truth_file: Path, stars_file: Path, ways: dict[str, Fill]) -> tuple[Score, Cutout | None]:
+    """Fill an exposure in every way; return errors of pixels and stars, and the star that the median misses most."""
+    known, pixels, found = read_matching_truth(truth_file, exposure), {}, {way: [] for way in (BEFORE, *ways)}
+    worst: tuple[float, Cutout] | None = None
+    for chip in exposure.chips:
+        truth = known[chip.extver]
+        assert truth.charge is not None
+        under = chip.electrons - truth.charge
+        sky, noise = sky_and_noise(chip.electrons, ~chip.unusable)
+        local = np.sqrt(noise**2 + np.maximum(under - sky, 0))
+        counted = truth.cr & ~truth.ignore & ~chip.unusable
+        filled = {way: fill(chip.electrons, truth.cr, ~chip.unusable) for way, fill in ways.items()}
+        errors = {way: (image - under)[counted] for way, image in filled.items()} | {PERFECT: local[counted]}
+        for way, error in errors.items():
+            sums = [float((error**2).sum()), float(((error / local[counted]) ** 2).sum()), int(counted.sum())]
+            pixels[way] = np.add(pixels.get(way, 0), sums).tolist()
+        stars = Table.read(stars_file)
+        stars = stars[stars["extver"] == chip.extver]
+        bad = truth.ignore | chip.unusable
+        stars = hit_stars(stars, exposure.exposure_time, truth.cr, bad, local)
+        if not len(stars):
+            continue
+        places = np.column_stack([stars["x"], stars["y"]])
+        right = fluxes(under, places)
+        for way, image in {BEFORE: chip.electrons, **filled}.items():
+            off = fluxes(image, places) - right
+            found[way] += np.column_stack([off / stars["error"], off / stars["flux"]]).tolist()
+        off = np.abs(fluxes(filled["median_5"], places) - right) / stars["error"]
+        if worst is None or off.max() > worst[0]:
+            x, y = (round(float(stars[axis][off.argmax()])) for axis in ("x", "y"))
+            box = np.s_[y - HALF : y + HALF + 1, x - HALF : x + HALF + 1]
+            planes = {"before": chip.electrons, **filled, "truth": under}
+            worst = float(off.max()), Cutout(sky, noise, truth.cr[box], {name: p[box] for name, p in planes.items()})
+    return {"field": field_type(truth_file), "pixels": pixels, "stars": found}, worst and worst[1]
+
+
+def pixel_rows(scores: list[Score], ways: list[str], field: str) -> list[Row]:
+    """Compare mean square errors with the best of the ways without a network."""
+    rows = []
+    for column, unit in ((0, "e2"), (1, "noise2")):
+        error = {}
+        for way in (*ways, PERFECT):
+            sums = np.sum([s["pixels"][way] for s in scores if s["field"] == field], axis=0)
+            error[way] = float(sums[column] / sums[2])
+        best = min(FILLS, key=lambda way: error[way])
+        rows += [
+            Row(f"{field}, mean square error, {way}", error[way], unit, best, error[best], error[best] / error[way])
+            for way in (*ways, PERFECT)
+        ]
+    return rows
+
+
+def star_rows(scores: list[Score], ways: list[str], field: str) -> list[Row]:
+    """Compare bias and scatter of fluxes with those by the default way."""
+    rows = []
+    off = {
+        way: np.concatenate([np.reshape(s["stars"][way], (-1, 2)) for s in scores if s["field"] == field])
+        for way in (BEFORE, *ways)
+    }
+    told: dict[str, dict[str, tuple[float, str]]] = {}
+    for way, both in off.items():
+        magnitude = -2.5 * np.log10(np.maximum(1 + both[:, 1], 0.01))
+        told[way] = {
+            name: (float(value), unit)
+            for values, unit in ((both[:, 0], "error"), (magnitude, "mag"))
+            for name, value in (
+                (f"bias, {unit}", np.median(values)),
+                (f"scatter, {unit}", MAD_TO_SIGMA * np.median(np.abs(values - np.median(values)))),
+                (f"root mean square, {unit}", np.sqrt(np.mean(values**2))),
+            )
+        }
+    for way, figures in told.items():
+        for name, (value, unit) in figures.items():
+            peer = told["median_5"][name][0]
+            ratio = abs(peer / value) if value else float("inf")
+            rows.append(Row(f"{field}, {len(off[way])} stars, {name}, {way}", value, unit, "median_5", peer, ratio))
+    return rows
+
+
+def main() -> None:
+    """Simulate, fill, compare, print and draw."""
+    options = parser(__doc__)
+    options.add_argument("out", type=Path, help="folder of the simulated exposures and of the scores")
+    options.add_argument("--fill-ckpt-path", required=True, help="best.ckpt of a run of experiment=inpaint")
+    options.add_argument("--picture", type=Path, help="figure to draw; every exposure is scored again for it")
+    chosen = options.parse_args()
+    simulate(chosen.out)
+    filler = load_filler(chosen.fill_ckpt_path)
+    ways: dict[str, Fill] = {**FILLS, NETWORK: filler}
+    truths = find_truths("out", chosen.out / "truth")
+    scores: list[Score] = []
+    cutouts: dict[str, Cutout] = {}
+    for path in sorted((chosen.out / "science").glob("*.fits")):
+        exposure = read_exposure(path)
+        place = chosen.out / "fill_scores" / f"{filler.label.split()[-1]}_{exposure.root}.json"
+        if not place.exists() or chosen.picture:
+            stars = chosen.out / "stars" / f"{exposure.root}_stars.ecsv"
+            made, cutout = score(exposure, truths[exposure.root], stars, ways)
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(json.dumps(made))
+            if cutout is not None:
+                cutouts.setdefault(str(made["field"]), cutout)
+        scores.append(json.loads(place.read_text()))
+    rows = [row for field in FIELDS for make in (pixel_rows, star_rows) for row in make(scores, list(ways), field)]
+    publish(rows, chosen.json)
+    if chosen.picture:
+        draw(chosen.picture, cutouts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""CR pixels filled by a network that learned what stands below."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deepcr_lightning.batches.normalise import denormalise, normalise
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.networks.fused import fused
+from deepcr_lightning.networks.holes import bridge, fill_bridged
+from deepcr_lightning.networks.layout import channels_last
+from deepcr_lightning.prediction.fill import require_same_shape
+from deepcr_lightning.prediction.sliding_window import in_tiles
+from deepcr_lightning.tiles.sky import sky_and_noise
+from deepcr_lightning.training.fill_checkpoint import FillModel, load_fill_model
+
+_TILE = 704
+
+
+def load_filler(path: str | Path, device: str = "cpu") -> CosmicRayFiller:
+    """Load a network that fills cosmic rays of arrays; ``deepcr_lightning.load_filler`` is this function.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``best.ckpt`` of a run of ``experiment=inpaint``.
+    device : str
+        ``"cpu"`` or ``"cuda"``.
+
+    Returns
+    -------
+    CosmicRayFiller
+
+    Raises
+    ------
+    InputError
+        If there is no such network, or it cannot be read.
+    """
+    return CosmicRayFiller(load_fill_model(path)).to(device)
+
+
+class CosmicRayFiller:
+    """A trained network that fills the masked pixels of arrays.
+
+    Parameters
+    ----------
+    model : FillModel
+
+    Attributes
+    ----------
+    label : str
+        What names it in headers: the file and the beginning of its SHA-256.
+
+    Examples
+    --------
+    >>> import deepcr_lightning  # doctest: +SKIP
+    >>> mask = deepcr_lightning.load_model().find_cosmic_rays(image)  # doctest: +SKIP
+    >>> cleaned = deepcr_lightning.load_filler("best.ckpt")(image, mask)  # doctest: +SKIP
+    """
+
+    def __init__(self, model: FillModel) -> None:
+        self.label = f"network {model.path.name} {model.sha256[:12]}"
+        self.net, self._fused = model.net, fused(model.net)
+        self.device = torch.device("cpu")
+
+    def to(self, device: str | torch.device) -> CosmicRayFiller:
+        """Move the network to a device; return the filler."""
+        self.device = torch.device(device)
+        self.net.to(self.device)
+        return self
+
+    def __call__(
+        self,
+        electrons: NDArray[np.float32],
+        mask: NDArray[np.bool_],
+        usable: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.float32]:
+        """Fill masked pixels.
+
+        Parameters
+        ----------
+        electrons : ndarray of float32, shape (H, W)
+            One chip.
+        mask : ndarray of bool, shape (H, W)
+            Pixels to fill.
+        usable : ndarray of bool, shape (H, W), optional
+            Pixels worth taking a value from; masked ones never are.
+
+        Returns
+        -------
+        ndarray of float32, shape (H, W)
+            A copy; pixels outside the mask are the same to the bit.
+
+        Raises
+        ------
+        InputError
+            If the shapes differ, or no pixel is left to fill from.
+        """
+        require_same_shape(electrons, mask)
+        good = ~mask if usable is None else ~mask & usable
+        if not good.any():
+            raise InputError("mask: leaves no good pixel of the image; there is nothing to fill from")
+        filled = electrons.astype(np.float32)
+        if not mask.any():
+            return filled
+        levels = sky_and_noise(np.where(good, filled, 0), good)
+        with torch.inference_mode():
+            known = torch.from_numpy(good).to(self.device)[None, None]
+            image = normalise(torch.from_numpy(filled).to(self.device)[None, None], *levels)
+            planes = torch.cat([bridge(image, known), known.to(image.dtype)], dim=1)[0]
+            made = in_tiles(self._tile, planes, margin=self.net.margin, step=self.net.step, tile=_TILE)
+            values = denormalise(made, *levels).cpu().numpy()
+        filled[mask] = values[mask]
+        return filled
+
+    def _tile(self, planes: Tensor) -> Tensor:
+        net = self._fused if self.device.type == "cpu" else self.net
+        bridged, known = planes[None, :1], planes[None, 1:] > 0.5
+        return fill_bridged(lambda both: net(channels_last(both)), bridged, known)[0, 0]

@@ -1,0 +1,102 @@
+"""What a checkpoint of a network that fills says of itself, and how it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import deepcr_lightning
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.networks.deepcr_weights import fold_batch_norm
+from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, FILLER, FORMAT, kind_of, read_checkpoint
+from deepcr_lightning.training.model_file import sha256_of
+
+
+def describe_filler(network: dict[str, Any], data: dict[str, Any], run: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Describe a network that fills in plain values.
+
+    Parameters
+    ----------
+    network : dict
+        ``depth``, ``hidden`` and ``norm`` of the `UNet`.
+    data : dict
+        Filters, normalisation and provenance, from the data module.
+    run : dict, optional
+        How it was trained (`training.run_record`).
+
+    Returns
+    -------
+    dict
+        Plain values, so that a checkpoint loads with ``weights_only=True``.
+    """
+    return {
+        "format": FORMAT,
+        "kind": FILLER,
+        "version": deepcr_lightning.__version__,
+        "network": dict(network),
+        "normalisation": data["normalisation"],
+        "data": data,
+        "run": run,
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class FillModel:
+    """A trained network that fills, and where it came from.
+
+    Attributes
+    ----------
+    net : UNet
+        Of two inputs, in evaluation mode.
+    description : dict
+        As `describe_filler` made it.
+    path : Path
+        The checkpoint.
+    sha256 : str
+        Of the checkpoint file.
+    """
+
+    net: UNet
+    description: dict[str, Any]
+    path: Path
+    sha256: str
+
+
+def load_fill_model(path: str | Path) -> FillModel:
+    """Load a network that fills cosmic rays.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``best.ckpt`` or ``last.ckpt`` of a run of ``experiment=inpaint``.
+
+    Returns
+    -------
+    FillModel
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is of a network that finds cosmic rays, or it holds anything but plain values.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise InputError(f"fill_ckpt_path={path}: no such file; give the best.ckpt of a run of experiment=inpaint")
+    checkpoint = read_checkpoint(file)
+    description = checkpoint[DESCRIPTION_KEY]
+    if kind_of(description) != FILLER:
+        raise InputError(
+            f"fill_ckpt_path={path}: is of a network that finds cosmic rays and fills none; give the best.ckpt of "
+            "experiment=inpaint"
+        )
+    try:
+        net = UNet(**description["network"], inputs=2)
+        net.load_state_dict(
+            {k.removeprefix("net."): v for k, v in checkpoint["state_dict"].items() if k.startswith("net.")}
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{file}: its weights do not fit the network it describes; the file is damaged") from error
+    net = fold_batch_norm(net.eval()) if net.norm == "batch" else net.eval()
+    return FillModel(net, description, file, sha256_of(file))

@@ -1,0 +1,196 @@
+"""The LightningModule that learns what stood under cosmic rays."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from deepcr_lightning.batches.normalise import OURS, denormalise, normalise
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.networks.holes import bridge, fill_bridged
+from deepcr_lightning.networks.layout import channels_last, for_training
+from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, load_model
+from deepcr_lightning.training.fill_checkpoint import describe_filler
+from deepcr_lightning.training.model_file import UNIVERSAL
+from deepcr_lightning.training.optimiser import adamw, ask_for_rate, check_rates
+
+
+class CosmicRayInpainter(pl.LightningModule):
+    """Network that fills holes of the shape of cosmic rays, its loss and its optimiser.
+
+    The holes are the pixels of added dark CRs; what stood there before is the target. The tiles' own CRs are
+    targets nowhere: a finder marks them, and they are holes, too, as they are when the network is used.
+
+    Parameters
+    ----------
+    depth, hidden, norm
+        Shape of the network (`networks.unet.UNet`).
+    learning_rate, weight_decay, warmup, schedule
+        Of the optimiser (`training.optimiser.adamw`).
+    cleaned_by : str
+        Checkpoint, or its name, of the network that finds the tiles' own CRs; it must be on our normalisation.
+    compile : bool
+        Compile the network with torch.compile.
+
+    Raises
+    ------
+    InputError
+        If a parameter is out of its range, or `cleaned_by` is no such network.
+    """
+
+    def __init__(
+        self,
+        depth: int = 2,
+        hidden: int = 16,
+        norm: str = "none",
+        learning_rate: float = 3e-3,
+        weight_decay: float = 1e-4,
+        warmup: float = 0.1,
+        schedule: str = "cosine",
+        cleaned_by: str = UNIVERSAL,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        check_rates(learning_rate, warmup, schedule)
+        self.save_hyperparameters()
+        self.net = UNet(depth, hidden, norm, inputs=2)
+        # The first map is the bridge itself.
+        nn.init.zeros_(self.net.out.weight)
+        nn.init.zeros_(self.net.out.bias)  # type: ignore[arg-type]
+        finder = load_model(cleaned_by)
+        if finder.description["normalisation"] != OURS:
+            raise InputError(f"model.cleaned_by={cleaned_by}: sees images on another scale; give a model of train.py")
+        # A tuple hides it from Lightning, which would train and keep its weights with ours.
+        self._finder = (finder.net.requires_grad_(False),)
+        self._own_logit = math.log(finder.threshold / (1 - finder.threshold))
+        self.run_record: dict[str, Any] | None = None
+
+    def setup(self, stage: str) -> None:
+        """See that the data are on the scale that the loss is computed on; compile if asked."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if data.normalisation != OURS:
+            raise InputError(f"data.normalisation={data.normalisation}: the network that fills needs {OURS}")
+        if self.hparams["compile"]:
+            self.net.compile()
+
+    def forward(self, image: Tensor, known: Tensor) -> Tensor:
+        """Fill normalised images where they are not known; all of shape (B, 1, H, W)."""
+        return fill_bridged(self._laid_out, bridge(image, known), known)
+
+    def _laid_out(self, planes: Tensor) -> Tensor:
+        return self.net(for_training(planes, self.hparams["hidden"]) if self.training else channels_last(planes))
+
+    def holes(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Cut holes where CRs were added to a composed batch.
+
+        Parameters
+        ----------
+        batch : dict of Tensor
+            From `batches.compose.compose_batch`.
+
+        Returns
+        -------
+        dict of Tensor
+            ``image`` (B, 1, S, S) float32; ``known`` (B, 1, S, S) bool, the pixels outside holes; ``scored``
+            (B, 1, S, S) bool, those in holes of which the truth is known; ``truth`` (B, 1, S, S) float32, normalised.
+        """
+        levels = batch["sky"], batch["noise"]
+        truth = normalise(denormalise(batch["image"], *levels) - batch["charge"], *levels)
+        with torch.no_grad():
+            # On the image without added CRs: own ones below these are found as well.
+            own = self._finder[0].to(truth.device)(channels_last(truth)).float() > self._own_logit
+        own = _grown(own)
+        hole = batch["cr_mask"] > 0.5
+        # Masks are grown by some people and not by others: here those of every second tile.
+        second = torch.arange(len(hole), device=hole.device).view(-1, 1, 1, 1) % 2 == 1
+        hole = torch.where(second, _grown(hole), hole)
+        unknown = own | batch["ignore"]
+        return {"image": batch["image"], "known": ~(hole | unknown), "scored": hole & ~unknown, "truth": truth}
+
+    def _errors(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        holes = self.holes(batch)
+        bridged = bridge(holes["image"], holes["known"])
+        filled = fill_bridged(self._laid_out, bridged, holes["known"])
+        made, start = (square_error(image, holes["truth"], holes["scored"]) for image in (filled, bridged))
+        return made, start
+
+    def _validate(self, batch: dict[str, Tensor], side: str) -> None:
+        loss, start = self._errors(batch)
+        self.log(f"{side}/loss", loss, prog_bar=True, batch_size=len(batch["image"]), sync_dist=True)
+        self.log(f"{side}/bridge_loss", start, batch_size=len(batch["image"]), sync_dist=True)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Loss of a composed batch."""
+        loss, _ = self._errors(batch)
+        self.log(
+            "train/loss",
+            loss,
+            prog_bar=True,
+            on_step=True,
+            on_epoch=True,
+            batch_size=len(batch["image"]),
+            sync_dist=True,
+        )
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Loss of a batch that is the same every epoch, beside that of the bridges."""
+        self._validate(batch, "val")
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Loss of held-out tiles and darks."""
+        self._validate(batch, "test")
+
+    def on_train_epoch_end(self) -> None:
+        """Log the rate that the epoch ended with."""
+        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], sync_dist=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW, with warm-up and schedule by the step."""
+        names = ("learning_rate", "weight_decay", "warmup", "schedule")
+        return adamw(self.net, self.trainer, **{name: self.hparams[name] for name in names})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put beside the weights all that prediction needs to know of them."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        data = datamodule.description() if datamodule is not None else {}
+        network = {name: self.hparams[name] for name in ("depth", "hidden", "norm")}
+        checkpoint[DESCRIPTION_KEY] = describe_filler(network, data, self.run_record)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the rate that is asked for now."""
+        ask_for_rate(checkpoint, self.hparams["learning_rate"])
+
+
+def square_error(filled: Tensor, truth: Tensor, scored: Tensor) -> Tensor:
+    """Mean square error of normalised images.
+
+    Parameters
+    ----------
+    filled, truth : Tensor of float32, shape (B, 1, S, S)
+    scored : Tensor of bool, shape (B, 1, S, S)
+        Pixels that count.
+
+    Returns
+    -------
+    Tensor of float32, shape ()
+        0 where none does.
+
+    Notes
+    -----
+    The scale is that of the noise up to ten times the noise, where a perfect fill has 1, the noise of the truth
+    itself. Above it is one of ratios: on the scale of the noise all the way up, one star core in a thousand holes is
+    nine tenths of the loss, and what is learned of it is lost in the noise of the gradient.
+    """
+    return torch.where(scored, (filled - truth) ** 2, 0).sum() / scored.sum().clamp(min=1)
+
+
+def _grown(mask: Tensor) -> Tensor:
+    return F.max_pool2d(mask.float(), 3, stride=1, padding=1) > 0.5

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from astropy.io import fits
+from conftest import PLAIN, TINY, Result, add_cosmic_rays, call_script, scene
+from numpy.typing import NDArray
+
+from deepcr_lightning.batches.normalise import denormalise, normalise
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.networks.holes import bridge
+from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.prediction.fill import FILLS
+from deepcr_lightning.prediction.network_fill import CosmicRayFiller, load_filler
+from deepcr_lightning.training.checkpoint import load_model
+from deepcr_lightning.training.fill_checkpoint import FillModel, load_fill_model
+from deepcr_lightning.training.inpainter import CosmicRayInpainter
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def run_folder(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train a tiny network that fills, through train.py; return the folder of its run."""
+    folder = tmp_path_factory.mktemp("inpaint")
+    data = [f"data.science={survey}/science", f"data.darks={survey}/darks", f"data.store_dir={folder}/tiles"]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        settings = ["experiment=inpaint", *data, *TINY, "trainer.max_epochs=1", f"hydra.run.dir={folder}/run"]
+        assert call_script(monkeypatch, folder, "train.py", *settings) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def exposure() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Return an image, the same with cosmic rays, and where these are; sides that divide by nothing."""
+    rng = np.random.default_rng(3)
+    clean = scene((75, 101), rng, stars=12).astype(np.float32)
+    image = clean.copy()
+    return clean, image, add_cosmic_rays(image, rng, 30)
+
+
+def test_the_scale_goes_back() -> None:
+    electrons = torch.tensor([[-30.0, 0.0, 20.0, 21.0, 500.0, 7e4]])
+    assert torch.allclose(denormalise(normalise(electrons, 20.0, 5.0), 20.0, 5.0), electrons, rtol=1e-4, atol=1e-3)
+
+
+def test_a_bridge_keeps_what_is_known_and_does_not_see_what_is_not() -> None:
+    image = torch.randn(2, 1, 20, 24)
+    known = torch.rand(2, 1, 20, 24) > 0.3
+    known[1, :, 3:19, 3:22] = False
+    laid = bridge(image, known)
+    assert torch.equal(laid[known], image[known])
+    assert torch.equal(bridge(torch.where(known, image, 1e4), known), laid)
+    assert laid.isfinite().all()
+    ramp = torch.arange(24.0).expand(1, 1, 20, 24)
+    one = torch.ones(1, 1, 20, 24, dtype=torch.bool)
+    one[..., 10, 12] = False
+    assert bridge(ramp, one)[0, 0, 10, 12] == pytest.approx(12, abs=1e-4)
+
+
+def test_holes_are_added_cosmic_rays_and_their_truth_has_none(survey: Path) -> None:
+    size = 32
+    truth = torch.full((2, 1, size, size), 40.0) + torch.randn(2, 1, size, size)
+    charge, mask = torch.zeros_like(truth), torch.zeros_like(truth)
+    charge[..., 10, 5:9], mask[..., 10, 5:9] = 900.0, 1.0
+    sky, noise = torch.full((2, 1, 1, 1), 40.0), torch.full((2, 1, 1, 1), 5.0)
+    ignore = torch.zeros_like(truth, dtype=torch.bool)
+    ignore[..., 10, 8] = True
+    composed = {"image": normalise(truth + charge, sky, noise), "cr_mask": mask, "charge": charge, "ignore": ignore}
+    module = CosmicRayInpainter(hidden=4)
+    holes = module.holes({**composed, "sky": sky, "noise": noise})
+    assert torch.allclose(holes["truth"], normalise(truth, sky, noise), atol=1e-3)
+    assert int(holes["scored"][0].sum()) == 3  # one of the four is of no use
+    assert int(holes["scored"][1].sum()) == 17  # every second tile has its holes grown by a ring
+    assert not holes["known"][..., 10, 5:9].any()
+    # The tile's own CR is a hole that nobody knows the truth of, with all that touches it.
+    struck = truth.clone()
+    struck[..., 20, 15:18] += 900.0
+    holes = module.holes({**composed, "image": normalise(struck + charge, sky, noise), "sky": sky, "noise": noise})
+    assert not holes["known"][..., 19:22, 14:19].any()
+    assert not holes["scored"][..., 15:, :].any()
+
+
+def test_training_keeps_a_checkpoint_that_says_it_fills(run_folder: Path, tmp_path: Path, run_script: Run) -> None:
+    assert (run_folder / "figures" / "filled.png").is_file()
+    assert (run_folder / "figures" / "history.png").is_file()
+    page = (run_folder / "report.html").read_text()
+    assert "fill=network" in page
+    assert "fill_ckpt_path=" in page
+    model = load_fill_model(run_folder / "checkpoints" / "best.ckpt")
+    assert model.description["kind"] == "filler"
+    assert set(model.description["data"]["filters"]) == {"F336W", "F814W"}
+    result = run_script("train.py", f"ckpt_path={run_folder}/checkpoints/last.ckpt", "trainer.max_epochs=2")
+    assert result.status == 0, result.err
+    assert torch.load(run_folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
+
+
+def test_finders_and_fillers_are_told_apart(run_folder: Path, trained: Path, survey: Path, run_script: Run) -> None:
+    filler, finder = run_folder / "checkpoints" / "best.ckpt", trained / "checkpoints" / "best.ckpt"
+    with pytest.raises(InputError, match="fills cosmic rays and finds none"):
+        load_model(filler)
+    with pytest.raises(InputError, match="finds cosmic rays and fills none"):
+        load_filler(finder)
+    with pytest.raises(InputError, match="no such file"):
+        load_filler("nowhere.ckpt")
+    settings = (f"input={survey}/science", "output_dir=out", "products=[clean]", "fill=network")
+    for given, message in (
+        ((f"ckpt_path={filler}",), "finds none"),
+        ((f"ckpt_path={finder}", f"fill_ckpt_path={finder}"), "fills none"),
+        ((f"ckpt_path={finder}",), "fill=network needs fill_ckpt_path="),
+    ):
+        result = run_script("predict.py", *settings, *given)
+        assert result.status == 1
+        assert message in result.err
+        assert result.err.count("\n") == 1
+    data = (f"data.science={survey}/science", f"data.darks={survey}/darks")
+    last = trained / "checkpoints" / "last.ckpt"
+    result = run_script("train.py", "experiment=inpaint", *data, *PLAIN, f"ckpt_path={last}", "hydra.run.dir=run")
+    assert result.status == 1
+    assert "is of a finder" in result.err
+
+
+def test_prediction_fills_masked_pixels_and_no_others(
+    run_folder: Path, trained: Path, survey: Path, run_script: Run, tmp_path: Path
+) -> None:
+    source, filler = survey / "science" / "ivis01a0q_flc.fits", run_folder / "checkpoints" / "best.ckpt"
+    result = run_script(
+        "predict.py",
+        f"ckpt_path={trained}/checkpoints/best.ckpt",
+        f"input={source}",
+        "output_dir=out",
+        "products=[mask,clean]",
+        "threshold=0.05",
+        "fill=network",
+        f"fill_ckpt_path={filler}",
+        "trainer.accelerator=cpu",
+    )
+    assert result.status == 0, result.err
+    chip = read_exposure(source).chips[0]
+    mask = fits.getdata(tmp_path / "out" / "ivis01a0q_crmask.fits", "CRMASK") > 0
+    path = tmp_path / "out" / "ivis01a0q_crclean.fits"
+    cleaned = fits.getdata(path, "SCI")
+    assert mask.any()
+    assert np.array_equal(cleaned[~mask], fits.getdata(source, "SCI")[~mask])
+    expected = load_filler(filler)(chip.electrons, mask, ~chip.unusable)
+    assert np.allclose(cleaned[mask], expected[mask], rtol=1e-5)
+    assert fits.getheader(path)["DCRFILL"].startswith("network best.ckpt ")
+
+
+def test_a_chip_in_tiles_is_that_of_the_whole(
+    exposure: tuple[NDArray, NDArray, NDArray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, image, mask = exposure
+    torch.manual_seed(0)
+    fill = CosmicRayFiller(FillModel(UNet(2, 4, inputs=2).eval(), {}, Path("net.ckpt"), "0" * 64))
+    before = image.copy()
+    whole = fill(image, mask)
+    monkeypatch.setattr("deepcr_lightning.prediction.network_fill._TILE", 32)
+    assert np.allclose(fill(image, mask), whole, rtol=1e-4)
+    assert np.array_equal(image, before)
+    # What the charge was, and what stands on a pixel of no use, makes no difference.
+    bad = np.zeros_like(mask)
+    bad[40:42, 50:60] = True
+    spoilt = np.where(mask | bad, np.float32(6e4), image)
+    usable = ~bad
+    assert np.array_equal(fill(spoilt, mask, usable)[mask], fill(image, mask, usable)[mask])
+
+
+@pytest.mark.parametrize("name", ["network", *FILLS])
+def test_bad_masks_are_refused(name: str, exposure: tuple[NDArray, NDArray, NDArray]) -> None:
+    _, image, mask = exposure
+    net = FillModel(UNet(1, 2, inputs=2).eval(), {}, Path("net.ckpt"), "0" * 64)
+    fill = CosmicRayFiller(net) if name == "network" else FILLS[name]
+    with pytest.raises(InputError, match=r"mask: has shape \(75, 100\) and the image \(75, 101\)"):
+        fill(image, mask[:, :-1], np.ones_like(mask))
+    with pytest.raises(InputError, match="mask: is of type uint8"):
+        fill(image, mask.astype(np.uint8), np.ones_like(mask))  # type: ignore[arg-type]
+    if name == "network":
+        with pytest.raises(InputError, match="leaves no good pixel"):
+            fill(image, np.ones_like(mask), np.ones_like(mask))
+    assert np.array_equal(fill(image, np.zeros_like(mask), np.ones_like(mask)), image)
