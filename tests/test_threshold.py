@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import Table
+from conftest import READ_NOISE, SKY, Result, add_cosmic_rays, write_hst
+from numpy.typing import NDArray
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.thresholds.good_stars import Cuts, choose_cuts, good_stars
+from deepcr_lightning.thresholds.photometry import ChipReference, measure, prepare
+from deepcr_lightning.thresholds.psf import gaussian_psf
+from deepcr_lightning.thresholds.recommend import recommend
+from deepcr_lightning.thresholds.star_counts import Counts, chip_stars, count, in_box
+from deepcr_lightning.thresholds.stars import Stars, find_shift, join_filters
+
+Run = Callable[..., Result]
+SHAPE = (120, 120)
+FWHM = 1.8
+
+
+def sky_of(flux: NDArray, y: NDArray, x: NDArray, rng: np.random.Generator) -> NDArray:
+    """Stars of the PSF that photometry can know, on a sky with noise, in electrons."""
+    expected = np.full(SHAPE, SKY)
+    row, column = np.rint(y).astype(int), np.rint(x).astype(int)
+    stamps = gaussian_psf(FWHM).stamps(y - row, x - column, 5) * flux[:, None, None]
+    for top, left, stamp in zip(row - 5, column - 5, stamps, strict=True):
+        expected[top : top + 11, left : left + 11] += stamp
+    return rng.poisson(np.maximum(expected, 0)) + rng.normal(0, READ_NOISE, SHAPE)
+
+
+def grid_of_stars(rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """Places of 81 stars that do not touch."""
+    y, x = (10 + 12 * axis.ravel() + rng.uniform(-2, 2, 81) for axis in np.mgrid[:9, :9])
+    return y, x
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One field of 81 stars in two filters, with cosmic rays, and its true stars."""
+    folder, rng = tmp_path_factory.mktemp("pair"), np.random.default_rng(3)
+    y, x = grid_of_stars(rng)
+    flux = 10 ** rng.uniform(2.6, 4.2, 81)
+    for n, (name, factor, zero) in enumerate((("F475W", 1.0, 25.68), ("F814W", 1.5, 25.10))):
+        image = sky_of(factor * flux, y, x, rng)
+        add_cosmic_rays(image, rng, 40)
+        root = f"ivis01a{n + 1}q"
+        write_hst(folder / "science" / f"{root}_flc.fits", [image], FILTER=name)
+        magnitude = zero - 2.5 * np.log10(factor * flux / 500)
+        (folder / "stars").mkdir(exist_ok=True)
+        stars = Table({"extver": np.ones(81, int), "y": y, "x": x, "magnitude": magnitude})
+        stars.write(folder / "stars" / f"{root}_stars.ecsv", format="ascii.ecsv")
+    return folder
+
+
+def test_script_counts_stars_and_recommends(pair: Path, trained: Path, run_script: Run) -> None:
+    box = "box=[[-2,15],[4,15],[4,30],[-2,30]]"
+    options = [f"truth={pair}/stars", "thresholds=[0.1,0.5,0.8]", "box_dithers=3", "workers=1", "output_dir=out", box]
+    model = f"ckpt_path={trained}/checkpoints/best.ckpt"
+    result = run_script("threshold.py", f"input={pair}/science", model, "keep_freed_memory=false", *options)
+    assert result.status == 0, result.err
+    assert "Recommended threshold" in result.out
+    report, table = json.loads(Path("out/threshold.json").read_text()), Table.read("out/threshold.ecsv")
+    assert report["filters"] == ["F475W", "F814W"]
+    assert report["recommended"]["threshold"] in report["thresholds"] == [0.1, 0.5, 0.8]
+    assert len(report["dithered_boxes"]) == 3
+    assert report["total"]["legacy"] > 40
+    for part in ("", "box_", "real_", "false_"):
+        assert np.array_equal(table[f"{part}kept"] + table[f"{part}lost"], [table.meta[f"{part}legacy"]] * 3)
+    # The box holds every magnitude and colour.
+    assert np.array_equal(table["box_kept"], table["kept"])
+    assert np.all(np.diff(table["masked_share"]) <= 0)
+    assert table.meta["real_legacy"] > 0.7 * table.meta["legacy"]
+    assert Path("out/threshold.png").stat().st_size > 10_000
+
+
+def test_one_filter_says_what_cannot_be_told(
+    pair: Path, trained: Path, run_script: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = ["filters=[F814W]", "thresholds=[0.5]", "workers=1", "keep_freed_memory=false"]
+    model = f"ckpt_path={trained}/checkpoints/best.ckpt"
+    result = run_script("threshold.py", f"input={pair}/science", model, *options)
+    assert result.status == 0
+    assert "cosmic rays are counted as stars" in result.out + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["thresholds=[0.5,0.2]"], "ascending order"),
+        (["thresholds=[0.5,1.0]"], "between 0 and 1"),
+        (["thresholds=[]"], "between 0 and 1"),
+        (["filters=[F336W]"], "holds no F336W; it holds F475W, F814W"),
+        (["filters=[F814W]", "box=[[0,1],[1,1],[1,2]]"], "box= needs two filters"),
+        (["box=[[0,1],[1,1]]"], "three corners or more"),
+        (["cuts={crowdedness: 1}"], "signal_to_noise, sharpness_squared, crowding"),
+        (["cuts=nowhere.yaml"], "cannot be read"),
+        (["most_lost=0"], "give a share above 0"),
+        (["truth=nowhere", "thresholds=[0.5]"], "holds no ivis01a1q_stars.ecsv"),
+    ],
+)
+def test_bad_input_ends_in_one_line(options: list[str], message: str, pair: Path, run_script: Run) -> None:
+    result = run_script("threshold.py", f"input={pair}/science", "keep_freed_memory=false", "workers=1", *options)
+    assert result.status == 1
+    assert message in result.err
+    assert result.err.count("\n") <= 2
+
+
+def test_photometry_finds_stars_and_their_light() -> None:
+    rng = np.random.default_rng(5)
+    y, x = grid_of_stars(rng)
+    flux = 10 ** rng.uniform(2.8, 4.5, 81)
+    image = sky_of(flux, y, x, rng).astype(np.float32)
+    none = np.zeros(SHAPE, bool)
+    found = measure(prepare(image, none, none, "image"), none)
+    partner = [np.argmin(np.hypot(found["y"] - one, found["x"] - other)) for one, other in zip(y, x, strict=True)]
+    found = found[partner]
+    assert np.hypot(found["y"] - y, found["x"] - x).max() < 0.3
+    relative = np.asarray(found["flux"] / flux)
+    assert abs(np.median(relative) - 1) < 0.05
+    assert np.percentile(np.abs(relative / np.median(relative) - 1), 90) < 0.1
+    assert (np.abs(found["sharpness"]) < 0.3).mean() > 0.95
+    assert np.all(found["crowding"] < 0.05)
+
+
+def test_fit_agrees_with_photutils() -> None:
+    from photutils.psf import CircularGaussianPRF, PSFPhotometry
+
+    rng = np.random.default_rng(6)
+    y, x = grid_of_stars(rng)
+    light = sky_of(np.full(81, 5000.0), y, x, rng) - SKY
+    noise = float(np.hypot(READ_NOISE, np.sqrt(SKY)))
+    none = np.zeros(SHAPE, bool)
+    ours = measure(ChipReference(light, noise, none, gaussian_psf(FWHM)), none)
+    first = Table({"y": y, "x": x, "flux": np.full(81, 4000.0)})
+    error = np.sqrt(noise**2 + np.maximum(light, 0))
+    theirs = PSFPhotometry(CircularGaussianPRF(fwhm=FWHM), (5, 5))(light, error=error, init_params=first)
+    for row in theirs:
+        nearest = ours[np.argmin(np.hypot(ours["y"] - row["y_fit"], ours["x"] - row["x_fit"]))]
+        assert np.hypot(nearest["y"] - row["y_fit"], nearest["x"] - row["x_fit"]) < 0.05
+        assert abs(nearest["flux"] / row["flux_fit"] - 1) < 0.04
+
+
+def test_masked_pixels_are_no_light() -> None:
+    rng = np.random.default_rng(7)
+    y, x, flux = np.array([30.0, 80.0]), np.array([40.0, 90.0]), np.array([8000.0, 8000.0])
+    image = sky_of(flux, y, x, rng) - SKY
+    none = np.zeros(SHAPE, bool)
+    image[60:63, 60] += 3000
+    mask = none.copy()
+    mask[60:63, 60] = True
+    mask[79:82, 89:92] = True
+
+    def near(found: Table, row: float, column: float) -> int:
+        return int((np.hypot(found["y"] - row, found["x"] - column) < 2).sum())
+
+    reference = ChipReference(image, 6.3, none, gaussian_psf(FWHM))
+    without, under = measure(reference, none), measure(reference, mask)
+    assert [near(without, 30, 40), near(without, 80, 90)] == [1, 1]
+    assert near(without, 61, 60) > 0
+    # The cosmic ray is gone, and the star whose core is masked is not found.
+    assert [near(under, 30, 40), near(under, 80, 90), near(under, 61, 60)] == [1, 0, 0]
+
+
+def test_neighbours_show_as_crowding() -> None:
+    rng = np.random.default_rng(8)
+    image = sky_of(np.array([6000.0, 6000.0, 6000.0]), np.array([30.0, 30.0, 80.0]), np.array([40.0, 42.6, 80.0]), rng)
+    none = np.zeros(SHAPE, bool)
+    found = measure(ChipReference(image - SKY, 6.3, none, gaussian_psf(FWHM)), none)
+    found = found[found["signal_to_noise"] > 40]
+    assert len(found) == 3
+    close = np.asarray(found["y"]) < 50
+    assert np.all(found["crowding"][close] > 0.02)
+    assert np.all(found["crowding"][~close] < 0.01)
+    assert np.all(np.abs(found["flux"] / 6000 - 1) < 0.05)
+
+
+def stars(places: list[tuple[float, float]], magnitude: float = 20.0) -> Stars:
+    y, x = np.array(places, float).reshape(-1, 2).T
+    return Stars(y, x, np.tile([magnitude + 1, magnitude], (len(y), 1)), np.ones(len(y), bool))
+
+
+def test_stars_are_kept_added_and_lost() -> None:
+    legacy, masked = stars([(10, 10), (50, 50), (90, 10)]), stars([(10.3, 10), (70, 70)])
+    chips = [chip_stars("field", (100, 100), legacy, [masked, legacy])]
+    counts = count(chips)
+    assert counts.legacy.sum() == 3
+    assert counts.kept.sum(1).tolist() == [1, 3]
+    assert counts.added.sum(1).tolist() == [1, 0]
+    assert counts.lost.sum(1).tolist() == [2, 0]
+    # A star that changes its magnitude leaves a box that ends there.
+    brighter = [chip_stars("field", (100, 100), stars([(10, 10)]), [stars([(10, 10)], 17.0)])]
+    box = in_box([[0, 19], [2, 19], [2, 21], [0, 21]])
+    assert count(brighter, box).lost.sum() == 1
+    assert count(brighter, in_box([[0, 16], [2, 16], [2, 18], [0, 18]])).added.sum() == 1
+    assert count(brighter, box).added.sum() == 0
+
+
+def test_recommendation_keeps_to_what_may_be_lost() -> None:
+    levels = np.array([0.1, 0.3, 0.5])
+    rng = np.random.default_rng(9)
+    lost = rng.poisson([[12], [3], [1]], (3, 64)).astype(float)
+    added = rng.poisson([[40], [20], [10]], (3, 64)).astype(float)
+    counts = Counts(np.full(64, 100.0), added, lost)
+    free, strict = (recommend(levels, counts, share, "in all") for share in (0.5, 0.05))
+    assert (free.threshold, strict.threshold) == (0.1, 0.3)
+    assert strict.interval[0] <= 0.3 <= strict.interval[1]
+    none = recommend(levels, counts, 0.001, "in all")
+    assert none.threshold == 0.5
+    assert "every threshold loses more" in none.reason
+
+
+def test_shift_between_filters_is_found() -> None:
+    rng = np.random.default_rng(10)
+    places = rng.uniform(0, 200, (150, 2))
+    magnitude = rng.uniform(20, 25, 150)
+    first = Table({"y": places[:, 0], "x": places[:, 1], "magnitude": magnitude})
+    second = Table({"y": places[:, 0] + 3.4, "x": places[:, 1] - 5.2, "magnitude": magnitude - 1})
+    shift = find_shift(first, second)
+    assert shift == pytest.approx((3.4, -5.2), abs=0.05)
+    assert len(join_filters([first, second], shift)) == 150
+    other = Table({"y": rng.uniform(0, 200, 150), "x": rng.uniform(0, 200, 150), "magnitude": magnitude})
+    assert find_shift(first, other) == (0, 0)
+
+
+def test_cuts_come_from_the_camera_or_a_file(tmp_path: Path) -> None:
+    assert choose_cuts(None, "ACS WFC 1x1") == Cuts(4.0, 0.20, 2.25)
+    assert choose_cuts(None, "WFC3 UVIS 1x1") == Cuts(4.0, 0.15, 1.30)
+    (tmp_path / "mine.yaml").write_text("signal_to_noise: 7\n")
+    assert choose_cuts(tmp_path / "mine.yaml", "") == Cuts(7, 0.15, 1.30)
+    table = Table({"y": [1.0], "x": [1.0], "magnitude": [20.0], "signal_to_noise": [9.0], "crowding": [0.1]})
+    with pytest.raises(InputError, match="no column sharpness"):
+        good_stars(table, Cuts(), "table")
+    table["sharpness"] = [0.1]
+    assert good_stars(table, Cuts(), "table").tolist() == [True]
+    assert good_stars(table, Cuts(crowding=0.05), "table").tolist() == [False]
