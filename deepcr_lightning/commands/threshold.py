@@ -8,9 +8,10 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,14 @@ from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
+from deepcr_lightning.thresholds.added_dark import plot_added_dark
+from deepcr_lightning.thresholds.catalogues import compare_catalogues, find_catalogues, read_catalogue
 from deepcr_lightning.thresholds.field_stars import Mapped, masks_of, measure_field
 from deepcr_lightning.thresholds.fields import Field, Seen, check_chips, choose_filters, group_fields
 from deepcr_lightning.thresholds.figure import plot_study
 from deepcr_lightning.thresholds.good_stars import choose_cuts
 from deepcr_lightning.thresholds.psf import require_photutils
+from deepcr_lightning.thresholds.recommend import check_thresholds
 from deepcr_lightning.thresholds.report import FEWEST_IN_BOX, Study, make_report, make_study, make_table, show_report
 from deepcr_lightning.thresholds.star_counts import ChipStars, count, in_box
 from deepcr_lightning.training.checkpoint import load_model
@@ -41,34 +45,62 @@ log = logging.getLogger("threshold")
 _SEED = 1
 
 
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Stars of all chips, however they came, and what the report says of them."""
+
+    levels: list[float]
+    masked: NDArray[np.float64] | None
+    chips: list[ChipStars]
+    about: dict[str, Any]
+    predictor: ExposurePredictor | None = None
+
+
 def threshold(cfg: DictConfig) -> None:
     """Choose a threshold as a config says."""
-    choose_device(cfg)
-    levels = check_thresholds(cfg.thresholds)
-    corners: Any = OmegaConf.to_container(cfg.box) if OmegaConf.is_config(cfg.box) else cfg.box
+    corners: Any = _plain(cfg.box)
     shifts = _box_shifts(cfg)
     if corners is not None:
         in_box(corners)
     if not 0 < cfg.most_lost <= 1:
         raise InputError(f"most_lost={cfg.most_lost}: give a share above 0, up to 1")
+    gathered = _from_exposures(cfg) if cfg.catalogues is None else _from_catalogues(cfg)
+    if not any(len(chip.legacy) for chip in gathered.chips):
+        raise InputError("no good star in any field; look at the exposures, or loosen cuts=")
+    study = make_study(gathered.levels, gathered.masked, gathered.chips, corners, shifts, cfg.most_lost)
+    _warn(study, gathered.about["filters"])
+    output = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
+    report = gathered.about | {"box_corners": corners, "most_lost": cfg.most_lost}
+    _write(output, study, report, cfg.catalogues is None and cfg.truth is not None)
+    if gathered.predictor is not None and cfg.darks is not None:
+        settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+        science, dark = (read_exposure(next(iter(find_exposures(n, cfg[n]))), settings) for n in ("input", "darks"))
+        best = study.recommended.threshold
+        plot_added_dark(output / "added_dark.png", science, dark, gathered.predictor, best)
+    print(show_report(study))
+    print(f"Table, JSON and figure: {output}")
+
+
+def _from_exposures(cfg: DictConfig) -> Gathered:
+    """Measure the stars of exposures under the masks of a network."""
+    choose_device(cfg)
+    levels = check_thresholds(cfg.thresholds)
     require_photutils()
     settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
-    exposures = {str(path): read_exposure(path, settings) for path in find_exposures("input", cfg.input)}
-    seen = [Seen(file, exposure.visit, exposure.filter) for file, exposure in exposures.items()]
-    camera = next(iter(exposures.values())).camera
-    del exposures
+    seen, camera = [], ""
+    for path in find_exposures("input", cfg.input):
+        exposure = read_exposure(path, settings)
+        seen.append(Seen(str(path), exposure.visit, exposure.filter))
+        camera = camera or exposure.camera
     filters = choose_filters(seen, cfg.filters)
     fields, alone = group_fields(seen, filters)
     for file in alone:
         log.warning("%s: no exposure of the same visit in the other filter; left out", file)
-    if len(filters) == 1 and corners is not None:
-        raise InputError(f"box= needs two filters; input= holds {filters[0]} alone")
-    cuts_value: Any = OmegaConf.to_container(cfg.cuts) if OmegaConf.is_config(cfg.cuts) else cfg.cuts
-    cuts = choose_cuts(cuts_value, camera)
+    _refuse_box_without_colours(cfg, filters)
+    cuts = choose_cuts(_plain(cfg.cuts), camera)
     model = load_model(cfg.ckpt_path)
     model.introduce()
     predictor = ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")
-
     chips: list[ChipStars] = []
     shares = []
     steps = len(fields) * len(filters) * (len(levels) + 1)
@@ -81,50 +113,31 @@ def threshold(cfg: DictConfig) -> None:
             new = measure_field(field.name, members, levels, cuts, executor, partial(bar.update, 1 / number))
             _say_empty(field, new)
             chips += new
-    if not any(len(chip.legacy) for chip in chips):
-        raise InputError("input=: no good star in any field; look at the exposures, or loosen cuts=")
-    study = make_study(levels, np.mean(shares, axis=0), chips, corners, shifts, cfg.most_lost)
-    _warn(study, filters)
-    output = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
-    report = {
-        "checkpoint": str(model.path),
-        "sha256": model.sha256,
-        "filters": list(filters),
-        "fields": [field.name for field in fields],
-        "cuts": vars(cuts),
-        "box_corners": corners,
-        "most_lost": cfg.most_lost,
-    }
-    _write(output, study, report, cfg.truth is not None)
-    print(show_report(study))
-    print(f"Table, JSON and figure: {output}")
+    about: dict[str, Any] = {"checkpoint": str(model.path), "sha256": model.sha256, "filters": list(filters)}
+    about |= {"fields": [field.name for field in fields], "cuts": vars(cuts)}
+    return Gathered(levels, np.mean(shares, axis=0), chips, about, predictor)
 
 
-def check_thresholds(values: Sequence[Any] | None) -> list[float]:
-    """See that thresholds ascend within (0, 1).
+def _from_catalogues(cfg: DictConfig) -> Gathered:
+    """Take the stars from catalogues that were made under each mask."""
+    place, masked = find_catalogues(cfg.catalogues)
+    columns: Any = _plain(cfg.columns)
+    legacy = read_catalogue(place, columns)
+    filters = choose_filters([Seen(place.name, "", name) for name in legacy.filters], cfg.filters)
+    _refuse_box_without_colours(cfg, filters)
+    cuts = choose_cuts(_plain(cfg.cuts), "")
+    chips = compare_catalogues(legacy, [read_catalogue(path, columns) for path in masked.values()], filters, cuts)
+    about: dict[str, Any] = {"filters": list(filters), "cuts": vars(cuts)}
+    return Gathered(list(masked), None, chips, about)
 
-    Parameters
-    ----------
-    values : sequence
-        As the person gives them.
 
-    Returns
-    -------
-    list of float
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
-    Raises
-    ------
-    InputError
-        If they do not, or there is none.
-    """
-    try:
-        levels = [float(value) for value in values or ()]
-    except (TypeError, ValueError):
-        levels = []
-    ascending = all(low < high for low, high in pairwise(levels))
-    if not levels or not ascending or not (levels[0] > 0 and levels[-1] < 1):
-        raise InputError(f"thresholds={values}: give numbers between 0 and 1 in ascending order, each once")
-    return levels
+
+def _refuse_box_without_colours(cfg: DictConfig, filters: Sequence[str]) -> None:
+    if len(filters) == 1 and cfg.box is not None:
+        raise InputError(f"box= needs two filters; there is {filters[0]} alone")
 
 
 def _box_shifts(cfg: DictConfig) -> NDArray[np.float64]:
@@ -139,7 +152,20 @@ def _executor(workers: int | None) -> Executor:
         raise InputError(f"workers={workers}: must be 1 or more")
     if number == 1:
         return ThreadPoolExecutor(1)
-    return ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn"))
+    # Forked processes inherit the locks of PyTorch's threads, but not the threads.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(number, mp_context=context, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    # A worker whose parent was killed would wait for work for ever.
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _mapped(file: str, cfg: DictConfig, settings: ReadSettings, predictor: ExposurePredictor) -> Mapped:

@@ -59,12 +59,12 @@ def choose_filters(seen: Sequence[Seen], wanted: Sequence[str] | None) -> tuple[
     there = sorted({exposure.filter for exposure in seen}, key=_wavelength)
     if wanted is None:
         if len(there) > _MOST_FILTERS:
-            raise InputError(f"input= holds {', '.join(there)}; name one or two with filters=[{there[0]},{there[1]}]")
+            raise InputError(f"there are {', '.join(there)}; name one or two with filters=[{there[0]},{there[1]}]")
         return tuple(there)
     names = [str(name).upper() for name in wanted]
     missing = [name for name in names if name not in there]
     if missing:
-        raise InputError(f"filters={list(wanted)}: input= holds no {', '.join(missing)}; it holds {', '.join(there)}")
+        raise InputError(f"filters={list(wanted)}: no {', '.join(missing)}; there is {', '.join(there)}")
     if not 1 <= len(set(names)) == len(names) <= _MOST_FILTERS:
         raise InputError(f"filters={list(wanted)}: name one filter, or two that differ")
     return tuple(names)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from astropy.table import Table
 from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from deepcr_lightning.errors import InputError
 
@@ -79,8 +80,8 @@ def choose_cuts(value: str | Path | Mapping[str, Any] | None, camera: str) -> Cu
     given: Any = value
     if isinstance(value, str | Path):
         try:
-            given = yaml.safe_load(Path(value).expanduser().read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            given = OmegaConf.to_container(OmegaConf.load(Path(value).expanduser()))
+        except (OSError, UnicodeDecodeError, YAMLError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"cuts={value}: cannot be read ({reason}); name a YAML file") from error
     known = [field.name for field in fields(Cuts)]

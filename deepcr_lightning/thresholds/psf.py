@@ -16,6 +16,7 @@ RADIUS = 10
 """Half-size in pixels of the square that holds the light of a star."""
 OVERSAMPLING = 4
 FEWEST_STARS = 15
+_FINE = 16
 _FIRST_FWHM = 1.8
 _WIDTHS = np.arange(1.2, 3.7, 0.1)
 _MOST_BESIDE = 0.1
@@ -39,15 +40,15 @@ def require_photutils() -> None:
 
 @dataclass(frozen=True, eq=False)
 class Psf:
-    """A PSF, integrated over pixels, on a grid finer than they.
+    """A PSF, integrated over pixels, on a grid much finer than they.
 
     Attributes
     ----------
-    spline : ndarray of float64, shape (2 * RADIUS * OVERSAMPLING + 1,) * 2
-        Coefficients of the cubic spline through the share of a star's light that a pixel gets, by its offset.
+    fine : ndarray of float64, shape (2 * RADIUS * _FINE + 1,) * 2
+        Share of a star's light that a pixel gets, by its offset.
     """
 
-    spline: NDArray[np.float64]
+    fine: NDArray[np.float64]
 
     def stamps(self, y: NDArray[np.float64], x: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
         """Draw stars of unit light.
@@ -64,11 +65,12 @@ class Psf:
         ndarray of float64, shape (N, 2 * radius + 1, 2 * radius + 1)
         """
         reach = np.arange(-radius, radius + 1)
-        rows = (reach[None, :] - y[:, None]) * OVERSAMPLING + RADIUS * OVERSAMPLING
-        columns = (reach[None, :] - x[:, None]) * OVERSAMPLING + RADIUS * OVERSAMPLING
+        rows = (reach[None, :] - y[:, None]) * _FINE + RADIUS * _FINE
+        columns = (reach[None, :] - x[:, None]) * _FINE + RADIUS * _FINE
         shape = (len(y), len(reach), len(reach))
         places = [np.broadcast_to(rows[:, :, None], shape), np.broadcast_to(columns[:, None, :], shape)]
-        return np.asarray(ndimage.map_coordinates(self.spline, places, order=3, prefilter=False, mode="constant"))
+        # Linear between points a sixteenth of a pixel apart, which is as good as a cubic spline and faster.
+        return np.asarray(ndimage.map_coordinates(self.fine, places, order=1, mode="constant"))
 
 
 def psf_of_grid(grid: NDArray[np.float64]) -> Psf:
@@ -83,7 +85,9 @@ def psf_of_grid(grid: NDArray[np.float64]) -> Psf:
     -------
     Psf
     """
-    return Psf(ndimage.spline_filter(grid * OVERSAMPLING**2 / grid.sum(), order=3, mode="constant"))
+    steps = np.arange(2 * RADIUS * _FINE + 1) * (OVERSAMPLING / _FINE)
+    fine = ndimage.map_coordinates(grid, np.meshgrid(steps, steps, indexing="ij"), order=3, mode="nearest")
+    return Psf(fine * OVERSAMPLING**2 / grid.sum())
 
 
 def gaussian_grid(fwhm: float) -> NDArray[np.float64]:

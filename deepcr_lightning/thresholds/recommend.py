@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.intervals import interval, resampled
 from deepcr_lightning.thresholds.star_counts import Counts
+
+
+def check_thresholds(values: Sequence[Any] | None) -> list[float]:
+    """See that thresholds ascend within (0, 1).
+
+    Parameters
+    ----------
+    values : sequence
+        As the person gives them.
+
+    Returns
+    -------
+    list of float
+
+    Raises
+    ------
+    InputError
+        If they do not, or there is none.
+    """
+    try:
+        levels = [float(value) for value in values or ()]
+    except (TypeError, ValueError):
+        levels = []
+    ascending = all(low < high for low, high in pairwise(levels))
+    if not levels or not ascending or not (levels[0] > 0 and levels[-1] < 1):
+        raise InputError(f"thresholds={values}: give numbers between 0 and 1 in ascending order, each once")
+    return levels
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ class Study:
     Attributes
     ----------
     thresholds : ndarray of float64, shape (T,)
-    masked : ndarray of float64, shape (T,)
-        Share of usable pixels that each masks.
+    masked : ndarray of float64, shape (T,), or None
+        Share of pixels that each masks; None where catalogues are all there is.
     chips : list of ChipStars
     total : Counts
     box : Counts or None
@@ -38,7 +38,7 @@ class Study:
     """
 
     thresholds: NDArray[np.float64]
-    masked: NDArray[np.float64]
+    masked: NDArray[np.float64] | None
     chips: list[ChipStars]
     total: Counts
     box: Counts | None
@@ -48,7 +48,7 @@ class Study:
 
 def make_study(
     thresholds: Sequence[float],
-    masked: NDArray[np.float64],
+    masked: NDArray[np.float64] | None,
     chips: list[ChipStars],
     corners: Sequence[Sequence[float]] | None,
     shifts: NDArray[np.float64],
@@ -60,7 +60,7 @@ def make_study(
     ----------
     thresholds : sequence of float
         Ascending.
-    masked : ndarray of float64, shape (T,)
+    masked : ndarray of float64, shape (T,), or None
     chips : list of ChipStars
         With at least one star without a mask.
     corners : sequence of (float, float), optional
@@ -103,7 +103,7 @@ def make_report(study: Study, with_truth: bool) -> dict[str, Any]:
     report: dict[str, Any] = {
         "recommended": study.recommended.record(),
         "thresholds": study.thresholds.tolist(),
-        "masked_share": study.masked.tolist(),
+        "masked_share": None if study.masked is None else study.masked.tolist(),
         "total": _plain(study.total),
     }
     if study.box is not None:
@@ -140,7 +140,9 @@ def make_table(study: Study, with_truth: bool) -> Table:
         parts["box_"] = study.box
     if with_truth:
         parts |= {"real_": count(study.chips, _real), "false_": count(study.chips, _false)}
-    table = Table({"threshold": study.thresholds, "masked_share": study.masked})
+    table = Table({"threshold": study.thresholds})
+    if study.masked is not None:
+        table["masked_share"] = study.masked
     for name, counts in parts.items():
         for kind in ("kept", "added", "lost"):
             table[f"{name}{kind}"] = getattr(counts, kind).sum(1).astype(np.int64)
@@ -162,14 +164,13 @@ def show_report(study: Study) -> str:
     """
     counts, where = (study.total, "all") if study.box is None else (study.box, "in the box")
     lines = [f"Good stars ({where}) without a mask: {counts.legacy.sum():.0f}"]
-    lines.append("threshold   masked    added     lost      net")
+    lines.append("threshold    added     lost      net   pixels masked")
     legacy = max(counts.legacy.sum(), 1)
     for n, level in enumerate(study.thresholds):
         added, lost = counts.added[n].sum() / legacy, counts.lost[n].sum() / legacy
-        lines.append(
-            f"{level:9.3g} {100 * study.masked[n]:7.2f}% {100 * added:7.2f}% {100 * lost:7.2f}%"
-            f" {100 * (added - lost):+7.2f}%"
-        )
+        masked = "" if study.masked is None else f" {100 * study.masked[n]:13.2f}%"
+        net = f"{100 * added:7.2f}% {100 * lost:7.2f}% {100 * (added - lost):+7.2f}%"
+        lines.append(f"{level:9.3g} {net}{masked}")
     best = study.recommended
     low, high = best.interval
     lines.append(f"Recommended threshold: {best.threshold:g} ({low:g} to {high:g}): {best.reason}")

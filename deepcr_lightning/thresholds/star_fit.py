@@ -15,7 +15,7 @@ FIT_RADIUS = 2
 """Half-size in pixels of the square that a star is fitted in."""
 _FAINT_RADIUS = 5
 _BRIGHT = 200.0
-_STEP = 0.05
+_STEP = 0.125
 _DAMPING = 0.7
 _LONGEST_MOVE = 0.3
 _CLOSEST = 1.0
