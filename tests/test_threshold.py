@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 from conftest import READ_NOISE, SKY, Result, add_cosmic_rays, write_hst
 from numpy.typing import NDArray
@@ -311,3 +314,31 @@ def test_catalogues_that_do_not_fit(tmp_path: Path, run_script: Run, caplog: pyt
     assert "has no column Crowding, WFC3_F475W" in run_script("threshold.py", option).err
     (tmp_path / "none.phot.columns").unlink()
     assert "none.phot.columns is missing" in run_script("threshold.py", option).err
+
+
+def test_exposures_for_dolphot(pair: Path, trained: Path, run_script: Run, tmp_path: Path) -> None:
+    model = f"ckpt_path={trained}/checkpoints/best.ckpt"
+    options = [f"input={pair}/science", model, "keep_freed_memory=false", "dolphot=out", "thresholds=[0.2,0.5]"]
+    assert run_script("threshold.py", *options).status == 0
+    out = tmp_path / "out"
+    assert sorted(path.name for path in out.iterdir()) == ["0.2", "0.5", "none", "run.sh"]
+    flagged = []
+    for level in ("none", "0.5", "0.2"):
+        copies = sorted((out / level).glob("*.fits"))
+        assert [path.name for path in copies] == ["ivis01a1q_flc.fits", "ivis01a2q_flc.fits"]
+        flagged.append(sum(int((fits.getdata(path, "DQ") & 8192 > 0).sum()) for path in copies))
+        text = (out / level / "dolphot.param").read_text()
+        assert "Nimg = 2\nimg0_file = ivis01a1q_flc.chip1\nimg1_file = ivis01a1q_flc.chip1\n" in text
+    assert flagged[0] == 0 < flagged[1] < flagged[2]
+    assert "for level in none 0.2 0.5" in (out / "run.sh").read_text()
+    # A stand-in for each of DOLPHOT's programs says what it was called with.
+    for name in ("wfc3mask", "splitgroups", "calcsky", "dolphot"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/calls\n')
+        program.chmod(0o755)
+    path = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    subprocess.run(["sh", str(out / "run.sh")], check=True, env=path)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[0] == "wfc3mask ivis01a1q_flc.fits ivis01a2q_flc.fits"
+    assert "dolphot ../0.5.phot -pdolphot.param" in calls

@@ -30,6 +30,7 @@ from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.thresholds.added_dark import plot_added_dark
 from deepcr_lightning.thresholds.catalogues import compare_catalogues, find_catalogues, read_catalogue
+from deepcr_lightning.thresholds.dolphot import write_dolphot
 from deepcr_lightning.thresholds.field_stars import Mapped, masks_of, measure_field
 from deepcr_lightning.thresholds.fields import Field, Seen, check_chips, choose_filters, group_fields
 from deepcr_lightning.thresholds.figure import plot_study
@@ -64,6 +65,9 @@ def threshold(cfg: DictConfig) -> None:
         in_box(corners)
     if not 0 < cfg.most_lost <= 1:
         raise InputError(f"most_lost={cfg.most_lost}: give a share above 0, up to 1")
+    if cfg.dolphot is not None:
+        _for_dolphot(cfg)
+        return
     gathered = _from_exposures(cfg) if cfg.catalogues is None else _from_catalogues(cfg)
     if not any(len(chip.legacy) for chip in gathered.chips):
         raise InputError("no good star in any field; look at the exposures, or loosen cuts=")
@@ -116,6 +120,23 @@ def _from_exposures(cfg: DictConfig) -> Gathered:
     about: dict[str, Any] = {"checkpoint": str(model.path), "sha256": model.sha256, "filters": list(filters)}
     about |= {"fields": [field.name for field in fields], "cuts": vars(cuts)}
     return Gathered(levels, np.mean(shares, axis=0), chips, about, predictor)
+
+
+def _for_dolphot(cfg: DictConfig) -> None:
+    """Write what DOLPHOT needs to measure the exposures."""
+    choose_device(cfg)
+    levels = check_thresholds(cfg.thresholds)
+    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    model = load_model(cfg.ckpt_path)
+    model.introduce()
+    predictor = ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")
+    exposures = (read_exposure(path, settings) for path in find_exposures("input", cfg.input))
+    mapped = ((exposure, predictor.probabilities(exposure)) for exposure in exposures)
+    reference = None if cfg.reference is None else Path(cfg.reference).expanduser()
+    folder = Path(cfg.dolphot).expanduser()
+    number = write_dolphot(folder, mapped, levels, model, reference)
+    print(f"{number} exposures under {len(levels)} masks and none: sh {folder}/run.sh measures them")
+    print(f"then: python threshold.py catalogues={folder}")
 
 
 def _from_catalogues(cfg: DictConfig) -> Gathered:

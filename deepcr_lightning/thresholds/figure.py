@@ -21,6 +21,7 @@ from deepcr_lightning.thresholds.report import Study
 from deepcr_lightning.thresholds.star_counts import Counts
 from deepcr_lightning.training.figures import save_figure
 
+_TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 _ADDED, _LOST = "#2ca02c", "#d62728"
 
 
@@ -64,10 +65,11 @@ def plot_study(
     for cell in (axes[0, 0], axes[0, 1], axes[1, 1]):
         if cell.axison:
             cell.axvline(study.recommended.threshold, color="#1f77b4", linestyle="-.", label="recommended")
-            cell.set(xscale="log", xlabel="threshold")
-            cell.set_xticks([0.02, 0.05, 0.1, 0.2, 0.5, 0.9], labels=["0.02", "0.05", "0.1", "0.2", "0.5", "0.9"])
+            cell.set(xscale="logit", xlabel="threshold")
+            cell.set_xticks(_TICKS, labels=[f"{tick:g}" for tick in _TICKS])
             cell.minorticks_off()
-            cell.set_xlim(0.9 * study.thresholds[0], min(1.1 * study.thresholds[-1], 1))
+            low, high = study.thresholds[0], study.thresholds[-1]
+            cell.set_xlim(0.9 * low, 1 - 0.9 * (1 - high))
             cell.grid(alpha=0.3)
             cell.legend(fontsize="small")
     save_figure(figure, path)

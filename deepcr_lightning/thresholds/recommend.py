@@ -102,6 +102,8 @@ def recommend(thresholds: NDArray[np.float64], counts: Counts, most_lost: float,
     reason = f"largest net gain, {100 * (added - lost)[best] / legacy:+.1f} %, while {few}"
     if lost[best] > most_lost * legacy:
         reason = f"every threshold loses more than {100 * most_lost:g} % of the stars {where}; here {few}, the fewest"
+    if len(thresholds) > 1 and best in (0, len(thresholds) - 1):
+        reason += f"; it is the {'highest' if best else 'lowest'} of thresholds=, so try others beyond it"
     as_good = thresholds[short]
     return Recommendation(
         float(thresholds[best]), interval(chosen), (float(as_good.min()), float(as_good.max())), reason
