@@ -14,6 +14,7 @@ from conftest import READ_NOISE, SKY, Result, add_cosmic_rays, write_hst
 from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.thresholds.fields import Seen, choose_filters, group_fields
 from deepcr_lightning.thresholds.good_stars import Cuts, choose_cuts, good_stars
 from deepcr_lightning.thresholds.photometry import ChipReference, measure, prepare
 from deepcr_lightning.thresholds.psf import gaussian_psf
@@ -342,3 +343,31 @@ def test_exposures_for_dolphot(pair: Path, trained: Path, run_script: Run, tmp_p
     calls = (tmp_path / "calls").read_text().splitlines()
     assert calls[0] == "wfc3mask ivis01a1q_flc.fits ivis01a2q_flc.fits"
     assert "dolphot ../0.5.phot -pdolphot.param" in calls
+
+
+def test_field_without_stars_is_empty() -> None:
+    rng = np.random.default_rng(14)
+    image = (SKY + rng.normal(0, 6, SHAPE)).astype(np.float32)
+    none = np.zeros(SHAPE, bool)
+    found = measure(prepare(image, none, none, "image"), none)
+    found["magnitude"] = -2.5 * np.log10(found["flux"])
+    assert not good_stars(found, Cuts(signal_to_noise=6), "image").any()
+    # A chip of which nothing is left has no star either.
+    assert len(measure(ChipReference(np.zeros(SHAPE), 6.0, none, gaussian_psf()), ~none)) == 0
+    nothing = join_filters([found[:0], found[:0]])
+    assert count([chip_stars("field", SHAPE, nothing, [nothing])]).legacy.sum() == 0
+
+
+def test_exposures_are_paired_by_visit() -> None:
+    def seen(*names: str) -> list[Seen]:
+        return [Seen(name, name[:6], "F475W" if name[7] in "12" else "F814W") for name in names]
+
+    pairs = seen("ivis01a1q", "ivis01a2q", "ivis01a3q", "ivis01a4q", "ivis02a1q")
+    assert choose_filters(pairs, None) == ("F475W", "F814W")
+    fields, alone = group_fields(pairs, ("F475W", "F814W"))
+    assert [field.files for field in fields] == [("ivis01a1q", "ivis01a3q"), ("ivis01a2q", "ivis01a4q")]
+    assert alone == ["ivis02a1q"]
+    with pytest.raises(InputError, match="no visit has exposures in both F475W and F814W"):
+        group_fields(seen("ivis01a1q", "ivis02a3q"), ("F475W", "F814W"))
+    with pytest.raises(InputError, match="name one or two with filters="):
+        choose_filters([Seen(name, "visit", name) for name in ("F475W", "F814W", "F275W")], None)
