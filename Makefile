@@ -1,6 +1,7 @@
 # make demo   environment, simulated exposures, training, cleaned images, scores
 # make universal   the model that comes with the package: simulate, train, write it, score it (hours on two cores)
 # make inpaint   the network that fills cosmic rays: simulate, train, compare it with other ways
+# make thresholds   the study of docs/thresholds.md: simulated fields, star counts at each threshold, figures (minutes)
 # make test   environment, lint, types, tests
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,11 +9,12 @@ BIN := $(VENV)/bin
 DEMO := outputs/demo
 UNIVERSAL := outputs/universal
 INPAINT := outputs/inpaint
+THRESHOLDS := outputs/thresholds
 SHIPPED := deepcr_lightning/models/universal.ckpt
 EVERY := --filters F225W F275W F336W F350LP F390W F438W F475W F555W F606W F814W \
   --fields sparse cluster galaxy nebula --size 512 512 --chips 1
 
-.PHONY: demo universal inpaint test lint clean
+.PHONY: demo universal inpaint thresholds test lint clean
 .DEFAULT_GOAL := demo
 
 # The stamp says that what pyproject.toml and constraints.txt ask for is installed.
@@ -54,6 +56,13 @@ inpaint: $(VENV)/installed
 	  data.test_fraction=0 hydra.run.dir=$(INPAINT)/run
 	@$(BIN)/python benchmarks/inpaint.py $(INPAINT)/test --fill-ckpt-path $(INPAINT)/run/checkpoints/best.ckpt \
 	  --picture docs/pictures/inpainting.png
+
+thresholds: $(VENV)/installed
+	@$(BIN)/python -m deepcr_lightning.simulation $(THRESHOLDS)/simulated --filters F475W F814W --fields galaxy \
+	  --exposures 6 --darks 1 --size 512 512 --chips 1 --seed 11
+	@$(BIN)/python threshold.py input=$(THRESHOLDS)/simulated/science truth=$(THRESHOLDS)/simulated/stars \
+	  darks=$(THRESHOLDS)/simulated/darks 'thresholds=[0.05,0.1,0.2,0.3,0.5,0.7,0.8,0.9,0.95,0.98,0.99]' \
+	  'box=[[0.7,21.5],[1.9,21.5],[1.9,25],[0.7,25]]' output_dir=$(THRESHOLDS)/study
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -1,0 +1,238 @@
+"""Choose a threshold as threshold.py is told to."""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from hydra.core.hydra_config import HydraConfig
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from deepcr_lightning.command import choose_device, uses_gpu
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.atomic import write_atomically
+from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.exposures.paths import find_exposures
+from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.prediction.predictor import ExposurePredictor
+from deepcr_lightning.thresholds.added_dark import plot_added_dark
+from deepcr_lightning.thresholds.catalogues import compare_catalogues, find_catalogues, read_catalogue
+from deepcr_lightning.thresholds.dolphot import write_dolphot
+from deepcr_lightning.thresholds.field_stars import Mapped, masks_of, measure_field
+from deepcr_lightning.thresholds.fields import Field, Seen, check_chips, choose_filters, group_fields
+from deepcr_lightning.thresholds.figure import plot_study
+from deepcr_lightning.thresholds.good_stars import choose_cuts
+from deepcr_lightning.thresholds.psf import require_photutils
+from deepcr_lightning.thresholds.recommend import check_thresholds
+from deepcr_lightning.thresholds.report import FEWEST_IN_BOX, Study, make_report, make_study, make_table, show_report
+from deepcr_lightning.thresholds.star_counts import ChipStars, count, in_box
+from deepcr_lightning.training.checkpoint import load_model
+
+log = logging.getLogger("threshold")
+
+_SEED = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Stars of all chips, however they came, and what the report says of them."""
+
+    levels: list[float]
+    masked: NDArray[np.float64] | None
+    chips: list[ChipStars]
+    about: dict[str, Any]
+    predictor: ExposurePredictor | None = None
+
+
+def threshold(cfg: DictConfig) -> None:
+    """Choose a threshold as a config says."""
+    corners: Any = _plain(cfg.box)
+    shifts = _box_shifts(cfg)
+    if corners is not None:
+        in_box(corners)
+    if not 0 < cfg.most_lost <= 1:
+        raise InputError(f"most_lost={cfg.most_lost}: give a share above 0, up to 1")
+    if cfg.dolphot is not None:
+        _for_dolphot(cfg)
+        return
+    gathered = _from_exposures(cfg) if cfg.catalogues is None else _from_catalogues(cfg)
+    if not any(len(chip.legacy) for chip in gathered.chips):
+        raise InputError("no good star in any field; look at the exposures, or loosen cuts=")
+    study = make_study(gathered.levels, gathered.masked, gathered.chips, corners, shifts, cfg.most_lost)
+    _warn(study, gathered.about["filters"])
+    output = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
+    report = gathered.about | {"box_corners": corners, "most_lost": cfg.most_lost}
+    _write(output, study, report, cfg.catalogues is None and cfg.truth is not None)
+    if gathered.predictor is not None and cfg.darks is not None:
+        settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+        science, dark = (read_exposure(next(iter(find_exposures(n, cfg[n]))), settings) for n in ("input", "darks"))
+        best = study.recommended.threshold
+        plot_added_dark(output / "added_dark.png", science, dark, gathered.predictor, best)
+    print(show_report(study))
+    print(f"Table, JSON and figure: {output}")
+
+
+def _from_exposures(cfg: DictConfig) -> Gathered:
+    """Measure the stars of exposures under the masks of a network."""
+    choose_device(cfg)
+    levels = check_thresholds(cfg.thresholds)
+    require_photutils()
+    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    seen, camera = [], ""
+    for path in find_exposures("input", cfg.input):
+        exposure = read_exposure(path, settings)
+        seen.append(Seen(str(path), exposure.visit, exposure.filter))
+        camera = camera or exposure.camera
+    filters = choose_filters(seen, cfg.filters)
+    fields, alone = group_fields(seen, filters)
+    for file in alone:
+        log.warning("%s: no exposure of the same visit in the other filter; left out", file)
+    _refuse_box_without_colours(cfg, filters)
+    cuts = choose_cuts(_plain(cfg.cuts), camera)
+    model = load_model(cfg.ckpt_path)
+    model.introduce()
+    predictor = ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")
+    chips: list[ChipStars] = []
+    shares = []
+    steps = len(fields) * len(filters) * (len(levels) + 1)
+    with _executor(cfg.workers) as executor, tqdm(total=steps, desc="Photometry", unit="mask", leave=False) as bar:
+        for field in fields:
+            members = [_mapped(file, cfg, settings, predictor) for file in field.files]
+            check_chips(field, [member.exposure for member in members])
+            number = len(members[0].exposure.chips)
+            shares += [_masked(member, levels) for member in members]
+            new = measure_field(field.name, members, levels, cuts, executor, partial(bar.update, 1 / number))
+            _say_empty(field, new)
+            chips += new
+    about: dict[str, Any] = {"checkpoint": str(model.path), "sha256": model.sha256, "filters": list(filters)}
+    about |= {"fields": [field.name for field in fields], "cuts": vars(cuts)}
+    return Gathered(levels, np.mean(shares, axis=0), chips, about, predictor)
+
+
+def _for_dolphot(cfg: DictConfig) -> None:
+    """Write what DOLPHOT needs to measure the exposures."""
+    choose_device(cfg)
+    levels = check_thresholds(cfg.thresholds)
+    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    model = load_model(cfg.ckpt_path)
+    model.introduce()
+    predictor = ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")
+    exposures = (read_exposure(path, settings) for path in find_exposures("input", cfg.input))
+    mapped = ((exposure, predictor.probabilities(exposure)) for exposure in exposures)
+    reference = None if cfg.reference is None else Path(cfg.reference).expanduser()
+    folder = Path(cfg.dolphot).expanduser()
+    number = write_dolphot(folder, mapped, levels, model, reference)
+    print(f"{number} exposures under {len(levels)} masks and none: sh {folder}/run.sh measures them")
+    print(f"then: python threshold.py catalogues={folder}")
+
+
+def _from_catalogues(cfg: DictConfig) -> Gathered:
+    """Take the stars from catalogues that were made under each mask."""
+    place, masked = find_catalogues(cfg.catalogues)
+    columns: Any = _plain(cfg.columns)
+    legacy = read_catalogue(place, columns)
+    filters = choose_filters([Seen(place.name, "", name) for name in legacy.filters], cfg.filters)
+    _refuse_box_without_colours(cfg, filters)
+    cuts = choose_cuts(_plain(cfg.cuts), "")
+    chips = compare_catalogues(legacy, [read_catalogue(path, columns) for path in masked.values()], filters, cuts)
+    about: dict[str, Any] = {"filters": list(filters), "cuts": vars(cuts)}
+    return Gathered(list(masked), None, chips, about)
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
+def _refuse_box_without_colours(cfg: DictConfig, filters: Sequence[str]) -> None:
+    if len(filters) == 1 and cfg.box is not None:
+        raise InputError(f"box= needs two filters; there is {filters[0]} alone")
+
+
+def _box_shifts(cfg: DictConfig) -> NDArray[np.float64]:
+    if cfg.box_dithers < 0 or cfg.box_dithers != int(cfg.box_dithers) or not cfg.box_shift >= 0:
+        raise InputError(f"box_dithers={cfg.box_dithers}, box_shift={cfg.box_shift}: neither may be negative")
+    return np.random.default_rng(_SEED).uniform(-cfg.box_shift, cfg.box_shift, (int(cfg.box_dithers), 2))
+
+
+def _executor(workers: int | None) -> Executor:
+    number = len(os.sched_getaffinity(0)) if workers is None and hasattr(os, "sched_getaffinity") else workers
+    if number is not None and number < 1:
+        raise InputError(f"workers={workers}: must be 1 or more")
+    if number == 1:
+        return ThreadPoolExecutor(1)
+    # Forked processes inherit the locks of PyTorch's threads, but not the threads.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(number, mp_context=context, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    # A worker whose parent was killed would wait for work for ever.
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+def _mapped(file: str, cfg: DictConfig, settings: ReadSettings, predictor: ExposurePredictor) -> Mapped:
+    exposure = read_exposure(file, settings)
+    truth = None
+    if cfg.truth is not None:
+        path = Path(cfg.truth).expanduser() / f"{exposure.root}_stars.ecsv"
+        if not path.is_file():
+            raise InputError(
+                f"truth={cfg.truth}: holds no {path.name}; name the folder of star lists of the simulation"
+            )
+        truth = Table.read(path, format="ascii.ecsv")
+    return Mapped(exposure, predictor.probabilities(exposure), truth)
+
+
+def _masked(member: Mapped, levels: Sequence[float]) -> NDArray[np.float64]:
+    chips = zip(member.exposure.chips, member.maps, strict=True)
+    masks = [[mask.mean() for mask in masks_of(found, ~chip.unusable, levels)[1:]] for chip, found in chips]
+    return np.asarray(np.mean(masks, axis=0))
+
+
+def _say_empty(field: Field, chips: Sequence[ChipStars]) -> None:
+    for chip in chips:
+        if not len(chip.legacy):
+            log.warning("%s: no good star; it says nothing about the threshold", chip.field)
+
+
+def _warn(study: Study, filters: Sequence[str]) -> None:
+    if study.box is not None and study.box.legacy.sum() < FEWEST_IN_BOX:
+        log.warning(
+            "The box holds %d good stars without a mask, fewer than %d: its counts say little; widen it",
+            study.box.legacy.sum(),
+            FEWEST_IN_BOX,
+        )
+    if len(filters) == 1:
+        log.warning(
+            "One filter: without a mask, cosmic rays are counted as stars, and those that a mask removes as lost; two "
+            "filters of one field tell them apart"
+        )
+
+
+def _write(output: Path, study: Study, report: dict[str, Any], with_truth: bool) -> None:
+    report |= make_report(study, with_truth)
+    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
+    write_atomically(output / "threshold.json", lambda place: place.write_text(text))
+    table = make_table(study, with_truth)
+    write_atomically(output / "threshold.ecsv", lambda place: table.write(place, format="ascii.ecsv", overwrite=True))
+    real = count(study.chips, lambda stars: stars.real) if with_truth else None
+    plot_study(output / "threshold.png", study, report["filters"], report["box_corners"], real)

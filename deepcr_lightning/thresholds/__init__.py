@@ -1,0 +1,1 @@
+"""Which threshold is best for photometry: stars that come and go with the mask."""

@@ -1,0 +1,373 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from conftest import READ_NOISE, SKY, Result, add_cosmic_rays, write_hst
+from numpy.typing import NDArray
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.thresholds.fields import Seen, choose_filters, group_fields
+from deepcr_lightning.thresholds.good_stars import Cuts, choose_cuts, good_stars
+from deepcr_lightning.thresholds.photometry import ChipReference, measure, prepare
+from deepcr_lightning.thresholds.psf import gaussian_psf
+from deepcr_lightning.thresholds.recommend import recommend
+from deepcr_lightning.thresholds.star_counts import Counts, chip_stars, count, in_box
+from deepcr_lightning.thresholds.stars import Stars, find_shift, join_filters
+
+Run = Callable[..., Result]
+SHAPE = (120, 120)
+FWHM = 1.8
+
+
+def sky_of(flux: NDArray, y: NDArray, x: NDArray, rng: np.random.Generator) -> NDArray:
+    """Stars of the PSF that photometry can know, on a sky with noise, in electrons."""
+    expected = np.full(SHAPE, SKY)
+    row, column = np.rint(y).astype(int), np.rint(x).astype(int)
+    stamps = gaussian_psf(FWHM).stamps(y - row, x - column, 5) * flux[:, None, None]
+    for top, left, stamp in zip(row - 5, column - 5, stamps, strict=True):
+        expected[top : top + 11, left : left + 11] += stamp
+    return rng.poisson(np.maximum(expected, 0)) + rng.normal(0, READ_NOISE, SHAPE)
+
+
+def grid_of_stars(rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """Places of 81 stars that do not touch."""
+    y, x = (10 + 12 * axis.ravel() + rng.uniform(-2, 2, 81) for axis in np.mgrid[:9, :9])
+    return y, x
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One field of 81 stars in two filters, with cosmic rays, and its true stars."""
+    folder, rng = tmp_path_factory.mktemp("pair"), np.random.default_rng(3)
+    y, x = grid_of_stars(rng)
+    flux = 10 ** rng.uniform(2.6, 4.2, 81)
+    for n, (name, factor, zero) in enumerate((("F475W", 1.0, 25.68), ("F814W", 1.5, 25.10))):
+        image = sky_of(factor * flux, y, x, rng)
+        add_cosmic_rays(image, rng, 40)
+        root = f"ivis01a{n + 1}q"
+        write_hst(folder / "science" / f"{root}_flc.fits", [image], FILTER=name)
+        magnitude = zero - 2.5 * np.log10(factor * flux / 500)
+        (folder / "stars").mkdir(exist_ok=True)
+        stars = Table({"extver": np.ones(81, int), "y": y, "x": x, "magnitude": magnitude})
+        stars.write(folder / "stars" / f"{root}_stars.ecsv", format="ascii.ecsv")
+    dark = rng.normal(2, READ_NOISE, SHAPE)
+    add_cosmic_rays(dark, rng, 40)
+    write_hst(folder / "darks" / "idrk01d1q_flt.fits", [dark], IMAGETYP="DARK", TARGNAME="DARK")
+    return folder
+
+
+def test_script_counts_stars_and_recommends(pair: Path, trained: Path, run_script: Run) -> None:
+    box = "box=[[-2,15],[4,15],[4,30],[-2,30]]"
+    options = [f"truth={pair}/stars", "thresholds=[0.1,0.5,0.8]", "box_dithers=3", "workers=1", "output_dir=out", box]
+    options.append(f"darks={pair}/darks")
+    model = f"ckpt_path={trained}/checkpoints/best.ckpt"
+    result = run_script("threshold.py", f"input={pair}/science", model, "keep_freed_memory=false", *options)
+    assert result.status == 0, result.err
+    assert "Recommended threshold" in result.out
+    report, table = json.loads(Path("out/threshold.json").read_text()), Table.read("out/threshold.ecsv")
+    assert report["filters"] == ["F475W", "F814W"]
+    assert report["recommended"]["threshold"] in report["thresholds"] == [0.1, 0.5, 0.8]
+    assert len(report["dithered_boxes"]) == 3
+    assert report["total"]["legacy"] > 40
+    for part in ("", "box_", "real_", "false_"):
+        assert np.array_equal(table[f"{part}kept"] + table[f"{part}lost"], [table.meta[f"{part}legacy"]] * 3)
+    # The box holds every magnitude and colour.
+    assert np.array_equal(table["box_kept"], table["kept"])
+    assert np.all(np.diff(table["masked_share"]) <= 0)
+    assert table.meta["real_legacy"] > 0.7 * table.meta["legacy"]
+    assert Path("out/threshold.png").stat().st_size > 10_000
+    assert Path("out/added_dark.png").stat().st_size > 10_000
+
+
+def test_one_filter_says_what_cannot_be_told(
+    pair: Path, trained: Path, run_script: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = ["filters=[F814W]", "thresholds=[0.5]", "workers=1", "keep_freed_memory=false"]
+    model = f"ckpt_path={trained}/checkpoints/best.ckpt"
+    result = run_script("threshold.py", f"input={pair}/science", model, *options)
+    assert result.status == 0
+    assert "cosmic rays are counted as stars" in result.out + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["thresholds=[0.5,0.2]"], "ascending order"),
+        (["thresholds=[0.5,1.0]"], "between 0 and 1"),
+        (["thresholds=[]"], "between 0 and 1"),
+        (["filters=[F336W]"], "no F336W; there is F475W, F814W"),
+        (["filters=[F814W]", "box=[[0,1],[1,1],[1,2]]"], "box= needs two filters"),
+        (["box=[[0,1],[1,1]]"], "three corners or more"),
+        (["cuts={crowdedness: 1}"], "signal_to_noise, sharpness_squared, crowding"),
+        (["cuts=nowhere.yaml"], "cannot be read"),
+        (["most_lost=0"], "give a share above 0"),
+        (["truth=nowhere", "thresholds=[0.5]"], "holds no ivis01a1q_stars.ecsv"),
+    ],
+)
+def test_bad_input_ends_in_one_line(options: list[str], message: str, pair: Path, run_script: Run) -> None:
+    result = run_script("threshold.py", f"input={pair}/science", "keep_freed_memory=false", "workers=1", *options)
+    assert result.status == 1
+    assert message in result.err
+    assert result.err.count("\n") <= 2
+
+
+def test_photometry_finds_stars_and_their_light() -> None:
+    rng = np.random.default_rng(5)
+    y, x = grid_of_stars(rng)
+    flux = 10 ** rng.uniform(2.8, 4.5, 81)
+    image = sky_of(flux, y, x, rng).astype(np.float32)
+    none = np.zeros(SHAPE, bool)
+    found = measure(prepare(image, none, none, "image"), none)
+    partner = [np.argmin(np.hypot(found["y"] - one, found["x"] - other)) for one, other in zip(y, x, strict=True)]
+    found = found[partner]
+    assert np.hypot(found["y"] - y, found["x"] - x).max() < 0.3
+    relative = np.asarray(found["flux"] / flux)
+    assert abs(np.median(relative) - 1) < 0.05
+    assert np.percentile(np.abs(relative / np.median(relative) - 1), 90) < 0.1
+    assert (np.abs(found["sharpness"]) < 0.3).mean() > 0.95
+    assert np.all(found["crowding"] < 0.05)
+
+
+def test_fit_agrees_with_photutils() -> None:
+    from photutils.psf import CircularGaussianPRF, PSFPhotometry
+
+    rng = np.random.default_rng(6)
+    y, x = grid_of_stars(rng)
+    light = sky_of(np.full(81, 5000.0), y, x, rng) - SKY
+    noise = float(np.hypot(READ_NOISE, np.sqrt(SKY)))
+    none = np.zeros(SHAPE, bool)
+    ours = measure(ChipReference(light, noise, none, gaussian_psf(FWHM)), none)
+    first = Table({"y": y, "x": x, "flux": np.full(81, 4000.0)})
+    error = np.sqrt(noise**2 + np.maximum(light, 0))
+    theirs = PSFPhotometry(CircularGaussianPRF(fwhm=FWHM), (5, 5))(light, error=error, init_params=first)
+    for row in theirs:
+        nearest = ours[np.argmin(np.hypot(ours["y"] - row["y_fit"], ours["x"] - row["x_fit"]))]
+        assert np.hypot(nearest["y"] - row["y_fit"], nearest["x"] - row["x_fit"]) < 0.05
+        assert abs(nearest["flux"] / row["flux_fit"] - 1) < 0.04
+
+
+def test_masked_pixels_are_no_light() -> None:
+    rng = np.random.default_rng(7)
+    y, x, flux = np.array([30.0, 80.0]), np.array([40.0, 90.0]), np.array([8000.0, 8000.0])
+    image = sky_of(flux, y, x, rng) - SKY
+    none = np.zeros(SHAPE, bool)
+    image[60:63, 60] += 3000
+    mask = none.copy()
+    mask[60:63, 60] = True
+    mask[79:82, 89:92] = True
+
+    def near(found: Table, row: float, column: float) -> int:
+        return int((np.hypot(found["y"] - row, found["x"] - column) < 2).sum())
+
+    reference = ChipReference(image, 6.3, none, gaussian_psf(FWHM))
+    without, under = measure(reference, none), measure(reference, mask)
+    assert [near(without, 30, 40), near(without, 80, 90)] == [1, 1]
+    assert near(without, 61, 60) > 0
+    # The cosmic ray is gone, and the star whose core is masked is not found.
+    assert [near(under, 30, 40), near(under, 80, 90), near(under, 61, 60)] == [1, 0, 0]
+
+
+def test_neighbours_show_as_crowding() -> None:
+    rng = np.random.default_rng(8)
+    image = sky_of(np.array([6000.0, 6000.0, 6000.0]), np.array([30.0, 30.0, 80.0]), np.array([40.0, 42.6, 80.0]), rng)
+    none = np.zeros(SHAPE, bool)
+    found = measure(ChipReference(image - SKY, 6.3, none, gaussian_psf(FWHM)), none)
+    found = found[found["signal_to_noise"] > 40]
+    assert len(found) == 3
+    close = np.asarray(found["y"]) < 50
+    assert np.all(found["crowding"][close] > 0.02)
+    assert np.all(found["crowding"][~close] < 0.01)
+    assert np.all(np.abs(found["flux"] / 6000 - 1) < 0.05)
+
+
+def stars(places: list[tuple[float, float]], magnitude: float = 20.0) -> Stars:
+    y, x = np.array(places, float).reshape(-1, 2).T
+    return Stars(y, x, np.tile([magnitude + 1, magnitude], (len(y), 1)), np.ones(len(y), bool))
+
+
+def test_stars_are_kept_added_and_lost() -> None:
+    legacy, masked = stars([(10, 10), (50, 50), (90, 10)]), stars([(10.3, 10), (70, 70)])
+    chips = [chip_stars("field", (100, 100), legacy, [masked, legacy])]
+    counts = count(chips)
+    assert counts.legacy.sum() == 3
+    assert counts.kept.sum(1).tolist() == [1, 3]
+    assert counts.added.sum(1).tolist() == [1, 0]
+    assert counts.lost.sum(1).tolist() == [2, 0]
+    # A star that changes its magnitude leaves a box that ends there.
+    brighter = [chip_stars("field", (100, 100), stars([(10, 10)]), [stars([(10, 10)], 17.0)])]
+    box = in_box([[0, 19], [2, 19], [2, 21], [0, 21]])
+    assert count(brighter, box).lost.sum() == 1
+    assert count(brighter, in_box([[0, 16], [2, 16], [2, 18], [0, 18]])).added.sum() == 1
+    assert count(brighter, box).added.sum() == 0
+
+
+def test_recommendation_keeps_to_what_may_be_lost() -> None:
+    levels = np.array([0.1, 0.3, 0.5])
+    rng = np.random.default_rng(9)
+    lost = rng.poisson([[12], [3], [1]], (3, 64)).astype(float)
+    added = rng.poisson([[40], [20], [10]], (3, 64)).astype(float)
+    counts = Counts(np.full(64, 100.0), added, lost)
+    free, strict = (recommend(levels, counts, share, "in all") for share in (0.5, 0.05))
+    assert (free.threshold, strict.threshold) == (0.1, 0.3)
+    assert strict.interval[0] <= 0.3 <= strict.interval[1]
+    none = recommend(levels, counts, 0.001, "in all")
+    assert none.threshold == 0.5
+    assert "every threshold loses more" in none.reason
+
+
+def test_shift_between_filters_is_found() -> None:
+    rng = np.random.default_rng(10)
+    places = rng.uniform(0, 200, (150, 2))
+    magnitude = rng.uniform(20, 25, 150)
+    first = Table({"y": places[:, 0], "x": places[:, 1], "magnitude": magnitude})
+    second = Table({"y": places[:, 0] + 3.4, "x": places[:, 1] - 5.2, "magnitude": magnitude - 1})
+    shift = find_shift(first, second)
+    assert shift == pytest.approx((3.4, -5.2), abs=0.05)
+    assert len(join_filters([first, second], shift)) == 150
+    other = Table({"y": rng.uniform(0, 200, 150), "x": rng.uniform(0, 200, 150), "magnitude": magnitude})
+    assert find_shift(first, other) == (0, 0)
+
+
+def test_cuts_come_from_the_camera_or_a_file(tmp_path: Path) -> None:
+    assert choose_cuts(None, "ACS WFC 1x1") == Cuts(4.0, 0.20, 2.25)
+    assert choose_cuts(None, "WFC3 UVIS 1x1") == Cuts(4.0, 0.15, 1.30)
+    (tmp_path / "mine.yaml").write_text("signal_to_noise: 7\n")
+    assert choose_cuts(tmp_path / "mine.yaml", "") == Cuts(7, 0.15, 1.30)
+    table = Table({"y": [1.0], "x": [1.0], "magnitude": [20.0], "signal_to_noise": [9.0], "crowding": [0.1]})
+    with pytest.raises(InputError, match="no column sharpness"):
+        good_stars(table, Cuts(), "table")
+    table["sharpness"] = [0.1]
+    assert good_stars(table, Cuts(), "table").tolist() == [True]
+    assert good_stars(table, Cuts(crowding=0.05), "table").tolist() == [False]
+
+
+def write_dolphot(path: Path, places: NDArray, magnitude: NDArray, spoiled: str = "") -> None:
+    """Write stars as DOLPHOT does: two filters, then an image of each."""
+    names = ["Extension (zero for base image)", "Chip (for three-dimensional FITS image)"]
+    names += ["Object X position on reference image (or first image, if no reference)"]
+    names += ["Object Y position on reference image (or first image, if no reference)", "Chi for fit"]
+    values = [np.zeros(len(places)), np.ones(len(places)), places[:, 1], places[:, 0], np.ones(len(places))]
+    for source in ("WFC3_F475W", "WFC3_F814W", "a_flc (WFC3_F475W, 700.0 sec)", "b_flc (WFC3_F814W, 700.0 sec)"):
+        names += [f"Instrumental VEGAMAG magnitude, {source}", f"Signal-to-noise, {source}"]
+        names += [f"Sharpness, {source}", f"Crowding, {source}"]
+        single = "flc" in source
+        shown = np.full(len(places), 99.999) if single else magnitude + ("475" in source)
+        values += [shown, np.full(len(places), 20.0), np.full(len(places), 0.05), np.full(len(places), 0.1)]
+    names = [name for name in names if not spoiled or not name.startswith(spoiled)]
+    np.savetxt(path, np.column_stack(values), fmt="%.3f")
+    lines = [f"{number}. {name}" for number, name in enumerate(names, start=1)]
+    path.with_name(path.name + ".columns").write_text("\n".join(lines) + "\n")
+
+
+def test_catalogues_of_dolphot(tmp_path: Path, run_script: Run) -> None:
+    rng = np.random.default_rng(11)
+    places, magnitude = rng.uniform(0, 400, (300, 2)), rng.uniform(20, 25, 300)
+    write_dolphot(tmp_path / "none.phot", places[:250], magnitude[:250])
+    write_dolphot(tmp_path / "0.1.phot", places[50:], magnitude[50:])
+    write_dolphot(tmp_path / "0.5.phot", places[5:], magnitude[5:])
+    magnitude[7] = 99.999
+    result = run_script("threshold.py", f"catalogues={tmp_path}", "box=[[0,19],[2,19],[2,26],[0,26]]", "output_dir=out")
+    assert result.status == 0, result.err
+    table, report = Table.read("out/threshold.ecsv"), json.loads(Path("out/threshold.json").read_text())
+    assert (table.meta["legacy"], table["kept"].tolist()) == (250, [200, 245])
+    assert (table["added"].tolist(), table["lost"].tolist()) == ([50, 50], [50, 5])
+    assert report["recommended"]["threshold"] == 0.5
+    assert report["filters"] == ["F475W", "F814W"]
+
+
+def test_catalogues_in_tables_with_a_column_map(tmp_path: Path, run_script: Run) -> None:
+    rng = np.random.default_rng(12)
+    table = Table({"X": rng.uniform(0, 400, 90), "Y": rng.uniform(0, 400, 90), "M": rng.uniform(20, 25, 90)})
+    table["SN"], table["SH"], table["CR"] = np.full(90, 9.0), np.zeros(90), np.full(90, 0.2)
+    table[:80].write(tmp_path / "none.fits")
+    table[10:].write(tmp_path / "0.2.ecsv")
+    quantities = "{magnitude: M, signal_to_noise: SN, sharpness: SH, crowding: CR}"
+    options = [f"catalogues={tmp_path}", "output_dir=out"]
+    assert run_script("threshold.py", *options, f"columns={{x: X, y: Y, F814W: {quantities}}}").status == 0
+    counted = Table.read("out/threshold.ecsv")
+    assert [counted[name][0] for name in ("kept", "added", "lost")] == [70, 10, 10]
+    lacking = run_script("threshold.py", *options, "columns={x: X, y: Y, F814W: {magnitude: M, sharpness: SH}}")
+    assert lacking.status == 1
+    assert "which column is the signal_to_noise, crowding of F814W" in lacking.err
+    absent = run_script("threshold.py", *options, f"columns={{x: X, y: ROW, F814W: {quantities}}}")
+    assert "none.fits: has no column ROW; it has X, Y, M" in absent.err
+    assert "say which column is what" in run_script("threshold.py", *options).err
+
+
+def test_catalogues_that_do_not_fit(tmp_path: Path, run_script: Run, caplog: pytest.LogCaptureFixture) -> None:
+    option = f"catalogues={tmp_path}"
+    assert "holds no none.phot" in run_script("threshold.py", option).err
+    places = np.random.default_rng(13).uniform(0, 400, (40, 2))
+    write_dolphot(tmp_path / "none.phot", places, np.full(40, 21.0))
+    write_dolphot(tmp_path / "0.3.phot", places, np.full(40, 21.0))
+    assert "no F336W; there is F475W, F814W" in run_script("threshold.py", option, "filters=[F336W]").err
+    result = run_script("threshold.py", option, "box=[[0,19],[2,19],[2,26],[0,26]]")
+    assert "The box holds 40 good stars" in result.out + caplog.text
+    write_dolphot(tmp_path / "none.phot", places, np.full(40, 21.0), spoiled="Crowding")
+    assert "has no column Crowding, WFC3_F475W" in run_script("threshold.py", option).err
+    (tmp_path / "none.phot.columns").unlink()
+    assert "none.phot.columns is missing" in run_script("threshold.py", option).err
+
+
+def test_exposures_for_dolphot(pair: Path, trained: Path, run_script: Run, tmp_path: Path) -> None:
+    model = f"ckpt_path={trained}/checkpoints/best.ckpt"
+    options = [f"input={pair}/science", model, "keep_freed_memory=false", "dolphot=out", "thresholds=[0.2,0.5]"]
+    assert run_script("threshold.py", *options).status == 0
+    out = tmp_path / "out"
+    assert sorted(path.name for path in out.iterdir()) == ["0.2", "0.5", "none", "run.sh"]
+    flagged = []
+    for level in ("none", "0.5", "0.2"):
+        copies = sorted((out / level).glob("*.fits"))
+        assert [path.name for path in copies] == ["ivis01a1q_flc.fits", "ivis01a2q_flc.fits"]
+        flagged.append(sum(int((fits.getdata(path, "DQ") & 8192 > 0).sum()) for path in copies))
+        text = (out / level / "dolphot.param").read_text()
+        assert "Nimg = 2\nimg0_file = ivis01a1q_flc.chip1\nimg1_file = ivis01a1q_flc.chip1\n" in text
+    assert flagged[0] == 0 < flagged[1] < flagged[2]
+    assert "for level in none 0.2 0.5" in (out / "run.sh").read_text()
+    # A stand-in for each of DOLPHOT's programs says what it was called with.
+    for name in ("wfc3mask", "splitgroups", "calcsky", "dolphot"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/calls\n')
+        program.chmod(0o755)
+    path = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    subprocess.run(["sh", str(out / "run.sh")], check=True, env=path)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[0] == "wfc3mask ivis01a1q_flc.fits ivis01a2q_flc.fits"
+    assert "dolphot ../0.5.phot -pdolphot.param" in calls
+
+
+def test_field_without_stars_is_empty() -> None:
+    rng = np.random.default_rng(14)
+    image = (SKY + rng.normal(0, 6, SHAPE)).astype(np.float32)
+    none = np.zeros(SHAPE, bool)
+    found = measure(prepare(image, none, none, "image"), none)
+    found["magnitude"] = -2.5 * np.log10(found["flux"])
+    assert not good_stars(found, Cuts(signal_to_noise=6), "image").any()
+    # A chip of which nothing is left has no star either.
+    assert len(measure(ChipReference(np.zeros(SHAPE), 6.0, none, gaussian_psf()), ~none)) == 0
+    nothing = join_filters([found[:0], found[:0]])
+    assert count([chip_stars("field", SHAPE, nothing, [nothing])]).legacy.sum() == 0
+
+
+def test_exposures_are_paired_by_visit() -> None:
+    def seen(*names: str) -> list[Seen]:
+        return [Seen(name, name[:6], "F475W" if name[7] in "12" else "F814W") for name in names]
+
+    pairs = seen("ivis01a1q", "ivis01a2q", "ivis01a3q", "ivis01a4q", "ivis02a1q")
+    assert choose_filters(pairs, None) == ("F475W", "F814W")
+    fields, alone = group_fields(pairs, ("F475W", "F814W"))
+    assert [field.files for field in fields] == [("ivis01a1q", "ivis01a3q"), ("ivis01a2q", "ivis01a4q")]
+    assert alone == ["ivis02a1q"]
+    with pytest.raises(InputError, match="no visit has exposures in both F475W and F814W"):
+        group_fields(seen("ivis01a1q", "ivis02a3q"), ("F475W", "F814W"))
+    with pytest.raises(InputError, match="name one or two with filters="):
+        choose_filters([Seen(name, "visit", name) for name in ("F475W", "F814W", "F275W")], None)

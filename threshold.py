@@ -1,0 +1,21 @@
+"""Choose a threshold by the stars that come and go: python threshold.py input=DIR."""
+
+from __future__ import annotations
+
+import hydra
+from omegaconf import DictConfig
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="threshold")
+def main(cfg: DictConfig) -> None:
+    """Measure stars under masks of many thresholds, and recommend one."""
+    # PyTorch takes seconds to import: --help and a mistyped option do not wait for it.
+    from deepcr_lightning.command import command
+    from deepcr_lightning.commands.threshold import threshold
+
+    with command(cfg):
+        threshold(cfg)
+
+
+if __name__ == "__main__":
+    main()
