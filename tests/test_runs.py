@@ -228,6 +228,8 @@ def test_the_largest_batch_that_fits_is_found(room: int, found: int, monkeypatch
     monkeypatch.setattr(batch_size, "garbage_collection_cuda", lambda: None)  # half a second each time
 
     class Limited(torch.nn.Conv2d):
+        inputs = 1
+
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             if len(image) > room:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
