@@ -24,6 +24,12 @@ REAL_DATA = REPOSITORY.parent / "shared" / "data"
 SKY, READ_NOISE = 30.0, 3.1
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the files with slow tests come first: of two processes none is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @dataclass
 class Result:
     """How a script ended and what it printed."""

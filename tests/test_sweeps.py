@@ -66,6 +66,7 @@ def built(folder: Path) -> int:
     return sum(path.read_text().count("Tile store") for path in folder.glob("*/train.log"))
 
 
+@pytest.mark.slow
 def test_a_sweep_leaves_table_figure_and_the_best_checkpoint(survey: Path, tmp_path: Path) -> None:
     """Jobs side by side in processes of their own, with loader processes; one of them cannot work."""
     swept = ["model.depth=1,2,7", "data.num_workers=1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]

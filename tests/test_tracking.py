@@ -76,6 +76,7 @@ def tracked(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return folder / "run", done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_an_unreachable_server_leaves_an_offline_run(tracked: tuple[Path, str]) -> None:
     run, printed = tracked
     (kept,) = (run / "wandb").glob("offline-run-*")
