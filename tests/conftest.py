@@ -112,6 +112,13 @@ def write_truth(path: Path, mask: NDArray, charge: NDArray | None = None, field:
     return path
 
 
+def reference(path: str) -> Path:
+    """A file of reference data; the test that wants it is skipped where it is absent."""
+    if not (REAL_DATA / path).exists():
+        pytest.skip(f"reference data {path} is not beside this checkout")
+    return REAL_DATA / path
+
+
 @pytest.fixture(scope="session")
 def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six science exposures of three visits in two filters with truth, and four darks, 64 x 96 pixels."""

@@ -1,4 +1,4 @@
-"""Simulated exposures: their layout on disk, and the physics that a cosmic-ray finder meets."""
+"""Simulated exposures: their layout on disk, and their detector."""
 
 from __future__ import annotations
 
@@ -12,17 +12,13 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.dq import WFC3DQ, unusable_bits
 from deepcr_lightning.exposures.exposure import read_exposure
-from deepcr_lightning.simulation import draw_cosmic_rays, simulate_set
+from deepcr_lightning.simulation import simulate_set
 from deepcr_lightning.simulation.__main__ import main
 from deepcr_lightning.simulation.chip import HOT_LIMIT, draw_chip
-from deepcr_lightning.simulation.cosmic_rays import trail_charge
-from deepcr_lightning.simulation.filters import FILTERS, get_filter
-from deepcr_lightning.simulation.psf import PHASES, RADIUS, expected_fwhm, psf_stamps
 from deepcr_lightning.simulation.readout import (
     AD_MAXIMUM,
     BIAS_COUNTS,
@@ -32,23 +28,8 @@ from deepcr_lightning.simulation.readout import (
     digitise,
     expose,
 )
-from deepcr_lightning.simulation.scene import draw_scene, render_scene
 
-DATA = Path(__file__).parents[2] / "shared/data"
-PERCENTILES = (5, 25, 50, 75, 95)
-# Cosmic-ray events in 200 s WFC3/UVIS exposures of 2018 (program 15460).
-CHARGE_TARGETS = (717, 1272, 1992, 3688, 12448)
-PIXEL_TARGETS = (4, 6, 8, 11, 20)
-RATE_TARGET = 1.43
-SKY_NOISE = 6.0
 ROOTS = ("isim01a1q", "isim01a2q", "isim01a3q", "isim01a4q", "isim02a1q", "isim02a2q")
-
-
-def reference(path: str) -> Path:
-    """A file of reference data; the test that wants it is skipped where it is absent."""
-    if not (DATA / path).exists():
-        pytest.skip(f"reference data {path} is not beside this checkout")
-    return DATA / path
 
 
 @pytest.fixture(scope="module")
@@ -343,167 +324,3 @@ class TestDetector:
         assert 0.02 < shares[WFC3DQ.WARM] < 0.06
         assert 0.005 < shares[WFC3DQ.CHARGE_TRAP] < 0.02
         assert shares[WFC3DQ.BAD_DETECTOR] < 0.02
-
-
-def found_events(image: NDArray[np.float32], rng: np.random.Generator) -> list[NDArray[np.float64]]:
-    """Find events as they were found in real frames: above 2.5 sigma, connected, with a seed.
-
-    Each event is an array of rows (y, x, electrons).
-    """
-    noisy = image + rng.normal(0, SKY_NOISE, image.shape)
-    labels, count = ndimage.label(noisy > 2.5 * SKY_NOISE, np.ones((3, 3)))
-    peaks = ndimage.maximum(noisy, labels, np.arange(1, count + 1))
-    events = []
-    for number, box in enumerate(ndimage.find_objects(labels), start=1):
-        if peaks[number - 1] > 5 * SKY_NOISE:
-            y, x = np.nonzero(labels[box] == number)
-            events.append(np.column_stack([y, x, noisy[box][y, x]]))
-    return events
-
-
-def event_figures(events: list[NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Charge, number of pixels, share of the brightest pixel and widths (px) of events."""
-    rows = []
-    for event in events:
-        charge = event[:, 2].sum()
-        place = event[:, :2] - np.average(event[:, :2], axis=0, weights=event[:, 2])
-        spread = np.linalg.eigvalsh((place * event[:, 2:]).T @ place / charge)
-        minor, major = np.sqrt(np.maximum(spread, 0))
-        rows.append((charge, len(event), event[:, 2].max() / charge, minor, major))
-    names = ("charge", "pixels", "peak", "minor", "major")
-    return dict(zip(names, np.array(rows).T, strict=True))
-
-
-@pytest.fixture(scope="module")
-def events() -> list[NDArray[np.float64]]:
-    """Events of a simulated exposure of 200 s, found like the real ones."""
-    rng = np.random.default_rng(11)
-    image = draw_cosmic_rays((1024, 2052), 208, rng, RATE_TARGET)
-    assert image.dtype == np.float32
-    assert image.min() >= 0
-    return found_events(image, rng)
-
-
-class TestCosmicRays:
-    def test_rate(self, events: list[NDArray[np.float64]]) -> None:
-        area = 1024 * 2052 * (15e-4) ** 2
-        np.testing.assert_allclose(len(events) / (area * 208), RATE_TARGET, rtol=0.1)
-
-    def test_charge_and_size(self, events: list[NDArray[np.float64]]) -> None:
-        figures = event_figures(events)
-        charge = np.percentile(figures["charge"], PERCENTILES)
-        np.testing.assert_allclose(charge, CHARGE_TARGETS, rtol=0.2)
-        pixels = np.percentile(figures["pixels"], PERCENTILES)
-        np.testing.assert_allclose(pixels, PIXEL_TARGETS, rtol=0.2)
-
-    def test_shapes_are_those_of_real_events(self, events: list[NDArray[np.float64]]) -> None:
-        table = fits.getdata(reference("uvis_2013fy27/cr_events.fits"), 1)
-        order = np.argsort(table["event"], kind="stable")
-        starts = np.flatnonzero(np.diff(table["event"][order])) + 1
-        pixels = np.column_stack([table["dy"], table["dx"], table["electrons"]]).astype(float)
-        real = event_figures(np.split(pixels[order], starts))
-        simulated = event_figures(events)
-        for name, tolerance in (("charge", 0.2), ("pixels", 0.25), ("peak", 0.15), ("major", 0.2)):
-            np.testing.assert_allclose(
-                np.percentile(simulated[name], PERCENTILES),
-                np.percentile(real[name], PERCENTILES),
-                rtol=tolerance,
-                err_msg=name,
-            )
-        np.testing.assert_allclose(
-            np.percentile(simulated["minor"], PERCENTILES[1:]),
-            np.percentile(real["minor"], PERCENTILES[1:]),
-            rtol=0.2,
-        )
-
-    def test_directions_are_isotropic(self, events: list[NDArray[np.float64]]) -> None:
-        long = [event for event in events if np.ptp(event[:, 0]) + np.ptp(event[:, 1]) > 8]
-        tall = [np.ptp(event[:, 0]) > np.ptp(event[:, 1]) for event in long]
-        assert 0.35 < np.mean(tall) < 0.65
-
-    def test_no_time_no_rays(self) -> None:
-        assert not draw_cosmic_rays((20, 30), 0, np.random.default_rng(0)).any()
-        with pytest.raises(ValueError, match="not be negative"):
-            draw_cosmic_rays((20, 30), -1, np.random.default_rng(0))
-
-    @pytest.mark.parametrize(("readout_row", "step"), [(0, 1), (-1, -1)])
-    def test_tails_point_away_from_the_readout(self, readout_row: int, step: int) -> None:
-        image = np.zeros((41, 3), dtype=np.float32)
-        image[20, 1] = 1000
-        tail = trail_charge(image, 0.1, readout_row=readout_row, rows=41)
-        np.testing.assert_allclose(tail.sum(), 1000, rtol=0.01)
-        assert 930 < tail[20, 1] < 970
-        assert tail[20 + step, 1] > tail[20 + 2 * step, 1] > 0
-        assert tail[20 - step, 1] == 0
-
-
-class TestScene:
-    @pytest.mark.parametrize("name", ["F275W", "F336W", "F475W", "F606W", "F814W"])
-    def test_psf_width(self, name: str) -> None:
-        # Interleave the sub-pixel positions: the PSF on a grid PHASES times finer.
-        stamps = psf_stamps(name)
-        side = stamps.shape[-1]
-        fine = stamps[::-1, ::-1].transpose(2, 0, 3, 1).reshape(PHASES * side, PHASES * side)
-        area = (fine > fine.max() / 2).sum() / PHASES**2
-        # In quadrature without the pixel, whose square of side 1 has the width of 0.82 px.
-        width = np.sqrt(4 * area / np.pi - 0.82**2)
-        np.testing.assert_allclose(width, expected_fwhm(name), rtol=0.1)
-        np.testing.assert_allclose(stamps.sum(axis=(2, 3)), 1, atol=0.005)
-
-    def test_psf_lies_where_its_phase_says(self) -> None:
-        stamps = psf_stamps("F606W")
-        core = slice(RADIUS - 30, RADIUS + 31)
-        reach = np.arange(-30, 31)
-        for i in (0, PHASES // 2, PHASES - 1):
-            profile = stamps[i, 3, core, core].sum(axis=1)
-            centroid = (profile * reach).sum() / profile.sum()
-            np.testing.assert_allclose(centroid, (i + 0.5) / PHASES - 0.5, atol=0.02)
-
-    @pytest.mark.parametrize("name", ["f336w", "f475w", "f814w"])
-    def test_psf_wings_are_near_those_of_tinytim(self, name: str) -> None:
-        model = fits.getdata(reference(f"psf/wfc3_uvis_{name}.fits"))
-        middle = psf_stamps(name.upper())[3:5, 3:5].mean(axis=(0, 1))
-        for radius in (4, 8, 16):
-            enclosed = []
-            for image in (model, middle):
-                centre = image.shape[0] // 2
-                y, x = np.indices(image.shape) - centre
-                enclosed.append(image[np.hypot(y, x) < radius].sum() / image.sum())
-            np.testing.assert_allclose(enclosed[1], enclosed[0], atol=0.07)
-
-    def test_unknown_names(self) -> None:
-        with pytest.raises(InputError, match="F225W, F275W, F336W, F350LP"):
-            get_filter("F658N")
-        with pytest.raises(InputError, match="sparse, cluster, galaxy"):
-            draw_scene("void", (64, 64), np.random.default_rng(0))
-
-    def test_filters_know_their_zeropoint(self) -> None:
-        for entry in FILTERS.values():
-            np.testing.assert_allclose(entry.count_rate(entry.zeropoint), 1)
-            assert entry.sky > 0
-
-    def test_fields_differ_and_dithers_shift(self) -> None:
-        shape = (256, 256)
-        counts = {}
-        for field in ("sparse", "cluster", "galaxy"):
-            scene = draw_scene(field, shape, np.random.default_rng(1))
-            image, stars = render_scene(scene, "F606W", shape)
-            shifted, _ = render_scene(scene, "F606W", shape, (2.0, -1.0))
-            counts[field] = len(stars)
-            inner = (slice(40, -40), slice(40, -40))
-            moved = np.roll(image, (-2, 1), axis=(0, 1))
-            np.testing.assert_allclose(shifted[inner], moved[inner], rtol=0.05, atol=0.02)
-        assert counts["sparse"] < 0.1 * counts["cluster"]
-        assert counts["galaxy"] > 150
-
-    def test_light_is_conserved(self) -> None:
-        shape = (300, 300)
-        scene = draw_scene("sparse", shape, np.random.default_rng(8))
-        image, stars = render_scene(scene, "F606W", shape)
-        edge = 30
-        inside = (stars["x"] > edge) & (stars["x"] < 270) & (stars["y"] > edge) & (stars["y"] < 270)
-        star = stars[inside][np.argmax(stars["rate"][inside])]
-        row, column = round(star["y"]), round(star["x"])
-        box = image[row - 30 : row + 31, column - 30 : column + 31]
-        light = (box - np.median(image)).sum()
-        assert 0.85 * star["rate"] < light < 1.3 * star["rate"]

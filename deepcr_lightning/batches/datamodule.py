@@ -20,6 +20,7 @@ from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch
 from deepcr_lightning.batches.dataset import PairedTiles, TileDraws
 from deepcr_lightning.batches.groups import check_balance, tile_groups
 from deepcr_lightning.batches.normalise import OURS, SCALES
+from deepcr_lightning.batches.same_data import require_same_data
 from deepcr_lightning.batches.splits import split_by_visit
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import root_of
@@ -27,14 +28,13 @@ from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.truth import find_truths
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.tiles.build import build_store
-from deepcr_lightning.tiles.dark_cr import COSMIC_RAY
+from deepcr_lightning.tiles.cr_rate import cr_share_rate
 from deepcr_lightning.tiles.fingerprint import store_fingerprint
 from deepcr_lightning.tiles.store import TileStore
 
 log = logging.getLogger(__name__)
 
 PathOption = str | Sequence[str] | None
-_EVERY = 8
 _PLACES = {"device": "the accelerator", "memory": "memory", "disk": "the files"}
 
 
@@ -181,7 +181,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
             # Too few darks for a side of their own: an unseen test side would need CRs that trained.
             self.tiles["test"] = self.tiles["test"][:0]
         self.store, self.bank, self.fingerprint = store, self._open_bank(store), store_fingerprint(store)
-        self.cr_share_rate = float(np.median(self._cr_share_rates(store)))
+        self.cr_share_rate = cr_share_rate(store, self.layers["train"], self.tiles["train"])
         for side, tiles in self.tiles.items():
             exposures = len(np.unique(store.table["file"][tiles]))
             log.info(
@@ -191,15 +191,6 @@ class LabelFreeDataModule(pl.LightningDataModule):
                 exposures,
                 len(self.layers[side]),
             )
-
-    def _cr_share_rates(self, store: TileStore) -> list[float]:
-        """Share of CR pixels a second of each dark; without darks, of the labels of each tile."""
-        if store.layers:
-            layers = self.layers["train"].tolist()
-            return [(store.kind(i)[::_EVERY] == COSMIC_RAY).mean() / store.layers[i].cr_time for i in layers]
-        assert store.own_charge is not None
-        tiles = self.tiles["train"].tolist()
-        return [(store.own_charge[i][::_EVERY] > 0).mean() / store.table["cr_time"][i] for i in tiles]
 
     def _open_bank(self, store: TileStore) -> TileBank:
         bank = TileBank(store)
@@ -265,21 +256,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuse a checkpoint of other data: what trained would validate, or a label would mean something else."""
-        ours = self.state_dict()
-        other = [name for name, value in state_dict.items() if ours.get(name) != value]
-        if not other:
-            return
-        if other == ["fingerprint"]:
-            raise InputError("ckpt_path: its exposures had these names and other pixels; resume with the same files")
-        told = []
-        for name in other:
-            if name in ("science", "darks"):
-                now, then = set(ours[name]), set(state_dict[name])
-                more, fewer = len(now - then), len(then - now)
-                told.append(f"data.{name} has {more} exposures that it had not, and lacks {fewer}")
-            elif name != "fingerprint":
-                told.append(f"it had data.{name}={state_dict[name]}, not {ours[name]}")
-        raise InputError(f"ckpt_path: cannot go on with other data: {'; '.join(told)}; resume with the same")
+        require_same_data(state_dict, self.state_dict())
 
     def mean_dark_share(self) -> float:
         """Mean share of labelled CRs over the training tiles, at the middle of the range of layers."""

@@ -20,7 +20,7 @@ from deepcr_lightning.exposures.atomic import remove_partials, write_atomically
 from deepcr_lightning.training.checkpoint import require_same_network
 from deepcr_lightning.training.checkpoint_io import WholeCheckpoints
 from deepcr_lightning.training.fit import checkpoint_of_requeued_job, fit
-from deepcr_lightning.training.report import REPORT
+from deepcr_lightning.training.report import REPORT, basis_of_scores
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 from deepcr_lightning.training.wandb_run import finish_wandb, start_wandb
 
@@ -56,9 +56,9 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
         default_root_dir=str(run_dir),
         _convert_="all",
     )
-    told: Any = OmegaConf.to_container(cfg, resolve=True)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
     for logger in loggers:
-        logger.log_hyperparams(told)
+        logger.log_hyperparams(config)
 
     best = ""
     scores: dict[str, float] = {}
@@ -71,7 +71,8 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
             scores |= side(model, data, ckpt_path=best, weights_only=True, verbose=False)[0]
     finally:
         finish_wandb(loggers, best)
-    log.info("Scores, estimated without truth: %s", ", ".join(f"{k} {v:.4f}" for k, v in scores.items()) or "none")
+    told = ", ".join(f"{k} {v:.4f}" for k, v in scores.items()) or "none"
+    log.info("Scores, %s: %s", basis_of_scores(data.truth), told)
     if isinstance(model, CosmicRaySegmenter):
         if model.unreached:
             log.warning("%s; the checkpoint keeps %g", model.unreached, model.threshold)

@@ -118,7 +118,7 @@ def plot_events(path: Path, events: Mapping[str, Mapping[str, Sequence[Any]]]) -
             if count:
                 cell.text(place, value + 1, f"{count:,}", ha="center", va="bottom", fontsize="x-small", rotation=60)
         cell.set_xticks(places, [_range(*pair) for pair in pairwise(edges)], rotation=45)
-        cell.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, 118))
+        cell.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.7, len(total) - 0.3), ylim=(0, 118))
         cell.set_yticks(range(0, 101, 20))
         cell.grid(alpha=0.3, axis="y")
     figure.suptitle("What the mask holds; figures on the bars count true events and pixels")

@@ -1,12 +1,15 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import platform
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from filelock import FileLock
 
 from deepcr_lightning.errors import InputError
 
@@ -44,6 +47,41 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         if partial is not None and os.path.exists(partial):
             os.remove(partial)
+
+
+def make_folder_once(folder: Path, fill: Callable[[Path], object], last: str = "") -> bool:
+    """Make a folder whole, or find it made.
+
+    Of processes that want it at once one makes it and the others wait. What one that was killed has left is removed.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder; that which holds it is made.
+    fill : callable
+        Gets the path of an empty folder beside it, which becomes the folder.
+    last : str
+        A file that no whole folder lacks; one without it is made again.
+
+    Returns
+    -------
+    bool
+        Whether it was made now.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / f".{folder.name}.lock"):
+        if (folder / last).exists():
+            return False
+        # The lock says that none is at work on these.
+        for stale in [folder, *folder.parent.glob(f".{folder.name}-*")]:
+            shutil.rmtree(stale, ignore_errors=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            fill(partial)
+            os.rename(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return True
 
 
 def remove_partials(folder: Path) -> None:

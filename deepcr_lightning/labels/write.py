@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from filelock import FileLock
 from tqdm import tqdm
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.atomic import make_folder_once
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.pointing import read_pointings
 from deepcr_lightning.exposures.truth import ENDING, find_truths, write_truth
@@ -104,18 +101,12 @@ def stored_labels(
         key = store_key(sources, {"labels": FORMAT, "groups": groups is not None, **asdict(settings)})
     except FileNotFoundError as error:
         raise InputError(f"{error.filename}: no such file") from error
-    root, folder = Path(store_dir), Path(store_dir) / f"labels-{key}"
+    folder = Path(store_dir) / f"labels-{key}"
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / f".labels-{key}.lock"):
-            if not folder.exists():
-                partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=root))
-                try:
-                    write_labels(partial, files, groups, settings)
-                    os.rename(partial, folder)
-                finally:
-                    shutil.rmtree(partial, ignore_errors=True)
-                log.info("Labels of several exposures: %s", folder)
+        if make_folder_once(folder, lambda partial: write_labels(partial, files, groups, settings)):
+            log.info("Labels of several exposures: %s", folder)
     except OSError as error:
-        raise InputError(f"data.store_dir={root}: cannot write labels there ({error.strerror or error})") from error
+        raise InputError(
+            f"data.store_dir={store_dir}: cannot write labels there ({error.strerror or error})"
+        ) from error
     return folder, find_truths("data.store_dir", folder)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.atomic import make_folder_once
 from deepcr_lightning.exposures.dq import UNUSABLE, unusable_bits
 from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
 from deepcr_lightning.exposures.truth import read_matching_truth
@@ -36,6 +34,7 @@ Cameras = dict[str, Path]
 
 FORMAT = 7
 """Raised whenever the meaning of the files changes; older stores are then built again."""
+_LAST = "store.json"
 
 
 def store_key(files: Sequence[Path], settings: dict[str, object]) -> str:
@@ -98,20 +97,20 @@ def build_store(
     files = [*science, *darks, *(truths or {}).values()]
     counts = {"tile_size": tile_size, "science": len(science), "truths": len(truths or {})}
     key = store_key(files, {**counts, **asdict(settings)})
-    root = Path(store_dir)
+    folder = Path(store_dir) / key
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / f".{key}.lock"):
-            if not (root / key / "store.json").exists():
-                _build(root / key, science, darks, tile_size, settings, truths)
+        make_folder_once(
+            folder, lambda partial: _build(partial, folder, science, darks, tile_size, settings, truths), _LAST
+        )
     except OSError as error:
         raise InputError(
-            f"data.store_dir={root}: cannot write the tile store there ({error.strerror or error})"
+            f"data.store_dir={store_dir}: cannot write the tile store there ({error.strerror or error})"
         ) from error
-    return TileStore(root / key)
+    return TileStore(folder)
 
 
 def _build(
+    partial: Path,
     folder: Path,
     science: Sequence[Path],
     darks: Sequence[Path],
@@ -119,19 +118,11 @@ def _build(
     settings: ReadSettings,
     truths: Mapping[str, Path] | None,
 ) -> None:
-    # What a build that was killed has left; the lock says that none is at work.
-    for stale in [folder, *folder.parent.glob(f".{folder.name}-*")]:
-        shutil.rmtree(stale, ignore_errors=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     cameras: Cameras = {}
-    try:
-        tiles = _write_tiles(partial, science, size, settings, truths, cameras)
-        layers = _write_layers(partial, darks, size, settings, cameras)
-        info = {"tile_size": size, "tiles": tiles, "layers": [asdict(layer) for layer in layers]}
-        (partial / "store.json").write_text(json.dumps(info))
-        os.rename(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    tiles = _write_tiles(partial, science, size, settings, truths, cameras)
+    layers = _write_layers(partial, darks, size, settings, cameras)
+    info = {"tile_size": size, "tiles": tiles, "layers": [asdict(layer) for layer in layers]}
+    (partial / _LAST).write_text(json.dumps(info))
     what = f"{tiles} tiles of {size} px, " if science else ""
     log.info("Tile store %s: %s%d dark CR layers", folder, what, len(layers))
 

@@ -17,7 +17,7 @@ from deepcr_lightning.training.fill_figures import plot_filled
 from deepcr_lightning.training.inpainter import CosmicRayInpainter
 from deepcr_lightning.training.pictures import send_picture
 from deepcr_lightning.training.reliability import Reliability, reliability
-from deepcr_lightning.training.report import REPORT, write_report
+from deepcr_lightning.training.report import REPORT, basis_of_scores, write_report
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 
 
@@ -151,5 +151,4 @@ class RunFigures(pl.Callback):
 
 
 def _basis(trainer: pl.Trainer) -> str:
-    truth = getattr(trainer.datamodule, "truth", None)  # type: ignore[attr-defined]
-    return "estimated without truth" if truth is None else "against the truth"
+    return basis_of_scores(trainer.datamodule.truth)  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import deepcr_lightning
 from deepcr_lightning.batches.compose import LABEL_SNR
@@ -164,7 +165,7 @@ def _read_ours(path: Path) -> tuple[UNet, dict[str, Any]]:
         )
     try:
         net = UNet(**description["network"])
-        weights = {k.removeprefix("net."): v for k, v in checkpoint["state_dict"].items() if k.startswith("net.")}
+        weights = weights_of(checkpoint)
         scale, shift = description["calibration"]
         weights["out.weight"], weights["out.bias"] = scale * weights["out.weight"], scale * weights["out.bias"] + shift
         net.load_state_dict(weights)
@@ -215,6 +216,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         made_by = description.get("version")
         raise InputError(f"{path}: made by deepcr-lightning {made_by}, which this version cannot read; train again")
     return checkpoint
+
+
+def weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Take the weights of the network from a checkpoint, by their names in the `UNet`."""
+    return {k.removeprefix("net."): v for k, v in checkpoint["state_dict"].items() if k.startswith("net.")}
 
 
 def kind_of(description: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ import deepcr_lightning
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.deepcr_weights import fold_batch_norm
 from deepcr_lightning.networks.unet import UNet
-from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, FILLER, FORMAT, kind_of, read_checkpoint
+from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, FILLER, FORMAT, kind_of, read_checkpoint, weights_of
 from deepcr_lightning.training.model_file import sha256_of
 
 
@@ -93,9 +93,7 @@ def load_fill_model(path: str | Path) -> FillModel:
         )
     try:
         net = UNet(**description["network"], inputs=2)
-        net.load_state_dict(
-            {k.removeprefix("net."): v for k, v in checkpoint["state_dict"].items() if k.startswith("net.")}
-        )
+        net.load_state_dict(weights_of(checkpoint))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(f"{file}: its weights do not fit the network it describes; the file is damaged") from error
     net = fold_batch_norm(net.eval()) if net.norm == "batch" else net.eval()

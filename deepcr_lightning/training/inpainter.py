@@ -77,7 +77,7 @@ class CosmicRayInpainter(pl.LightningModule):
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if data.normalisation != OURS:
             raise InputError(f"data.normalisation={data.normalisation}: the network that fills needs {OURS}")
-        if self.hparams["compile"]:
+        if self.hparams["compile"] and stage == "fit":
             self.net.compile()
 
     def forward(self, image: Tensor, known: Tensor) -> Tensor:

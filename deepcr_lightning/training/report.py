@@ -38,9 +38,9 @@ _PICTURES = {
         "found they are blue, as is what is no cosmic ray at all.",
     ),
     "filled": (
-        "Validation tiles",
+        "Validation tiles, last epoch",
         "The same holes every time: the image without the cosmic rays that were added, the holes that they leave, what "
-        " the network puts into them, and by how much that differs from what stood there.",
+        "the network puts into them, and by how much that differs from what stood there.",
     ),
     "history": ("History", "What was measured in each epoch."),
     "curves": (
@@ -64,6 +64,11 @@ class _Best:
     path: Path
     epoch: int
     description: dict[str, Any]
+
+
+def basis_of_scores(truth: str | None) -> str:
+    """Say in words what the scores of a run rest on, from its ``data.truth``."""
+    return "estimated without truth" if truth is None else "against the truth"
 
 
 def write_report(path: Path, state: str, history: History, epochs: int | None, basis: str) -> None:

@@ -81,14 +81,12 @@ class CosmicRaySegmenter(pl.LightningModule):
         self.unreached: str | None = None
         self.last_curves: dict[str, Tensor] = {}
         self.last_labels: Tensor | None = None
-        self._compiled = False
         self.run_record: dict[str, Any] | None = None
         self.curves = TruthFreeCurves()
 
     def setup(self, stage: str) -> None:
         """Compile if asked, once: the same network validates and tests afterwards."""
-        if self.hparams["compile"] and not self._compiled:
-            self._compiled = True
+        if self.hparams["compile"] and stage == "fit":
             self.net.compile()
 
     def forward(self, image: Tensor) -> Tensor:
