@@ -2,7 +2,9 @@
 
 Simulates dithered visits of several filters to train on, and exposures of other fields to score on. Trains ours, the
 label-free recipe of Chen et al. (2024) and that of Zhang & Bloom (2020), whose labels come from co-adds of visits, on
-the same number of tiles, and lets evaluate.py compare them with L.A.Cosmic. What is done already is not done again.
+the same number of tiles, and lets evaluate.py compare them with L.A.Cosmic. Then our network by three kinds of
+labels: of added cosmic rays, of co-adds, and the true ones (docs/multi_exposure.md). What is done already is not done
+again.
 """
 
 from __future__ import annotations
@@ -24,10 +26,15 @@ SETS = {
     "test": ("--exposures", "6", "--darks", "1", "--seed", "32"),
 }
 BUDGET = ("data.tiles_per_epoch=320", "trainer.max_epochs=12", "data.test_fraction=0")
+DARKS = "data.darks={train}/darks"
 RECIPES = {
-    "ours": ("data.batch_size=4",),
-    "chen_2024": ("experiment=chen_2024",),
+    "ours": ("data.batch_size=4", DARKS),
+    "chen_2024": ("experiment=chen_2024", DARKS),
     "deepcr_2020": ("experiment=deepcr_2020",),
+}
+LABELS = {
+    "multi_exposure": ("experiment=multi_exposure", "data.batch_size=4"),
+    "oracle": ("experiment=oracle", "data.batch_size=4", "data.truth={train}/truth", DARKS),
 }
 SCORES = {"average precision": "average_precision"} | {
     f"completeness at {rate}": f"completeness_at_fpr_{number}"
@@ -49,14 +56,28 @@ def train(folder: Path, name: str, hidden: int | None, threads: int) -> Path:
     """Train by one recipe, unless that was done; return the checkpoint."""
     place = folder / (f"runs_{hidden}" if hidden else "runs") / name
     if not (place / "done").exists():
+        recipe = [argument.format(train=folder / "train") for argument in (RECIPES | LABELS)[name]]
         given = [f"data.science={folder}/train/science", f"data.store_dir={folder}/tiles", f"hydra.run.dir={place}"]
-        if name != "deepcr_2020":
-            given.append(f"data.darks={folder}/train/darks")
         if hidden:
             given.append(f"model.hidden={hidden}")
-        run("train.py", *RECIPES[name], *given, *BUDGET, threads=threads)
+        run("train.py", *recipe, *given, *BUDGET, threads=threads)
         (place / "done").touch()
     return place / "checkpoints" / "best.ckpt"
+
+
+def compared(evaluation: Path) -> list[Row]:
+    """Read what evaluate.py wrote: our scores and those of each other, of all exposures and of each field type."""
+    groups = json.loads(evaluation.read_text())["peers"]["groups"]
+    rows = []
+    for group in ("all", *FIELDS):
+        mine, *theirs = groups[group].items()
+        for score, key in SCORES.items():
+            value = mine[1][key]["value"]
+            for name, other in theirs:
+                if key in other:
+                    peer = other[key]["value"]
+                    rows.append(Row(f"{group}, {score}", value, "", name, peer, value / peer if peer else float("inf")))
+    return rows
 
 
 def main() -> None:
@@ -72,24 +93,17 @@ def main() -> None:
     for name, numbers in SETS.items():
         run("-m", "deepcr_lightning.simulation", out / name, *SCENES, *numbers, "--quiet", threads=1)
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        ours, *others = pool.map(lambda name: train(out, name, chosen.hidden, threads), RECIPES)
-    peers = ",".join(["lacosmic", *map(str, others)])
-    given = (f"ckpt_path={ours}", f"input={out}/test/science", f"truth={out}/test/truth", f"output_dir={out}/scores")
-    print(
-        run("evaluate.py", *given, f"peers=[{peers}]", f"hydra.run.dir={out}/evaluate", threads=threads * chosen.jobs)
-    )
+        names = (*RECIPES, *LABELS)
+        made = dict(zip(names, pool.map(lambda name: train(out, name, chosen.hidden, threads), names), strict=True))
+    rows = []
+    for folder, others in (("scores", ("lacosmic", "chen_2024", "deepcr_2020")), ("label_scores", tuple(LABELS))):
+        peers = ",".join(str(made.get(name, name)) for name in others)
+        places = (f"input={out}/test/science", f"truth={out}/test/truth", f"output_dir={out}/{folder}")
+        given = (f"ckpt_path={made['ours']}", *places, f"peers=[{peers}]", f"hydra.run.dir={out}/evaluate")
+        print(run("evaluate.py", *given, threads=threads * chosen.jobs))
+        rows += compared(out / folder / "evaluation.json")
     if chosen.picture:
         shutil.copyfile(out / "scores" / "peers.png", chosen.picture)
-    groups = json.loads((out / "scores" / "evaluation.json").read_text())["peers"]["groups"]
-    rows = []
-    for group in ("all", *FIELDS):
-        mine, *theirs = groups[group].items()
-        for score, key in SCORES.items():
-            value = mine[1][key]["value"]
-            for name, other in theirs:
-                if key in other:
-                    peer = other[key]["value"]
-                    rows.append(Row(f"{group}, {score}", value, "", name, peer, value / peer if peer else float("inf")))
     publish(rows, chosen.json)
 
 

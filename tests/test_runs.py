@@ -156,8 +156,10 @@ def test_a_slurm_job_that_is_requeued_goes_on(survey: Path, tmp_path: Path) -> N
 
 
 def test_a_run_of_other_data_is_not_resumed(survey: Path, trained: Path, run_script: Run, tmp_path: Path) -> None:
-    before = (trained / "config.yaml").read_text()
-    last = trained / "checkpoints" / "last.ckpt"
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    before = (run / "config.yaml").read_text()
+    last = run / "checkpoints" / "last.ckpt"
     fewer = f"data.science='{survey}/science/ivis0[12]*'"
     result = run_script("train.py", f"ckpt_path={last}", "data.label_snr=3", fewer)
     assert result.status == 1
@@ -167,7 +169,7 @@ def test_a_run_of_other_data_is_not_resumed(survey: Path, trained: Path, run_scr
     result = run_script("train.py", f"ckpt_path={last}", "model.hidden=8")
     assert result.status == 1
     assert "was trained with model.hidden=4; resume with the same" in result.err
-    assert (trained / "config.yaml").read_text() == before, "a run that is not resumed is left as it was"
+    assert (run / "config.yaml").read_text() == before, "a run that is not resumed is left as it was"
 
 
 def test_a_refused_resume_leaves_the_run_as_it_was(trained: Path, run_script: Run, tmp_path: Path) -> None:
