@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from conftest import READ_NOISE, Result, add_cosmic_rays, write_hst
+from conftest import READ_NOISE, Result, add_cosmic_rays, write_hst, write_truth
 from numpy.typing import NDArray
 from test_photometry import SHAPE, grid_of_stars, sky_of
 
@@ -24,30 +24,38 @@ from deepcr_lightning.thresholds.stars import Stars, find_shift, join_filters
 Run = Callable[..., Result]
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One field of 81 stars in two filters, with cosmic rays, and its true stars."""
-    folder, rng = tmp_path_factory.mktemp("pair"), np.random.default_rng(3)
+def write_field(folder: Path, exposures: int) -> None:
+    """Write exposures of one field of 81 stars in two filters, with cosmic rays, and all that is true of them."""
+    rng = np.random.default_rng(3)
     y, x = grid_of_stars(rng)
     flux = 10 ** rng.uniform(2.6, 4.2, 81)
     for n, (name, factor, zero) in enumerate((("F475W", 1.0, 25.68), ("F814W", 1.5, 25.10))):
-        image = sky_of(factor * flux, y, x, rng)
-        add_cosmic_rays(image, rng, 40)
-        root = f"ivis01a{n + 1}q"
-        write_hst(folder / "science" / f"{root}_flc.fits", [image], FILTER=name)
-        magnitude = zero - 2.5 * np.log10(factor * flux / 500)
-        (folder / "stars").mkdir(exist_ok=True)
-        stars = Table({"extver": np.ones(81, int), "y": y, "x": x, "magnitude": magnitude})
-        stars.write(folder / "stars" / f"{root}_stars.ecsv", format="ascii.ecsv")
+        for m in range(exposures):
+            image = sky_of(factor * flux, y, x, rng)
+            hit = add_cosmic_rays(image, rng, 40)
+            root = f"ivis01a{1 + n + 2 * m}q"
+            write_hst(folder / "science" / f"{root}_flc.fits", [image], FILTER=name)
+            write_truth(folder / "truth" / f"{root}_truth.fits", hit)
+            magnitude = zero - 2.5 * np.log10(factor * flux / 500)
+            (folder / "stars").mkdir(exist_ok=True)
+            stars = Table({"extver": np.ones(81, int), "y": y, "x": x, "magnitude": magnitude})
+            stars.write(folder / "stars" / f"{root}_stars.ecsv", format="ascii.ecsv")
     dark = rng.normal(2, READ_NOISE, SHAPE)
     add_cosmic_rays(dark, rng, 40)
     write_hst(folder / "darks" / "idrk01d1q_flt.fits", [dark], IMAGETYP="DARK", TARGNAME="DARK")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exposure in each of two filters."""
+    folder = tmp_path_factory.mktemp("pair")
+    write_field(folder, 1)
     return folder
 
 
 def test_script_counts_stars_and_recommends(pair: Path, trained: Path, run_script: Run) -> None:
     box = "box=[[-2,15],[4,15],[4,30],[-2,30]]"
-    options = [f"truth={pair}/stars", "thresholds=[0.1,0.5,0.8]", "box_dithers=3", "workers=1", "output_dir=out", box]
+    options = [f"truth={pair}", "thresholds=[0.1,0.5,0.8]", "box_dithers=3", "workers=1", "output_dir=out", box]
     options.append(f"darks={pair}/darks")
     model = f"ckpt_path={trained}/checkpoints/best.ckpt"
     result = run_script("threshold.py", f"input={pair}/science", model, "keep_freed_memory=false", *options)
@@ -64,8 +72,27 @@ def test_script_counts_stars_and_recommends(pair: Path, trained: Path, run_scrip
     assert np.array_equal(table["box_kept"], table["kept"])
     assert np.all(np.diff(table["masked_share"]) <= 0)
     assert table.meta["real_legacy"] > 0.7 * table.meta["legacy"]
+    assert 0 < table.meta["cosmic_ray_legacy"] <= table.meta["false_legacy"]
+    assert "against_classic" not in report, "one exposure in each filter has nothing to be compared with"
     assert Path("out/threshold.png").stat().st_size > 10_000
     assert Path("out/added_dark.png").stat().st_size > 10_000
+
+
+def test_classic_rejection_is_compared_with_where_exposures_suffice(
+    trained: Path, run_script: Run, tmp_path: Path
+) -> None:
+    write_field(tmp_path, 3)
+    options = ["thresholds=[0.5,0.9]", "workers=1", "output_dir=out", "keep_freed_memory=false", f"truth={tmp_path}"]
+    model = f"ckpt_path={trained}/checkpoints/best.ckpt"
+    result = run_script("threshold.py", f"input={tmp_path}/science", model, *options)
+    assert result.status == 0, result.err
+    assert "against classic rejection" in result.out
+    report, table = json.loads(Path("out/threshold.json").read_text()), Table.read("out/threshold.ecsv")
+    classic = report["classic_against_no_mask"]
+    assert classic["legacy"] == report["total"]["legacy"]
+    # Three exposures see what falls on one: stars that a cosmic ray had spoilt come back.
+    assert classic["added"][0] > classic["lost"][0]
+    assert table.meta["against_classic_legacy"] == classic["legacy"] + classic["added"][0] - classic["lost"][0]
 
 
 def test_one_filter_says_what_cannot_be_told(
@@ -90,7 +117,7 @@ def test_one_filter_says_what_cannot_be_told(
         (["cuts={crowdedness: 1}"], "signal_to_noise, sharpness_squared, crowding"),
         (["cuts=nowhere.yaml"], "cannot be read"),
         (["most_lost=0"], "give a share above 0"),
-        (["truth=nowhere", "thresholds=[0.5]"], "holds no ivis01a1q_stars.ecsv"),
+        (["truth=nowhere", "thresholds=[0.5]"], "holds no stars/ivis01a1q_stars.ecsv"),
     ],
 )
 def test_bad_input_ends_in_one_line(options: list[str], message: str, pair: Path, run_script: Run) -> None:

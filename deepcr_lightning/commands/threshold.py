@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
-import os
 from collections.abc import Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
-from astropy.table import Table
 from hydra.core.hydra_config import HydraConfig
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
@@ -27,18 +22,30 @@ from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.labels.groups import Member
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.thresholds.added_dark import plot_added_dark
 from deepcr_lightning.thresholds.catalogues import compare_catalogues, find_catalogues, read_catalogue
+from deepcr_lightning.thresholds.classic import classic_masks
 from deepcr_lightning.thresholds.dolphot import write_dolphot
-from deepcr_lightning.thresholds.field_stars import Mapped, masks_of, measure_field
+from deepcr_lightning.thresholds.field_stars import masks_of, measure_field
 from deepcr_lightning.thresholds.fields import Field, Seen, check_chips, choose_filters, group_fields
 from deepcr_lightning.thresholds.figure import plot_study
 from deepcr_lightning.thresholds.good_stars import choose_cuts
+from deepcr_lightning.thresholds.mapped import Mapped, read_simulated
 from deepcr_lightning.thresholds.psf import require_photutils
 from deepcr_lightning.thresholds.recommend import check_thresholds
-from deepcr_lightning.thresholds.report import FEWEST_IN_BOX, Study, make_report, make_study, make_table, show_report
+from deepcr_lightning.thresholds.report import (
+    FEWEST_IN_BOX,
+    Study,
+    is_real,
+    make_report,
+    make_study,
+    make_table,
+    show_report,
+)
 from deepcr_lightning.thresholds.star_counts import ChipStars, count, in_box
+from deepcr_lightning.thresholds.workers import start_workers
 from deepcr_lightning.training.checkpoint import load_model
 
 log = logging.getLogger("threshold")
@@ -91,26 +98,25 @@ def _from_exposures(cfg: DictConfig) -> Gathered:
     levels = check_thresholds(cfg.thresholds)
     require_photutils()
     settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
-    seen, camera = [], ""
-    for path in find_exposures("input", cfg.input):
-        exposure = read_exposure(path, settings)
-        seen.append(Seen(str(path), exposure.visit, exposure.filter))
-        camera = camera or exposure.camera
+    looked_at = [Member.of(read_exposure(path, settings)) for path in find_exposures("input", cfg.input)]
+    seen = [Seen(str(member.path), member.visit, member.filter) for member in looked_at]
     filters = choose_filters(seen, cfg.filters)
     fields, alone = group_fields(seen, filters)
     for file in alone:
         log.warning("%s: no exposure of the same visit in the other filter; left out", file)
     _refuse_box_without_colours(cfg, filters)
-    cuts = choose_cuts(_plain(cfg.cuts), camera)
+    cuts = choose_cuts(_plain(cfg.cuts), looked_at[0].camera)
     model = load_model(cfg.ckpt_path)
     model.introduce()
     predictor = ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")
+    wanted = {Path(file) for field in fields for file in field.files}
+    classic = classic_masks([member for member in looked_at if member.path in wanted], settings)
     chips: list[ChipStars] = []
     shares = []
-    steps = len(fields) * len(filters) * (len(levels) + 1)
-    with _executor(cfg.workers) as executor, tqdm(total=steps, desc="Photometry", unit="mask", leave=False) as bar:
+    steps = sum(len(levels) + 1 + all(Path(f) in classic for f in field.files) for field in fields) * len(filters)
+    with start_workers(cfg.workers) as executor, tqdm(total=steps, desc="Photometry", unit="mask", leave=False) as bar:
         for field in fields:
-            members = [_mapped(file, cfg, settings, predictor) for file in field.files]
+            members = [_mapped(file, cfg, settings, predictor, classic) for file in field.files]
             check_chips(field, [member.exposure for member in members])
             number = len(members[0].exposure.chips)
             shares += [_masked(member, levels) for member in members]
@@ -167,39 +173,12 @@ def _box_shifts(cfg: DictConfig) -> NDArray[np.float64]:
     return np.random.default_rng(_SEED).uniform(-cfg.box_shift, cfg.box_shift, (int(cfg.box_dithers), 2))
 
 
-def _executor(workers: int | None) -> Executor:
-    number = len(os.sched_getaffinity(0)) if workers is None and hasattr(os, "sched_getaffinity") else workers
-    if number is not None and number < 1:
-        raise InputError(f"workers={workers}: must be 1 or more")
-    if number == 1:
-        return ThreadPoolExecutor(1)
-    # Forked processes inherit the locks of PyTorch's threads, but not the threads.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(number, mp_context=context, initializer=_end_with_parent)
-
-
-def _end_with_parent() -> None:
-    # A worker whose parent was killed would wait for work for ever.
-    def watch() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
-
-
-def _mapped(file: str, cfg: DictConfig, settings: ReadSettings, predictor: ExposurePredictor) -> Mapped:
+def _mapped(
+    file: str, cfg: DictConfig, settings: ReadSettings, predictor: ExposurePredictor, classic: dict[Path, Any]
+) -> Mapped:
     exposure = read_exposure(file, settings)
-    truth = None
-    if cfg.truth is not None:
-        path = Path(cfg.truth).expanduser() / f"{exposure.root}_stars.ecsv"
-        if not path.is_file():
-            raise InputError(
-                f"truth={cfg.truth}: holds no {path.name}; name the folder of star lists of the simulation"
-            )
-        truth = Table.read(path, format="ascii.ecsv")
-    return Mapped(exposure, predictor.probabilities(exposure), truth)
+    known = (None, None) if cfg.truth is None else read_simulated(Path(cfg.truth).expanduser(), exposure)
+    return Mapped(exposure, predictor.probabilities(exposure), classic.get(exposure.path), *known)
 
 
 def _masked(member: Mapped, levels: Sequence[float]) -> NDArray[np.float64]:
@@ -234,5 +213,5 @@ def _write(output: Path, study: Study, report: dict[str, Any], with_truth: bool)
     write_atomically(output / "threshold.json", lambda place: place.write_text(text))
     table = make_table(study, with_truth)
     write_atomically(output / "threshold.ecsv", lambda place: table.write(place, format="ascii.ecsv", overwrite=True))
-    real = count(study.chips, lambda stars: stars.real) if with_truth else None
+    real = count(study.chips, is_real) if with_truth else None
     plot_study(output / "threshold.png", study, report["filters"], report["box_corners"], real)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, as_completed
-from dataclasses import dataclass
 
 import numpy as np
 from astropy.table import Table
@@ -14,29 +13,12 @@ from deepcr_lightning.exposures.exposure import Chip, Exposure
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.simulation.filters import FILTERS
 from deepcr_lightning.thresholds.good_stars import Cuts, good_stars
+from deepcr_lightning.thresholds.mapped import Mapped
 from deepcr_lightning.thresholds.photometry import ChipReference, measure, prepare
 from deepcr_lightning.thresholds.star_counts import ChipStars, chip_stars
 from deepcr_lightning.thresholds.stars import Stars, find_shift, join_filters
 
 _REFERENCE_THRESHOLD = 0.5
-
-
-@dataclass(frozen=True, eq=False)
-class Mapped:
-    """An exposure, its CR probability, and its true stars if they are known.
-
-    Attributes
-    ----------
-    exposure : Exposure
-    maps : sequence of ndarray of float32, shape (H, W)
-        One a chip.
-    truth : astropy.table.Table, optional
-        With ``extver``, ``y``, ``x`` and ``magnitude``.
-    """
-
-    exposure: Exposure
-    maps: Sequence[NDArray[np.float32]]
-    truth: Table | None = None
 
 
 def zeropoint(exposure: Exposure) -> float:
@@ -69,7 +51,7 @@ def measure_field(
     cuts : Cuts
     executor : Executor
     done : callable
-        Called once for each filter, chip and mask (none is one).
+        Called once for each filter, chip and mask (none is one, and that of classic rejection).
 
     Returns
     -------
@@ -85,7 +67,10 @@ def measure_field(
     measured: dict[tuple[int, int], list[Future[Table]]] = {}
     for (number, nth), task in references.items():
         member = members[nth]
-        masks = masks_of(member.maps[number], ~member.exposure.chips[number].unusable, thresholds)
+        usable = ~member.exposure.chips[number].unusable
+        masks = masks_of(member.maps[number], usable, thresholds)
+        if _have_classic(members):
+            masks.append(np.asarray(member.classic)[number] & usable)
         measured[number, nth] = _measurements(task.result(), masks, executor, done)
     for task in as_completed({task for tasks in measured.values() for task in tasks}):
         task.result()
@@ -124,11 +109,18 @@ def _chip(
         catalogues = [_with_magnitudes(task.result(), member.exposure) for task in measured[number, nth]]
         good.append([table[good_stars(table, cuts, name)] for table in catalogues])
     shift = find_shift(good[0][0], good[1][0]) if len(members) == 2 else (0.0, 0.0)
-    truth = [_on_chip(m.truth, m.exposure.chips[number].extver) for m in members if m.truth is not None]
-    known = truth if len(truth) == len(members) else None
-    lists: list[Stars] = [join_filters(tables, shift, known) for tables in zip(*good, strict=True)]
+    known = [stars for stars in (member.chip_stars(number) for member in members) if stars is not None]
+    struck = [member.cosmic_rays[number] for member in members if member.cosmic_rays is not None]
+    lists: list[Stars] = [
+        join_filters(tables, shift, known or None, struck or None) for tables in zip(*good, strict=True)
+    ]
+    classic = lists.pop() if _have_classic(members) else None
     shape = members[0].exposure.chips[number].electrons.shape
-    return chip_stars(name, (shape[0], shape[1]), lists[0], lists[1:])
+    return chip_stars(name, (shape[0], shape[1]), lists[0], lists[1:], classic)
+
+
+def _have_classic(members: Sequence[Mapped]) -> bool:
+    return all(member.classic is not None for member in members)
 
 
 def _with_magnitudes(catalogue: Table, exposure: Exposure) -> Table:
@@ -136,7 +128,3 @@ def _with_magnitudes(catalogue: Table, exposure: Exposure) -> Table:
     rate = np.maximum(np.asarray(table["flux"], float), 1e-3) / exposure.exposure_time
     table["magnitude"] = zeropoint(exposure) - 2.5 * np.log10(rate)
     return table
-
-
-def _on_chip(truth: Table, extver: int) -> Table:
-    return truth[np.asarray(truth["extver"]) == extver]

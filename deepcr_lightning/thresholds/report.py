@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.evaluation.intervals import interval, resampled
 from deepcr_lightning.thresholds.recommend import Recommendation, recommend
-from deepcr_lightning.thresholds.star_counts import ChipStars, Counts, count, in_box
+from deepcr_lightning.thresholds.star_counts import (
+    ChipStars,
+    Counts,
+    against_classic,
+    classic_against_none,
+    count,
+    in_box,
+)
+from deepcr_lightning.thresholds.stars import Stars
 
 FEWEST_IN_BOX = 50
 """Stars without a mask below which a box says little."""
@@ -35,6 +43,9 @@ class Study:
         In the box, shifted.
     recommended : Recommendation
         By the box where there is one.
+    classic : Counts or None
+        What each mask adds to the stars under classic rejection and loses of them; None where no field has enough
+        exposures for it.
     """
 
     thresholds: NDArray[np.float64]
@@ -44,6 +55,7 @@ class Study:
     box: Counts | None
     dithered: list[Counts]
     recommended: Recommendation
+    classic: Counts | None = None
 
 
 def make_study(
@@ -84,7 +96,9 @@ def make_study(
     recommended = recommend(
         levels, box if box is not None and inside else total, most_lost, "in the box" if inside else "in all"
     )
-    return Study(levels, masked, chips, total, box, dithered, recommended)
+    compared = against_classic(chips)
+    classic = count(compared) if any(len(chip.legacy) for chip in compared) else None
+    return Study(levels, masked, chips, total, box, dithered, recommended, classic)
 
 
 def make_report(study: Study, with_truth: bool) -> dict[str, Any]:
@@ -109,13 +123,17 @@ def make_report(study: Study, with_truth: bool) -> dict[str, Any]:
     if study.box is not None:
         report["box"] = _plain(study.box)
         report["dithered_boxes"] = [_plain(counts, intervals=False) for counts in study.dithered]
+    if study.classic is not None:
+        report["against_classic"] = _plain(study.classic)
+        report["classic_against_no_mask"] = _plain(count(classic_against_none(study.chips)))
     if with_truth:
-        real, false = count(study.chips, _real), count(study.chips, _false)
+        real, false = count(study.chips, is_real), count(study.chips, is_false)
         found = real.legacy.sum() - real.lost.sum(1) + real.added.sum(1)
         wrong = false.legacy.sum() - false.lost.sum(1) + false.added.sum(1)
         report["truth"] = {
             "real": _plain(real),
             "false": _plain(false),
+            "cosmic_rays": _plain(count(study.chips, is_cosmic_ray)),
             "most_real_less_false_at": float(study.thresholds[np.argmax(found - wrong)]),
         }
     return report
@@ -133,13 +151,16 @@ def make_table(study: Study, with_truth: bool) -> Table:
     -------
     astropy.table.Table
         ``threshold``, ``masked_share``, then the numbers of stars kept, added and lost: in all, in the box
-        (``box_``), real and false.
+        (``box_``), real, false, and false because of a CR (``cosmic_ray_``); and against classic rejection.
     """
     parts: dict[str, Counts] = {"": study.total}
     if study.box is not None:
         parts["box_"] = study.box
     if with_truth:
-        parts |= {"real_": count(study.chips, _real), "false_": count(study.chips, _false)}
+        parts |= {"real_": count(study.chips, is_real), "false_": count(study.chips, is_false)}
+        parts["cosmic_ray_"] = count(study.chips, is_cosmic_ray)
+    if study.classic is not None:
+        parts["against_classic_"] = study.classic
     table = Table({"threshold": study.thresholds})
     if study.masked is not None:
         table["masked_share"] = study.masked
@@ -174,16 +195,27 @@ def show_report(study: Study) -> str:
     best = study.recommended
     low, high = best.interval
     lines.append(f"Recommended threshold: {best.threshold:g} ({low:g} to {high:g}): {best.reason}")
+    if study.classic is not None:
+        now = int(np.argmin(np.abs(study.thresholds - best.threshold)))
+        change = (study.classic.added - study.classic.lost)[now].sum() / study.classic.legacy.sum()
+        lines.append(f"There, {100 * change:+.2f}% good stars against classic rejection of several exposures")
     lines.append(f"As good within their uncertainty: {best.as_good[0]:g} to {best.as_good[1]:g}")
     return "\n".join(lines)
 
 
-def _real(stars: Any) -> NDArray[np.bool_]:
-    return np.asarray(stars.real)
+def is_real(stars: Stars) -> NDArray[np.bool_]:
+    """Select the stars that the truth knows."""
+    return stars.real
 
 
-def _false(stars: Any) -> NDArray[np.bool_]:
-    return ~np.asarray(stars.real)
+def is_false(stars: Stars) -> NDArray[np.bool_]:
+    """Select the stars that it does not know."""
+    return ~stars.real
+
+
+def is_cosmic_ray(stars: Stars) -> NDArray[np.bool_]:
+    """Select, of these, those on whose core a CR lies: CRs taken for stars, and stars that a CR made too bright."""
+    return is_false(stars) if stars.struck is None else is_false(stars) & stars.struck
 
 
 def _plain(counts: Counts, intervals: bool = True) -> dict[str, Any]:

@@ -34,6 +34,8 @@ class ChipStars:
         One a threshold.
     partners : tuple of ndarray of int64
         For each threshold and star of `legacy`, its index in `masked`, -1 where it is lost.
+    classic : Stars, optional
+        With the CRs masked that a comparison of several exposures finds.
     """
 
     field: str
@@ -41,9 +43,12 @@ class ChipStars:
     legacy: Stars
     masked: tuple[Stars, ...]
     partners: tuple[NDArray[np.int64], ...]
+    classic: Stars | None = None
 
 
-def chip_stars(field: str, shape: tuple[int, int], legacy: Stars, masked: Sequence[Stars]) -> ChipStars:
+def chip_stars(
+    field: str, shape: tuple[int, int], legacy: Stars, masked: Sequence[Stars], classic: Stars | None = None
+) -> ChipStars:
     """Match the stars under each mask with those without one.
 
     Parameters
@@ -52,13 +57,44 @@ def chip_stars(field: str, shape: tuple[int, int], legacy: Stars, masked: Sequen
     shape : (int, int)
     legacy : Stars
     masked : sequence of Stars
+    classic : Stars, optional
 
     Returns
     -------
     ChipStars
     """
     partners = tuple(match(legacy.places, stars.places) for stars in masked)
-    return ChipStars(field, shape, legacy, tuple(masked), partners)
+    return ChipStars(field, shape, legacy, tuple(masked), partners, classic)
+
+
+def against_classic(chips: Sequence[ChipStars]) -> list[ChipStars]:
+    """Match the stars under each mask with those under classic rejection, which become the legacy.
+
+    Parameters
+    ----------
+    chips : sequence of ChipStars
+
+    Returns
+    -------
+    list of ChipStars
+        Of the chips that have both.
+    """
+    return [chip_stars(c.field, c.shape, c.classic, c.masked) for c in chips if c.classic is not None]
+
+
+def classic_against_none(chips: Sequence[ChipStars]) -> list[ChipStars]:
+    """Match the stars under classic rejection, as if it were the one threshold, with those without a mask.
+
+    Parameters
+    ----------
+    chips : sequence of ChipStars
+
+    Returns
+    -------
+    list of ChipStars
+        Of the chips that have both.
+    """
+    return [chip_stars(c.field, c.shape, c.legacy, [c.classic]) for c in chips if c.classic is not None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 from scipy.spatial import cKDTree
 
 MATCH_RADIUS = 1.0
@@ -28,12 +29,15 @@ class Stars:
     magnitudes : ndarray of float64, shape (N, filters)
     real : ndarray of bool, shape (N,)
         Whether the truth knows them; all True where there is none.
+    struck : ndarray of bool, shape (N,), optional
+        Whether a true CR lies on their core in any filter; None where there is no truth.
     """
 
     y: NDArray[np.float64]
     x: NDArray[np.float64]
     magnitudes: NDArray[np.float64]
     real: NDArray[np.bool_]
+    struck: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -82,7 +86,10 @@ def find_shift(first: Table, second: Table) -> tuple[float, float]:
 
 
 def join_filters(
-    catalogues: Sequence[Table], shift: tuple[float, float] = (0.0, 0.0), truth: Sequence[Table] | None = None
+    catalogues: Sequence[Table],
+    shift: tuple[float, float] = (0.0, 0.0),
+    truth: Sequence[Table] | None = None,
+    cosmic_rays: Sequence[NDArray[np.bool_]] | None = None,
 ) -> Stars:
     """Join the good stars of one filter or two.
 
@@ -94,6 +101,8 @@ def join_filters(
         From the first to the second.
     truth : sequence of astropy.table.Table, optional
         True stars in each filter, with the same columns and zero-point.
+    cosmic_rays : sequence of ndarray of bool, shape (H, W), optional
+        True CR pixels in each filter.
 
     Returns
     -------
@@ -112,7 +121,12 @@ def join_filters(
     real = np.ones(len(magnitudes), bool)
     for nth, known in enumerate(truth or ()):
         real &= _known(places[nth][members[nth]], magnitudes[:, nth], known)
-    return Stars(places[0][members[0], 0], places[0][members[0], 1], magnitudes, real)
+    struck = None if cosmic_rays is None else np.zeros(len(magnitudes), bool)
+    for nth, hit in enumerate(cosmic_rays or ()):
+        near = binary_dilation(hit, np.ones((3, 3), bool))
+        row, column = np.clip(np.rint(places[nth][members[nth]]).astype(int), 0, np.array(hit.shape) - 1).T
+        struck |= near[row, column]
+    return Stars(places[0][members[0], 0], places[0][members[0], 1], magnitudes, real, struck)
 
 
 def match(ours: NDArray[np.float64], theirs: NDArray[np.float64], radius: float = MATCH_RADIUS) -> NDArray[np.int64]:
