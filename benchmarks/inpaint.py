@@ -1,8 +1,10 @@
 """What the network that fills gains over medians and biharmonic: pixels, and fluxes of stars that were hit.
 
 Simulates exposures that trained nothing, fills their true cosmic-ray pixels in every way, and compares with the
-exposure less its true cosmic-ray charge. Fluxes are those in apertures of 3 pixels of radius, of stars that a cosmic
-ray touches there and whose flux is at least 5 times its error. What is scored already is not scored again.
+exposure less its true cosmic-ray charge; and, as Zhang & Bloom (2020) did, fills holes that have the shape of 1 to 9
+exposures' cosmic rays, where there are none, so that nothing of their faint rims is left around. Fluxes are those in
+apertures of 3 pixels of radius, of stars that a cosmic ray touches there and whose flux is at least 5 times its error.
+What is scored already is not scored again.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from photutils.aperture import CircularAperture
 from report import Row, parser, publish
 
 from deepcr_lightning.exposures.exposure import Exposure, read_exposure
-from deepcr_lightning.exposures.truth import field_type, find_truths, read_matching_truth
+from deepcr_lightning.exposures.truth import field_type, find_truths, read_matching_truth, read_truth
 from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill
 from deepcr_lightning.prediction.network_fill import load_filler
 from deepcr_lightning.simulation.stars import FIELDS
@@ -29,6 +31,10 @@ from deepcr_lightning.tiles.sky import sky_and_noise
 SHAPE = ("--filters", "F275W", "F336W", "F606W", "F814W", "--size", "512", "512", "--chips", "1")
 NUMBERS = ("--exposures", "8", "--darks", "4", "--seed", "111")
 RADIUS, LEAST_SNR, HALF = 3.0, 5.0, 12
+MOST_MASKS = 9
+BRIGHT = 10_000.0
+"""Electrons above the sky: the few pixels beyond have nearly all of a mean square error in electrons."""
+TRUE, EMPTY, FAINT = "cosmic rays", "empty holes", f"empty holes below {BRIGHT:.0f} e"
 BEFORE, PERFECT = "before", "the pixel's own noise"
 MAD_TO_SIGMA = 1.4826
 Score = dict[str, object]
@@ -58,9 +64,28 @@ def hit_stars(stars: Table, seconds: float, cr: NDArray[np.bool_], bad: NDArray[
     return stars[touched & (stars["flux"] > LEAST_SNR * stars["error"])]
 
 
-def score(exposure: Exposure, truth_file: Path, stars_file: Path, ways: dict[str, Fill]) -> tuple[Score, Cutout | None]:
+def empty_holes(masks: list[NDArray[np.bool_]], seed: int) -> NDArray[np.bool_]:
+    """Join the masks of 1 to 9 exposures, each shifted."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(len(masks), size=rng.integers(1, MOST_MASKS + 1))
+    rows, columns = masks[0].shape
+    shifts = [(rng.integers(rows), rng.integers(columns)) for _ in chosen]
+    return np.any([np.roll(masks[n], shift, (0, 1)) for n, shift in zip(chosen, shifts, strict=True)], axis=0)
+
+
+def add_errors(sums: dict[str, list[float]], errors: dict[str, Image], local: Image) -> None:
+    """Add to the sum of square errors of each way, the same over the noise, and the number of pixels."""
+    for way, error in errors.items():
+        more = [float((error**2).sum(dtype=float)), float(((error / local) ** 2).sum(dtype=float)), error.size]
+        sums[way] = np.add(sums.get(way, 0), more).tolist()
+
+
+def score(
+    exposure: Exposure, truth_file: Path, stars_file: Path, ways: dict[str, Fill], holes: NDArray[np.bool_]
+) -> tuple[Score, Cutout | None]:
     """Fill an exposure in every way; return errors of pixels and stars, and the star that the median misses most."""
-    known, pixels, found = read_matching_truth(truth_file, exposure), {}, {way: [] for way in (BEFORE, *ways)}
+    known, found = read_matching_truth(truth_file, exposure), {way: [] for way in (BEFORE, *ways)}
+    pixels: dict[str, dict[str, list[float]]] = {TRUE: {}, EMPTY: {}, FAINT: {}}
     worst: tuple[float, Cutout] | None = None
     for chip in exposure.chips:
         truth = known[chip.extver]
@@ -68,12 +93,18 @@ def score(exposure: Exposure, truth_file: Path, stars_file: Path, ways: dict[str
         under = chip.electrons - truth.charge
         sky, noise = sky_and_noise(chip.electrons, ~chip.unusable)
         local = np.sqrt(noise**2 + np.maximum(under - sky, 0))
-        counted = truth.cr & ~truth.ignore & ~chip.unusable
-        filled = {way: fill(chip.electrons, truth.cr, ~chip.unusable) for way, fill in ways.items()}
-        errors = {way: (image - under)[counted] for way, image in filled.items()} | {PERFECT: local[counted]}
-        for way, error in errors.items():
-            sums = [float((error**2).sum()), float(((error / local[counted]) ** 2).sum()), int(counted.sum())]
-            pixels[way] = np.add(pixels.get(way, 0), sums).tolist()
+        good = ~chip.unusable
+        filled = {way: fill(chip.electrons, truth.cr, good) for way, fill in ways.items()}
+        more = {way: fill(chip.electrons, truth.cr | holes, good) for way, fill in ways.items()}
+        empty = holes & ~truth.cr
+        for kind, images, where in (
+            (TRUE, filled, truth.cr),
+            (EMPTY, more, empty),
+            (FAINT, more, empty & (under - sky < BRIGHT)),
+        ):
+            counted = where & ~truth.ignore & good
+            errors = {way: (image - under)[counted] for way, image in images.items()} | {PERFECT: local[counted]}
+            add_errors(pixels[kind], errors, local[counted])
         stars = Table.read(stars_file)
         stars = stars[stars["extver"] == chip.extver]
         bad = truth.ignore | chip.unusable
@@ -97,16 +128,17 @@ def score(exposure: Exposure, truth_file: Path, stars_file: Path, ways: dict[str
 def pixel_rows(scores: list[Score], ways: list[str], field: str) -> list[Row]:
     """Compare mean square errors with the best of the ways without a network."""
     rows = []
-    for column, unit in ((0, "e2"), (1, "noise2")):
-        error = {}
-        for way in (*ways, PERFECT):
-            sums = np.sum([s["pixels"][way] for s in scores if s["field"] == field], axis=0)
-            error[way] = float(sums[column] / sums[2])
-        best = min(FILLS, key=lambda way: error[way])
-        rows += [
-            Row(f"{field}, mean square error, {way}", error[way], unit, best, error[best], error[best] / error[way])
-            for way in (*ways, PERFECT)
-        ]
+    for kind in (TRUE, EMPTY, FAINT):
+        for column, unit in ((0, "e2"), (1, "noise2")):
+            error = {}
+            for way in (*ways, PERFECT):
+                sums = np.sum([s["pixels"][kind][way] for s in scores if s["field"] == field], axis=0)
+                error[way] = float(sums[column] / sums[2])
+            best = min(FILLS, key=lambda way: error[way])
+            rows += [
+                Row(f"{field}, {kind}, mean square error, {way}", value, unit, best, error[best], error[best] / value)
+                for way, value in error.items()
+            ]
     return rows
 
 
@@ -148,14 +180,15 @@ def main() -> None:
     filler = load_filler(chosen.fill_ckpt_path)
     ways: dict[str, Fill] = {**FILLS, NETWORK: filler}
     truths = find_truths("out", chosen.out / "truth")
+    masks = [chip.cr for path in truths.values() for chip in read_truth(path).values()]
     scores: list[Score] = []
     cutouts: dict[str, Cutout] = {}
-    for path in sorted((chosen.out / "science").glob("*.fits")):
+    for number, path in enumerate(sorted((chosen.out / "science").glob("*.fits"))):
         exposure = read_exposure(path)
         place = chosen.out / "fill_scores" / f"{filler.label.split()[-1]}_{exposure.root}.json"
         if not place.exists() or chosen.picture:
             stars = chosen.out / "stars" / f"{exposure.root}_stars.ecsv"
-            made, cutout = score(exposure, truths[exposure.root], stars, ways)
+            made, cutout = score(exposure, truths[exposure.root], stars, ways, empty_holes(masks, number))
             place.parent.mkdir(exist_ok=True)
             place.write_text(json.dumps(made))
             if cutout is not None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepcr_lightning.batches.normalise import denormalise, normalise
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
-from deepcr_lightning.networks.holes import bridge
+from deepcr_lightning.networks.holes import bridge, spread_over_stars
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.network_fill import CosmicRayFiller, load_filler
@@ -72,7 +72,7 @@ def test_holes_are_added_cosmic_rays_and_their_truth_has_none(survey: Path) -> N
     ignore = torch.zeros_like(truth, dtype=torch.bool)
     ignore[..., 10, 8] = True
     composed = {"image": normalise(truth + charge, sky, noise), "cr_mask": mask, "charge": charge, "ignore": ignore}
-    module = CosmicRayInpainter(hidden=4)
+    module = CosmicRayInpainter(hidden=4, copies=0)
     holes = module.holes({**composed, "sky": sky, "noise": noise})
     assert torch.allclose(holes["truth"], normalise(truth, sky, noise), atol=1e-3)
     assert int(holes["scored"][0].sum()) == 3  # one of the four is of no use
@@ -84,6 +84,21 @@ def test_holes_are_added_cosmic_rays_and_their_truth_has_none(survey: Path) -> N
     holes = module.holes({**composed, "image": normalise(struck + charge, sky, noise), "sky": sky, "noise": noise})
     assert not holes["known"][..., 19:22, 14:19].any()
     assert not holes["scored"][..., 15:, :].any()
+
+
+def test_holes_are_cut_again_on_stars() -> None:
+    hole = torch.zeros(2, 1, 32, 32, dtype=torch.bool)
+    hole[0, 0, 4, 5:9] = True
+    light = torch.zeros(2, 1, 32, 32)
+    light[:, 0, 20, 20] = 30.0
+    again = [spread_over_stars(hole, light, 3, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(again[0], again[1]), "the same generator cuts the same"
+    for cut in again:
+        assert (hole <= cut).all(), "the holes themselves stay"
+        assert cut[0, 0, 20, 20]
+        assert cut[0, 0, 20].sum() >= 4, "the whole of a hole is moved"
+        assert not cut[1].any(), "a tile without holes gets none"
+    assert torch.equal(spread_over_stars(hole, torch.zeros_like(light), 3, torch.Generator()), hole), "nothing to hit"
 
 
 def test_training_keeps_a_checkpoint_that_says_it_fills(run_folder: Path, tmp_path: Path, run_script: Run) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from deepcr_lightning.batches.normalise import OURS, denormalise, normalise
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.networks.holes import bridge, fill_bridged
+from deepcr_lightning.networks.holes import bridge, fill_bridged, spread_over_stars
 from deepcr_lightning.networks.layout import channels_last, for_training
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, load_model
@@ -25,7 +25,8 @@ from deepcr_lightning.training.optimiser import adamw, ask_for_rate, check_rates
 class CosmicRayInpainter(pl.LightningModule):
     """Network that fills holes of the shape of cosmic rays, its loss and its optimiser.
 
-    The holes are the pixels of added dark CRs; what stood there before is the target. The tiles' own CRs are
+    The holes are the pixels of added dark CRs, and the same shapes on stars; what stood there before is
+    the target. The tiles' own CRs are
     targets nowhere: a finder marks them, and they are holes, too, as they are when the network is used.
 
     Parameters
@@ -34,6 +35,8 @@ class CosmicRayInpainter(pl.LightningModule):
         Shape of the network (`networks.unet.UNet`).
     learning_rate, weight_decay, warmup, schedule
         Of the optimiser (`training.optimiser.adamw`).
+    copies : int
+        How often the holes of a tile are cut again, on its stars (`networks.holes.spread_over_stars`).
     cleaned_by : str
         Checkpoint, or its name, of the network that finds the tiles' own CRs; it must be on our normalisation.
     compile : bool
@@ -54,11 +57,14 @@ class CosmicRayInpainter(pl.LightningModule):
         weight_decay: float = 1e-4,
         warmup: float = 0.1,
         schedule: str = "cosine",
+        copies: int = 4,
         cleaned_by: str = UNIVERSAL,
         compile: bool = False,
     ) -> None:
         super().__init__()
         check_rates(learning_rate, warmup, schedule)
+        if copies < 0:
+            raise InputError(f"model.copies={copies}: may not be negative")
         self.save_hyperparameters()
         self.net = UNet(depth, hidden, norm, inputs=2)
         # The first map is the bridge itself.
@@ -112,6 +118,9 @@ class CosmicRayInpainter(pl.LightningModule):
         second = torch.arange(len(hole), device=hole.device).view(-1, 1, 1, 1) % 2 == 1
         hole = torch.where(second, _grown(hole), hole)
         unknown = own | batch["ignore"]
+        # Validation is the same every epoch.
+        generator = torch.Generator(hole.device).manual_seed(self.global_step if self.training else 0)
+        hole = spread_over_stars(hole, torch.where(unknown, 0, truth), self.hparams["copies"], generator)
         return {"image": batch["image"], "known": ~(hole | unknown), "scored": hole & ~unknown, "truth": truth}
 
     def _errors(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
