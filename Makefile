@@ -59,7 +59,7 @@ inpaint: $(VENV)/installed
 
 thresholds: $(VENV)/installed
 	@$(BIN)/python -m deepcr_lightning.simulation $(THRESHOLDS)/simulated --filters F475W F814W --fields galaxy \
-	  --exposures 6 --darks 1 --size 512 512 --chips 1 --seed 11
+	  --exposures 9 --dithers 3 --darks 1 --size 512 512 --chips 1 --seed 11
 	@$(BIN)/python threshold.py input=$(THRESHOLDS)/simulated/science truth=$(THRESHOLDS)/simulated \
 	  darks=$(THRESHOLDS)/simulated/darks 'thresholds=[0.05,0.1,0.2,0.3,0.5,0.7,0.8,0.9,0.95,0.98,0.99]' \
 	  'box=[[0.7,21.5],[1.9,21.5],[1.9,25],[0.7,25]]' output_dir=$(THRESHOLDS)/study

@@ -57,7 +57,7 @@ class CosmicRayInpainter(pl.LightningModule):
         weight_decay: float = 1e-4,
         warmup: float = 0.1,
         schedule: str = "cosine",
-        copies: int = 4,
+        copies: int = 8,
         cleaned_by: str = UNIVERSAL,
         compile: bool = False,
     ) -> None:
