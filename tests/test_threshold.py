@@ -79,7 +79,7 @@ def test_script_counts_stars_and_recommends(pair: Path, trained: Path, run_scrip
 
 
 def test_classic_rejection_is_compared_with_where_exposures_suffice(
-    trained: Path, run_script: Run, tmp_path: Path
+    trained: Path, run_script: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_field(tmp_path, 3)
     options = ["thresholds=[0.5,0.9]", "workers=1", "output_dir=out", "keep_freed_memory=false", f"truth={tmp_path}"]
@@ -93,6 +93,10 @@ def test_classic_rejection_is_compared_with_where_exposures_suffice(
     # Three exposures see what falls on one: stars that a cosmic ray had spoilt come back.
     assert classic["added"][0] > classic["lost"][0]
     assert table.meta["against_classic_legacy"] == classic["legacy"] + classic["added"][0] - classic["lost"][0]
+    assert "Classic rejection: 6 exposures" in result.out + caplog.text
+    result = run_script("threshold.py", f"input={tmp_path}/science", model, "classic=false", *options)
+    assert result.status == 0, result.err
+    assert "against_classic" not in json.loads(Path("out/threshold.json").read_text())
 
 
 def test_one_filter_says_what_cannot_be_told(

@@ -110,7 +110,8 @@ def _from_exposures(cfg: DictConfig) -> Gathered:
     model.introduce()
     predictor = ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")
     wanted = {Path(file) for field in fields for file in field.files}
-    classic = classic_masks([member for member in looked_at if member.path in wanted], settings)
+    several = [member for member in looked_at if member.path in wanted] if cfg.classic else []
+    classic = classic_masks(several, settings)
     chips: list[ChipStars] = []
     shares = []
     steps = sum(len(levels) + 1 + all(Path(f) in classic for f in field.files) for field in fields) * len(filters)
