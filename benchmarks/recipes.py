@@ -12,12 +12,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from report import Row, parser, publish
+from scripts import run_script
 
 FIELDS = ("sparse", "cluster", "galaxy")
 SCENES = ("--filters", "F275W", "F336W", "F606W", "F814W", "--size", "512", "512", "--chips", "1", "--fields", *FIELDS)
@@ -42,16 +41,6 @@ SCORES = {"average precision": "average_precision"} | {
 }
 
 
-def run(*arguments: object, threads: int) -> str:
-    """Run a script or module of the project; return what it printed."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    command = [sys.executable, *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stdout[-500:]}{done.stderr[-2000:]}")
-    return done.stdout
-
-
 def train(folder: Path, name: str, hidden: int | None, threads: int) -> Path:
     """Train by one recipe, unless that was done; return the checkpoint."""
     place = folder / (f"runs_{hidden}" if hidden else "runs") / name
@@ -60,7 +49,7 @@ def train(folder: Path, name: str, hidden: int | None, threads: int) -> Path:
         given = [f"data.science={folder}/train/science", f"data.store_dir={folder}/tiles", f"hydra.run.dir={place}"]
         if hidden:
             given.append(f"model.hidden={hidden}")
-        run("train.py", *recipe, *given, *BUDGET, threads=threads)
+        run_script("train.py", *recipe, *given, *BUDGET, threads=threads)
         (place / "done").touch()
     return place / "checkpoints" / "best.ckpt"
 
@@ -91,7 +80,7 @@ def main() -> None:
     out = chosen.out.resolve()
     threads = max(1, (os.cpu_count() or 1) // chosen.jobs)
     for name, numbers in SETS.items():
-        run("-m", "deepcr_lightning.simulation", out / name, *SCENES, *numbers, "--quiet", threads=1)
+        run_script("-m", "deepcr_lightning.simulation", out / name, *SCENES, *numbers, "--quiet", threads=1)
     with ThreadPoolExecutor(chosen.jobs) as pool:
         names = (*RECIPES, *LABELS)
         made = dict(zip(names, pool.map(lambda name: train(out, name, chosen.hidden, threads), names), strict=True))
@@ -100,7 +89,7 @@ def main() -> None:
         peers = ",".join(str(made.get(name, name)) for name in others)
         places = (f"input={out}/test/science", f"truth={out}/test/truth", f"output_dir={out}/{folder}")
         given = (f"ckpt_path={made['ours']}", *places, f"peers=[{peers}]", f"hydra.run.dir={out}/evaluate")
-        print(run("evaluate.py", *given, threads=threads * chosen.jobs))
+        print(run_script("evaluate.py", *given, threads=threads * chosen.jobs))
         rows += compared(out / folder / "evaluation.json")
     if chosen.picture:
         shutil.copyfile(out / "scores" / "peers.png", chosen.picture)

@@ -8,14 +8,12 @@ done again.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from report import Row, parser, publish
+from scripts import run_script
 
 SIZE = ("--size", "512", "512", "--chips", "1")
 TRAIN = ("--filters", "F275W", "F336W", "F606W", "F814W", "--fields", "sparse", "cluster", "galaxy", *SIZE)
@@ -31,18 +29,9 @@ TESTS = {
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
-def run(*arguments: object, threads: int = 1) -> None:
-    """Run a script or module of the project."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    command = [sys.executable, *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stdout[-500:]}{done.stderr[-2000:]}")
-
-
 def simulate(place: Path, *settings: str) -> None:
     """Simulate exposures, unless they are there."""
-    run("-m", "deepcr_lightning.simulation", place, *settings, "--quiet")
+    run_script("-m", "deepcr_lightning.simulation", place, *settings, "--quiet", threads=1)
 
 
 def train(out: Path, loss: str) -> Path:
@@ -50,7 +39,7 @@ def train(out: Path, loss: str) -> Path:
     place = out / "runs" / loss
     if not (place / "done").exists():
         data = (f"data.science={out}/train/science", f"data.darks={out}/train/darks", f"data.store_dir={out}/tiles")
-        run("train.py", f"loss={loss}", *data, *BUDGET, f"hydra.run.dir={place}")
+        run_script("train.py", f"loss={loss}", *data, *BUDGET, f"hydra.run.dir={place}", threads=1)
         (place / "done").touch()
     return place / "checkpoints" / "best.ckpt"
 
@@ -62,7 +51,7 @@ def study(out: Path, number: int, loss: str, ckpt_path: Path) -> dict[str, Any]:
         test = out / f"test_{number}"
         given = (f"ckpt_path={ckpt_path}", f"input={test}/science", f"truth={test}", f"output_dir={place}")
         levels = ",".join(map(str, THRESHOLDS))
-        run("threshold.py", *given, f"thresholds=[{levels}]", "most_lost=1", f"hydra.run.dir={place}", threads=2)
+        run_script("threshold.py", *given, f"thresholds=[{levels}]", "most_lost=1", f"hydra.run.dir={place}", threads=2)
     report: dict[str, Any] = json.loads((place / "threshold.json").read_text())
     return report
 

@@ -12,14 +12,7 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.evaluation.intervals import interval, resampled
 from deepcr_lightning.thresholds.recommend import Recommendation, recommend
-from deepcr_lightning.thresholds.star_counts import (
-    ChipStars,
-    Counts,
-    against_classic,
-    classic_against_none,
-    count,
-    in_box,
-)
+from deepcr_lightning.thresholds.star_counts import ChipStars, Counts, chip_stars, count, in_box
 from deepcr_lightning.thresholds.stars import Stars
 
 FEWEST_IN_BOX = 50
@@ -96,7 +89,7 @@ def make_study(
     recommended = recommend(
         levels, box if box is not None and inside else total, most_lost, "in the box" if inside else "in all"
     )
-    compared = against_classic(chips)
+    compared = [chip_stars(c.field, c.shape, c.classic, c.masked) for c in chips if c.classic is not None]
     classic = count(compared) if any(len(chip.legacy) for chip in compared) else None
     return Study(levels, masked, chips, total, box, dithered, recommended, classic)
 
@@ -125,7 +118,9 @@ def make_report(study: Study, with_truth: bool) -> dict[str, Any]:
         report["dithered_boxes"] = [_plain(counts, intervals=False) for counts in study.dithered]
     if study.classic is not None:
         report["against_classic"] = _plain(study.classic)
-        report["classic_against_no_mask"] = _plain(count(classic_against_none(study.chips)))
+        pairs = [(chip, chip.classic) for chip in study.chips if chip.classic is not None]
+        matched = [chip_stars(chip.field, chip.shape, chip.legacy, [classic]) for chip, classic in pairs]
+        report["classic_against_no_mask"] = _plain(count(matched))
     if with_truth:
         real, false = count(study.chips, is_real), count(study.chips, is_false)
         found = real.legacy.sum() - real.lost.sum(1) + real.added.sum(1)

@@ -67,36 +67,6 @@ def chip_stars(
     return ChipStars(field, shape, legacy, tuple(masked), partners, classic)
 
 
-def against_classic(chips: Sequence[ChipStars]) -> list[ChipStars]:
-    """Match the stars under each mask with those under classic rejection, which become the legacy.
-
-    Parameters
-    ----------
-    chips : sequence of ChipStars
-
-    Returns
-    -------
-    list of ChipStars
-        Of the chips that have both.
-    """
-    return [chip_stars(c.field, c.shape, c.classic, c.masked) for c in chips if c.classic is not None]
-
-
-def classic_against_none(chips: Sequence[ChipStars]) -> list[ChipStars]:
-    """Match the stars under classic rejection, as if it were the one threshold, with those without a mask.
-
-    Parameters
-    ----------
-    chips : sequence of ChipStars
-
-    Returns
-    -------
-    list of ChipStars
-        Of the chips that have both.
-    """
-    return [chip_stars(c.field, c.shape, c.legacy, [c.classic]) for c in chips if c.classic is not None]
-
-
 @dataclass(frozen=True, eq=False)
 class Counts:
     """Stars of all blocks.
