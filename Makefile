@@ -50,8 +50,8 @@ universal: $(VENV)/installed
 	@$(BIN)/python benchmarks/universal.py $(UNIVERSAL) --picture docs/pictures/universal.png
 
 inpaint: $(VENV)/installed
-	@$(BIN)/python -m deepcr_lightning.simulation $(INPAINT)/train $(EVERY) --wide --exposure-times 30 3000 \
-	  --exposures 12 --darks 24 --seed 11
+	@$(BIN)/python -m deepcr_lightning.simulation $(INPAINT)/train --filters F275W F336W F606W F814W \
+	  --fields sparse cluster galaxy nebula --size 512 512 --chips 1 --exposures 192 --darks 24 --seed 11
 	@$(BIN)/python train.py experiment=inpaint data.science=$(INPAINT)/train/science data.darks=$(INPAINT)/train/darks \
 	  data.test_fraction=0 hydra.run.dir=$(INPAINT)/run
 	@$(BIN)/python benchmarks/inpaint.py $(INPAINT)/test --fill-ckpt-path $(INPAINT)/run/checkpoints/best.ckpt \

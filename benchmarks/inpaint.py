@@ -2,7 +2,8 @@
 
 Simulates exposures that trained nothing, fills their true cosmic-ray pixels in every way, and compares with the
 exposure less its true cosmic-ray charge; and, as Zhang & Bloom (2020) did, fills holes that have the shape of 1 to 9
-exposures' cosmic rays, where there are none, so that nothing of their faint rims is left around. Fluxes are those in
+exposures' cosmic rays, where there are none, so that nothing of their faint rims is left around; all of them, and those
+away from saturated pixels, whose charge spills along the columns and ends where nobody can tell. Fluxes are those in
 apertures of 3 pixels of radius, of stars that a cosmic ray touches there and whose flux is at least 5 times its error.
 What is scored already is not scored again.
 """
@@ -20,8 +21,10 @@ from inpaint_picture import Cutout, draw
 from numpy.typing import NDArray
 from photutils.aperture import CircularAperture
 from report import Row, parser, publish
+from scipy.ndimage import maximum_filter
 
-from deepcr_lightning.exposures.exposure import Exposure, read_exposure
+from deepcr_lightning.exposures.dq import UNUSABLE, unusable_bits
+from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
 from deepcr_lightning.exposures.truth import field_type, find_truths, read_matching_truth, read_truth
 from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill
 from deepcr_lightning.prediction.network_fill import load_filler
@@ -32,9 +35,9 @@ SHAPE = ("--filters", "F275W", "F336W", "F606W", "F814W", "--size", "512", "512"
 NUMBERS = ("--exposures", "8", "--darks", "4", "--seed", "111")
 RADIUS, LEAST_SNR, HALF = 3.0, 5.0, 12
 MOST_MASKS = 9
-BRIGHT = 10_000.0
-"""Electrons above the sky: the few pixels beyond have nearly all of a mean square error in electrons."""
-TRUE, EMPTY, FAINT = "cosmic rays", "empty holes", f"empty holes below {BRIGHT:.0f} e"
+AWAY = 8
+"""Pixels to a saturated one, along rows and columns: nearer ones have most of a mean square error in electrons."""
+TRUE, EMPTY, CLEAR = "cosmic rays", "empty holes", "empty holes away from saturated pixels"
 BEFORE, PERFECT = "before", "the pixel's own noise"
 MAD_TO_SIGMA = 1.4826
 Score = dict[str, object]
@@ -73,6 +76,12 @@ def empty_holes(masks: list[NDArray[np.bool_]], seed: int) -> NDArray[np.bool_]:
     return np.any([np.roll(masks[n], shift, (0, 1)) for n, shift in zip(chosen, shifts, strict=True)], axis=0)
 
 
+def near_saturated(chip: Chip, instrument: str) -> NDArray[np.bool_]:
+    """Find the pixels near saturated ones."""
+    bits = unusable_bits(instrument, [name for name in UNUSABLE if "SATURATED" in name])
+    return np.asarray(maximum_filter((chip.dq & bits) != 0, 2 * AWAY + 1))
+
+
 def add_errors(sums: dict[str, list[float]], errors: dict[str, Image], local: Image) -> None:
     """Add to the sum of square errors of each way, the same over the noise, and the number of pixels."""
     for way, error in errors.items():
@@ -85,7 +94,7 @@ def score(
 ) -> tuple[Score, Cutout | None]:
     """Fill an exposure in every way; return errors of pixels and stars, and the star that the median misses most."""
     known, found = read_matching_truth(truth_file, exposure), {way: [] for way in (BEFORE, *ways)}
-    pixels: dict[str, dict[str, list[float]]] = {TRUE: {}, EMPTY: {}, FAINT: {}}
+    pixels: dict[str, dict[str, list[float]]] = {TRUE: {}, EMPTY: {}, CLEAR: {}}
     worst: tuple[float, Cutout] | None = None
     for chip in exposure.chips:
         truth = known[chip.extver]
@@ -100,7 +109,7 @@ def score(
         for kind, images, where in (
             (TRUE, filled, truth.cr),
             (EMPTY, more, empty),
-            (FAINT, more, empty & (under - sky < BRIGHT)),
+            (CLEAR, more, empty & ~near_saturated(chip, exposure.instrument)),
         ):
             counted = where & ~truth.ignore & good
             errors = {way: (image - under)[counted] for way, image in images.items()} | {PERFECT: local[counted]}
@@ -128,7 +137,7 @@ def score(
 def pixel_rows(scores: list[Score], ways: list[str], field: str) -> list[Row]:
     """Compare mean square errors with the best of the ways without a network."""
     rows = []
-    for kind in (TRUE, EMPTY, FAINT):
+    for kind in (TRUE, EMPTY, CLEAR):
         for column, unit in ((0, "e2"), (1, "noise2")):
             error = {}
             for way in (*ways, PERFECT):

@@ -1,10 +1,10 @@
 """The published recipes and ours, trained on the same exposures and scored on the same pixels: docs/recipes.md.
 
-Simulates dithered visits of several filters to train on, and exposures of other fields to score on. Trains ours, the
-label-free recipe of Chen et al. (2024) and that of Zhang & Bloom (2020), whose labels come from co-adds of visits, on
-the same number of tiles, and lets evaluate.py compare them with L.A.Cosmic. Then our network by three kinds of
-labels: of added cosmic rays, of co-adds, and the true ones (docs/multi_exposure.md). What is done already is not done
-again.
+Simulates dithered visits of several filters to train on, and exposures of other fields to score on. Trains ours, ours
+with the 32 channels of the published networks, the label-free recipe of Chen et al. (2024) and that of Zhang & Bloom
+(2020), whose labels come from co-adds of visits, on the same number of tiles, and lets evaluate.py compare them with
+L.A.Cosmic. Then our network by three kinds of labels: of added cosmic rays, of co-adds, and the true ones
+(docs/multi_exposure.md). What is done already is not done again.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ BUDGET = ("data.tiles_per_epoch=320", "trainer.max_epochs=12", "data.test_fracti
 DARKS = "data.darks={train}/darks"
 RECIPES = {
     "ours": ("data.batch_size=4", DARKS),
+    "ours_32": ("data.batch_size=4", "model.hidden=32", DARKS),
     "chen_2024": ("experiment=chen_2024", DARKS),
     "deepcr_2020": ("experiment=deepcr_2020",),
 }
@@ -85,7 +86,8 @@ def main() -> None:
         names = (*RECIPES, *LABELS)
         made = dict(zip(names, pool.map(lambda name: train(out, name, chosen.hidden, threads), names), strict=True))
     rows = []
-    for folder, others in (("scores", ("lacosmic", "chen_2024", "deepcr_2020")), ("label_scores", tuple(LABELS))):
+    others_of = {"scores": ("lacosmic", "ours_32", "chen_2024", "deepcr_2020"), "label_scores": tuple(LABELS)}
+    for folder, others in others_of.items():
         peers = ",".join(str(made.get(name, name)) for name in others)
         places = (f"input={out}/test/science", f"truth={out}/test/truth", f"output_dir={out}/{folder}")
         given = (f"ckpt_path={made['ours']}", *places, f"peers=[{peers}]", f"hydra.run.dir={out}/evaluate")

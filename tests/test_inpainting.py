@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepcr_lightning.batches.normalise import denormalise, normalise
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
-from deepcr_lightning.networks.holes import bridge, spread_over_stars
+from deepcr_lightning.networks.holes import PLANES, bridge, known_pixels, spread_over_stars
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.network_fill import CosmicRayFiller, load_filler
@@ -71,12 +71,13 @@ def test_holes_are_added_cosmic_rays_and_their_truth_has_none(survey: Path) -> N
     sky, noise = torch.full((2, 1, 1, 1), 40.0), torch.full((2, 1, 1, 1), 5.0)
     ignore = torch.zeros_like(truth, dtype=torch.bool)
     ignore[..., 10, 8] = True
-    composed = {"image": normalise(truth + charge, sky, noise), "cr_mask": mask, "charge": charge, "ignore": ignore}
+    composed = {"image": normalise(truth + charge, sky, noise), "cr_mask": mask, "charge": charge}
+    composed |= {"ignore": ignore, "unusable": ignore}
     module = CosmicRayInpainter(hidden=4, copies=0)
     holes = module.holes({**composed, "sky": sky, "noise": noise})
     assert torch.allclose(holes["truth"], normalise(truth, sky, noise), atol=1e-3)
     assert int(holes["scored"][0].sum()) == 3  # one of the four is of no use
-    assert int(holes["scored"][1].sum()) == 17  # every second tile has its holes grown by a ring
+    assert int(holes["scored"][1].sum()) == 17  # every fourth tile has its holes grown by a ring
     assert not holes["known"][..., 10, 5:9].any()
     # The tile's own CR is a hole that nobody knows the truth of, with all that touches it.
     struck = truth.clone()
@@ -86,19 +87,43 @@ def test_holes_are_added_cosmic_rays_and_their_truth_has_none(survey: Path) -> N
     assert not holes["scored"][..., 15:, :].any()
 
 
+def test_what_is_saturated_is_known_unless_a_hole_hides_it() -> None:
+    electrons = torch.tensor([[40.0, 68_000.0, 68_000.0, 300.0, 68_000.0, 40.0]])
+    usable = torch.tensor([[True, False, False, False, True, True]])
+    hole = torch.tensor([[False, False, True, False, False, True]])
+    known = known_pixels(normalise(electrons, 40.0, 5.0), hole, usable)
+    assert known.tolist() == [[True, True, False, False, True, False]]
+
+
 def test_holes_are_cut_again_on_stars() -> None:
     hole = torch.zeros(2, 1, 32, 32, dtype=torch.bool)
     hole[0, 0, 4, 5:9] = True
     light = torch.zeros(2, 1, 32, 32)
     light[:, 0, 20, 20] = 30.0
-    again = [spread_over_stars(hole, light, 3, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    again = [spread_over_stars(hole, light, 3, 6, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
     assert torch.equal(again[0], again[1]), "the same generator cuts the same"
     for cut in again:
-        assert (hole <= cut).all(), "the holes themselves stay"
+        assert (hole <= cut).all(), "holes away from stars stay"
         assert cut[0, 0, 20, 20]
-        assert cut[0, 0, 20].sum() >= 4, "the whole of a hole is moved"
+        assert cut[0].sum() == 8, "a star is hit by one copy at a time"
         assert not cut[1].any(), "a tile without holes gets none"
-    assert torch.equal(spread_over_stars(hole, torch.zeros_like(light), 3, torch.Generator()), hole), "nothing to hit"
+    nothing = spread_over_stars(hole, torch.zeros_like(light), 3, 6, torch.Generator())
+    assert torch.equal(nothing, hole), "nothing to hit"
+    # At a corner, what would lie beyond it is left out.
+    light[:, 0, 20, 20], light[:, 0, 31, 31] = 0.0, 30.0
+    corner = spread_over_stars(hole, light, 1, 6, torch.Generator().manual_seed(0))
+    assert corner.shape == hole.shape
+    assert corner[0, 0, 31, 31]
+
+
+def test_a_bridge_is_smooth_where_a_star_is() -> None:
+    y, x = torch.meshgrid(torch.arange(31.0), torch.arange(31.0), indexing="ij")
+    # The logarithm of a Gaussian is a paraboloid, and the smoothest surface through one is the paraboloid itself.
+    star = (30 - ((y - 15.3) ** 2 + (x - 14.8) ** 2) / 4)[None, None]
+    known = torch.ones_like(star, dtype=torch.bool)
+    known[..., 14:17, 14:17] = False
+    assert torch.allclose(bridge(star, known), star, atol=0.05)
+    assert torch.equal(bridge(torch.where(known, star, torch.nan), known), bridge(star, known))
 
 
 def test_training_keeps_a_checkpoint_that_says_it_fills(run_folder: Path, tmp_path: Path, run_script: Run) -> None:
@@ -112,7 +137,8 @@ def test_training_keeps_a_checkpoint_that_says_it_fills(run_folder: Path, tmp_pa
     assert set(model.description["data"]["filters"]) == {"F336W", "F814W"}
     result = run_script("train.py", f"ckpt_path={run_folder}/checkpoints/last.ckpt", "trainer.max_epochs=2")
     assert result.status == 0, result.err
-    assert torch.load(run_folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
+    last = torch.load(run_folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 24, "two epochs of twelve steps"
 
 
 def test_finders_and_fillers_are_told_apart(run_folder: Path, trained: Path, survey: Path, run_script: Run) -> None:
@@ -172,7 +198,7 @@ def test_a_chip_in_tiles_is_that_of_the_whole(
 ) -> None:
     _, image, mask = exposure
     torch.manual_seed(0)
-    fill = CosmicRayFiller(FillModel(UNet(2, 4, inputs=2).eval(), {}, Path("net.ckpt"), "0" * 64))
+    fill = CosmicRayFiller(FillModel(UNet(2, 4, inputs=PLANES).eval(), {}, Path("net.ckpt"), "0" * 64))
     before = image.copy()
     whole = fill(image, mask)
     monkeypatch.setattr("deepcr_lightning.prediction.network_fill._TILE", 32)
@@ -181,7 +207,7 @@ def test_a_chip_in_tiles_is_that_of_the_whole(
     # What the charge was, and what stands on a pixel of no use, makes no difference.
     bad = np.zeros_like(mask)
     bad[40:42, 50:60] = True
-    spoilt = np.where(mask | bad, np.float32(6e4), image)
+    spoilt = np.where(mask, np.float32(6e4), np.where(bad, np.float32(3e3), image))
     usable = ~bad
     assert np.array_equal(fill(spoilt, mask, usable)[mask], fill(image, mask, usable)[mask])
 
@@ -189,7 +215,7 @@ def test_a_chip_in_tiles_is_that_of_the_whole(
 @pytest.mark.parametrize("name", ["network", *FILLS])
 def test_bad_masks_are_refused(name: str, exposure: tuple[NDArray, NDArray, NDArray]) -> None:
     _, image, mask = exposure
-    net = FillModel(UNet(1, 2, inputs=2).eval(), {}, Path("net.ckpt"), "0" * 64)
+    net = FillModel(UNet(1, 2, inputs=PLANES).eval(), {}, Path("net.ckpt"), "0" * 64)
     fill = CosmicRayFiller(net) if name == "network" else FILLS[name]
     with pytest.raises(InputError, match=r"mask: has shape \(75, 100\) and the image \(75, 101\)"):
         fill(image, mask[:, :-1], np.ones_like(mask))

@@ -65,7 +65,8 @@ def compose_batch(
     -------
     dict of Tensor
         ``image`` (B, 1, S, S) float32, normalised; ``cr_mask`` (B, 1, S, S) float32, 1 on added CRs;
-        ``ignore`` (B, 1, S, S) bool, pixels without a meaning; ``significance`` (B, 1, S, S) float32, labelled
+        ``ignore`` (B, 1, S, S) bool, pixels without a meaning; ``unusable`` (B, 1, S, S) bool, those of them that the
+        science tile itself has, such as saturated ones; ``significance`` (B, 1, S, S) float32, labelled
         charge over local noise; ``charge`` (B, 1, S, S) float32, that charge in electrons; ``sky`` and ``noise``
         (B, 1, 1, 1) float32 of the composed image; ``dark_share`` (B,) float32, the share of the CRs
         that is labelled: 1 where the tiles' own are.
@@ -103,15 +104,17 @@ def compose_batch(
     cr_mask = significance >= label_snr
     image = normalise_batch(normalisation, tiles + charge.sum(1) * factor, sky, noise)
 
-    planes = [image, cr_mask & ~unknown, ~batch["usable"] | unknown, significance, labelled]
+    unusable = ~batch["usable"]
+    planes = [image, cr_mask & ~unknown, unusable | unknown, unusable, significance, labelled]
     if augmentation.turns:
         planes = turn(planes, generator)
-    image, cr_mask, ignore, significance, labelled = (plane.unsqueeze(1) for plane in planes)
+    image, cr_mask, ignore, unusable, significance, labelled = (plane.unsqueeze(1) for plane in planes)
     share = dark_share(batch["dark_time"], batch["science_time"])
     return {
         "image": image,
         "cr_mask": cr_mask.to(image.dtype),
         "ignore": ignore,
+        "unusable": unusable,
         "significance": significance,
         "charge": labelled,
         "sky": sky.unsqueeze(1),

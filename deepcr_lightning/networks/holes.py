@@ -8,28 +8,86 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+PLANES = 3
+"""Planes that a network is given of an image with holes (`fill_bridged`)."""
+SATURATED = 38.0
+"""Normalised, some 12 000 electrons above the sky: an unusable pixel that holds more is saturated rather than hot."""
 REACH = 6
-"""Pixels to each side that a bridge looks at along an axis."""
+"""Pixels to each side that a bridge looks at along an axis, before it is made smooth."""
 _SIGMA = 1.0
 _LEAST = 1e-30
-_HIGHEST = 60.0
+_LOWEST, _HIGHEST = -20.0, 60.0
+# Rounds of smoothing, and the slowest of the modes of the biharmonic operator that they are made for: that of a hole
+# of six pixels. A wider hole keeps a part of the mean it started with. The fastest is 64.
+_ROUNDS, _SLOWEST, _FASTEST = 24, 0.5, 64.0
+LEVEL_REACH = 4
+"""Pixels to each side whose mean is the level that a network is given."""
+_CONTRAST, _LEVEL = 3.0, 20.0
+
+
+def known_pixels(image: Tensor, hole: Tensor, usable: Tensor) -> Tensor:
+    """Say which pixels tell something of what is missing: the good ones, and those that are saturated.
+
+    What stands beside a saturated core is much brighter than the good pixels around let one think.
+
+    Parameters
+    ----------
+    image : Tensor of float32, shape (..., H, W)
+        Normalised image (`batches.normalise.normalise`).
+    hole, usable : Tensor of bool, shape (..., H, W)
+        Pixels to fill, and those that DQ says nothing against.
+
+    Returns
+    -------
+    Tensor of bool, shape (..., H, W)
+    """
+    return ~hole & (usable | (image > SATURATED))
 
 
 def bridge(image: Tensor, known: Tensor) -> Tensor:
-    """Lay a bridge over the holes of an image: the mean of the known pixels around, the nearest by far the heaviest.
+    """Lay a bridge over the holes of an image: the smoothest surface through the known pixels.
+
+    It starts as the mean of the known pixels around, the nearest by far the heaviest, and is then relaxed towards the
+    solution of the biharmonic equation by Chebyshev iteration.
 
     Parameters
     ----------
     image : Tensor of float32, shape (B, 1, H, W)
-        Normalised image (`batches.normalise.normalise`).
+        Normalised image. On that scale, one of ratios where it is bright, the core of a star is close to a paraboloid,
+        which is such a surface; in electrons it is not, and half of its light is missing.
     known : Tensor of bool, shape (B, 1, H, W)
         Pixels with a meaning.
 
     Returns
     -------
     Tensor of float32, shape (B, 1, H, W)
-        The image where it is known. Where no pixel is known within `REACH` of each axis, 0, the sky.
+        The image where it is known. Where no pixel is known within `REACH` of each axis, about 0, the sky.
+
+    References
+    ----------
+    Golub & Varga 1961, Numer. Math. 3, 147 (the iteration).
     """
+    laid = _mean_around(image, known)
+    free = (~known).to(image.dtype)
+    middle, half = (_FASTEST + _SLOWEST) / 2, (_FASTEST - _SLOWEST) / 2
+    ratio = half / middle
+    step = -free * _laplacian(_laplacian(laid)) / middle
+    for _ in range(_ROUNDS):
+        laid = laid + step
+        following = 1 / (2 * middle / half - ratio)
+        residual = -free * _laplacian(_laplacian(laid))
+        step = following * ratio * step + 2 * following / half * residual
+        ratio = following
+    return torch.where(known, image, laid.clamp(_LOWEST, _HIGHEST))
+
+
+def _laplacian(planes: Tensor) -> Tensor:
+    padded = F.pad(planes, (1, 1, 1, 1), mode="replicate")
+    across = padded[..., 1:-1, 2:] + padded[..., 1:-1, :-2]
+    return across + padded[..., 2:, 1:-1] + padded[..., :-2, 1:-1] - 4 * planes
+
+
+def _mean_around(image: Tensor, known: Tensor) -> Tensor:
     places = torch.arange(-REACH, REACH + 1, device=image.device, dtype=image.dtype)
     weights = torch.exp(-0.5 * (places / _SIGMA) ** 2)
     planes = torch.cat([torch.where(known, image, 0), known.to(image.dtype)], dim=1)
@@ -48,7 +106,9 @@ def fill_bridged(net: Callable[[Tensor], Tensor], bridged: Tensor, known: Tensor
     Parameters
     ----------
     net : callable
-        Takes two planes, the bridged image and its holes, and gives what the bridges lack.
+        Takes `PLANES` planes and gives what the bridges lack. The planes are the bridged image less its level, the
+        level, which is its mean in boxes of 9 x 9 pixels, and the holes: a star of ten times the light is the same
+        on another level.
     bridged : Tensor of float32, shape (B, 1, H, W)
         From `bridge`.
     known : Tensor of bool, shape (B, 1, H, W)
@@ -59,12 +119,13 @@ def fill_bridged(net: Callable[[Tensor], Tensor], bridged: Tensor, known: Tensor
         Normalised image, of which only the holes are of use; at most 60, above what any pixel can hold, which
         keeps it a number in electrons.
     """
-    planes = torch.cat([bridged, (~known).to(bridged.dtype)], dim=1)
+    level = F.avg_pool2d(F.pad(bridged, (LEVEL_REACH,) * 4, mode="replicate"), 2 * LEVEL_REACH + 1, stride=1)
+    planes = torch.cat([(bridged - level) / _CONTRAST, level / _LEVEL, (~known).to(bridged.dtype)], dim=1)
     return (bridged + net(planes).float()).clamp(max=_HIGHEST)
 
 
-def spread_over_stars(hole: Tensor, light: Tensor, copies: int, generator: torch.Generator) -> Tensor:
-    """Cut the holes of each tile again, shifted so that one of their pixels comes to lie on a star.
+def spread_over_stars(hole: Tensor, light: Tensor, copies: int, reach: int, generator: torch.Generator) -> Tensor:
+    """Cut some of the holes of each tile again, shifted so that one of their pixels comes to lie on a star.
 
     Cosmic rays cover few stars, and the core of a star is what is hard to fill: without this, one hole pixel in
     fifty is on a star brighter than 5 times the noise.
@@ -76,17 +137,21 @@ def spread_over_stars(hole: Tensor, light: Tensor, copies: int, generator: torch
         Normalised image without added CRs, at most 0 where nothing is to be cut for. A pixel is hit in proportion to
         the cube of its light, so that noise is seldom taken for a star.
     copies : int
-        How often all holes of a tile are cut again.
+        Stars to hit in each tile.
+    reach : int
+        What lies within so many pixels of the star, on each axis, becomes what lies within so many of the pixel of a
+        hole: were holes added to those that are there, the stars that are hit would have no pixel left.
     generator : torch.Generator
         On the device of the tensors.
 
     Returns
     -------
     Tensor of bool, shape (B, 1, S, S)
-        The holes and their copies. Shifts go round the edges of the tile.
     """
     size = hole.shape[-1]
-    spread = hole.clone()
+    spread = F.pad(hole, (reach,) * 4)
+    given = spread.clone()
+    window = 2 * reach + 1
     for tile, (cut, bright) in enumerate(zip(hole, light.clamp(min=0) ** 3, strict=True)):
         if not copies or not cut.any() or not (bright > 0).any():
             continue
@@ -95,6 +160,6 @@ def spread_over_stars(hole: Tensor, light: Tensor, copies: int, generator: torch
             for weight in (cut, bright)
         )
         for here, there in zip(start, end, strict=True):
-            shift = there // size - here // size, there % size - here % size
-            spread[tile] |= torch.roll(cut, shift, dims=(-2, -1))
-    return spread
+            (top, left), (y, x) = divmod(here, size), divmod(there, size)
+            spread[tile, 0, y : y + window, x : x + window] = given[tile, 0, top : top + window, left : left + window]
+    return spread[..., reach:-reach, reach:-reach] if reach else spread

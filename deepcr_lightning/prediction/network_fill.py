@@ -12,7 +12,7 @@ from torch import Tensor
 from deepcr_lightning.batches.normalise import denormalise, normalise
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.fused import fused
-from deepcr_lightning.networks.holes import bridge, fill_bridged
+from deepcr_lightning.networks.holes import LEVEL_REACH, bridge, fill_bridged, known_pixels
 from deepcr_lightning.networks.layout import channels_last
 from deepcr_lightning.prediction.fill import require_same_shape
 from deepcr_lightning.prediction.sliding_window import in_tiles
@@ -110,10 +110,15 @@ class CosmicRayFiller:
             return filled
         levels = sky_and_noise(np.where(good, filled, 0), good)
         with torch.inference_mode():
-            known = torch.from_numpy(good).to(self.device)[None, None]
-            image = normalise(torch.from_numpy(filled).to(self.device)[None, None], *levels)
+            image, hole, fine = (
+                torch.from_numpy(plane).to(self.device)[None, None] for plane in (filled, mask, good | mask)
+            )
+            image = normalise(image, *levels)
+            known = known_pixels(image, hole, fine)
             planes = torch.cat([bridge(image, known), known.to(image.dtype)], dim=1)[0]
-            made = in_tiles(self._tile, planes, margin=self.net.margin, step=self.net.step, tile=_TILE)
+            step = self.net.step
+            margin = self.net.margin - (-LEVEL_REACH // step) * step
+            made = in_tiles(self._tile, planes, margin=margin, step=step, tile=_TILE)
             values = denormalise(made, *levels).cpu().numpy()
         filled[mask] = values[mask]
         return filled

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from deepcr_lightning.batches.normalise import OURS, denormalise, normalise
+from deepcr_lightning.batches.normalise import OURS, SOFTENING, denormalise, normalise
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.networks.holes import bridge, fill_bridged, spread_over_stars
+from deepcr_lightning.networks.holes import PLANES, bridge, fill_bridged, known_pixels, spread_over_stars
 from deepcr_lightning.networks.layout import channels_last, for_training
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, load_model
@@ -21,13 +21,16 @@ from deepcr_lightning.training.fill_checkpoint import describe_filler
 from deepcr_lightning.training.model_file import UNIVERSAL
 from deepcr_lightning.training.optimiser import adamw, ask_for_rate, check_rates
 
+_COPY_REACH = 8
+_BRIGHT_POWER, _BRIGHTEST = 0.5, 50.0
+
 
 class CosmicRayInpainter(pl.LightningModule):
     """Network that fills holes of the shape of cosmic rays, its loss and its optimiser.
 
-    The holes are the pixels of added dark CRs, and the same shapes on stars; what stood there before is
-    the target. The tiles' own CRs are
-    targets nowhere: a finder marks them, and they are holes, too, as they are when the network is used.
+    The holes are the pixels of added dark CRs, and the same shapes on stars; what stood there before is the target.
+    The tiles' own CRs are targets nowhere: a finder marks them, and they are holes, too, as they are when the network
+    is used.
 
     Parameters
     ----------
@@ -36,7 +39,7 @@ class CosmicRayInpainter(pl.LightningModule):
     learning_rate, weight_decay, warmup, schedule
         Of the optimiser (`training.optimiser.adamw`).
     copies : int
-        How often the holes of a tile are cut again, on its stars (`networks.holes.spread_over_stars`).
+        Stars of each tile on which holes are cut again (`networks.holes.spread_over_stars`).
     cleaned_by : str
         Checkpoint, or its name, of the network that finds the tiles' own CRs; it must be on our normalisation.
     compile : bool
@@ -51,13 +54,13 @@ class CosmicRayInpainter(pl.LightningModule):
     def __init__(
         self,
         depth: int = 2,
-        hidden: int = 16,
+        hidden: int = 32,
         norm: str = "none",
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-4,
         warmup: float = 0.1,
         schedule: str = "cosine",
-        copies: int = 8,
+        copies: int = 16,
         cleaned_by: str = UNIVERSAL,
         compile: bool = False,
     ) -> None:
@@ -66,7 +69,7 @@ class CosmicRayInpainter(pl.LightningModule):
         if copies < 0:
             raise InputError(f"model.copies={copies}: may not be negative")
         self.save_hyperparameters()
-        self.net = UNet(depth, hidden, norm, inputs=2)
+        self.net = UNet(depth, hidden, norm, inputs=PLANES)
         # The first map is the bridge itself.
         nn.init.zeros_(self.net.out.weight)
         nn.init.zeros_(self.net.out.bias)  # type: ignore[arg-type]
@@ -114,14 +117,16 @@ class CosmicRayInpainter(pl.LightningModule):
             own = self._finder[0].to(truth.device)(channels_last(truth)).float() > self._own_logit
         own = _grown(own)
         hole = batch["cr_mask"] > 0.5
-        # Masks are grown by some people and not by others: here those of every second tile.
-        second = torch.arange(len(hole), device=hole.device).view(-1, 1, 1, 1) % 2 == 1
-        hole = torch.where(second, _grown(hole), hole)
+        # Masks are grown by some people and not by most: here those of every fourth tile.
+        fourth = torch.arange(len(hole), device=hole.device).view(-1, 1, 1, 1) % 4 == 1
+        hole = torch.where(fourth, _grown(hole), hole)
         unknown = own | batch["ignore"]
         # Validation is the same every epoch.
         generator = torch.Generator(hole.device).manual_seed(self.global_step if self.training else 0)
-        hole = spread_over_stars(hole, torch.where(unknown, 0, truth), self.hparams["copies"], generator)
-        return {"image": batch["image"], "known": ~(hole | unknown), "scored": hole & ~unknown, "truth": truth}
+        light = torch.where(unknown, 0, truth)
+        hole = spread_over_stars(hole, light, self.hparams["copies"], _COPY_REACH, generator)
+        known = known_pixels(batch["image"], hole | own | (batch["ignore"] & ~batch["unusable"]), ~batch["unusable"])
+        return {"image": batch["image"], "known": known, "scored": hole & ~unknown, "truth": truth}
 
     def _errors(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         holes = self.holes(batch)
@@ -179,7 +184,7 @@ class CosmicRayInpainter(pl.LightningModule):
 
 
 def square_error(filled: Tensor, truth: Tensor, scored: Tensor) -> Tensor:
-    """Mean square error of normalised images.
+    """Mean square error of normalised images, the brighter a pixel is the more it counts.
 
     Parameters
     ----------
@@ -194,11 +199,12 @@ def square_error(filled: Tensor, truth: Tensor, scored: Tensor) -> Tensor:
 
     Notes
     -----
-    The scale is that of the noise up to ten times the noise, where a perfect fill has 1, the noise of the truth
-    itself. Above it is one of ratios: on the scale of the noise all the way up, one star core in a thousand holes is
-    nine tenths of the loss, and what is learned of it is lost in the noise of the gradient.
+    The scale is that of the noise up to ten times the noise, and one of ratios above. Weights of ``cosh(truth / 10)``
+    squared would make it that of the noise all the way up, where one star core in a thousand holes is nine tenths
+    of the loss, and what is learned of it is lost in the noise of the gradient. The root of the cosine lies between.
     """
-    return torch.where(scored, (filled - truth) ** 2, 0).sum() / scored.sum().clamp(min=1)
+    weight = torch.where(scored, torch.cosh(truth.clamp(0, _BRIGHTEST) / SOFTENING) ** _BRIGHT_POWER, 0)
+    return (weight * (filled - truth) ** 2).sum() / weight.sum().clamp(min=1)
 
 
 def _grown(mask: Tensor) -> Tensor:
