@@ -19,7 +19,7 @@ from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.network_fill import CosmicRayFiller, load_filler
 from deepcr_lightning.training.checkpoint import load_model
 from deepcr_lightning.training.fill_checkpoint import FillModel, load_fill_model
-from deepcr_lightning.training.inpainter import CosmicRayInpainter
+from deepcr_lightning.training.inpainter import CosmicRayInpainter, square_error
 
 Run = Callable[..., Result]
 
@@ -87,12 +87,18 @@ def test_holes_are_added_cosmic_rays_and_their_truth_has_none(survey: Path) -> N
     assert not holes["scored"][..., 15:, :].any()
 
 
-def test_what_is_saturated_is_known_unless_a_hole_hides_it() -> None:
-    electrons = torch.tensor([[40.0, 68_000.0, 68_000.0, 300.0, 68_000.0, 40.0]])
-    usable = torch.tensor([[True, False, False, False, True, True]])
-    hole = torch.tensor([[False, False, True, False, False, True]])
-    known = known_pixels(normalise(electrons, 40.0, 5.0), hole, usable)
-    assert known.tolist() == [[True, True, False, False, True, False]]
+def test_saturated_pixels_of_stars_are_known_unless_a_hole_hides_them() -> None:
+    electrons = torch.full((1, 1, 12, 12), 40.0)
+    usable, hole = torch.ones_like(electrons, dtype=torch.bool), torch.zeros_like(electrons, dtype=torch.bool)
+    electrons[..., 2, :4] = torch.tensor([900.0, 68_000.0, 68_000.0, 300.0])
+    usable[..., 2, 1:4] = False
+    hole[..., 2, 2] = True
+    electrons[..., 9, 8:11], usable[..., 9, 8:10], hole[..., 9, 10] = 68_000.0, False, True  # a CR, and all it touches
+    electrons[..., 6, 0], usable[..., 6, 0] = torch.inf, False
+    known = known_pixels(normalise(electrons, 40.0, 5.0), hole, usable)[0, 0]
+    assert known[2, :5].tolist() == [True, True, False, False, True]
+    assert known[9, 7:12].tolist() == [True, False, False, False, True]
+    assert not known[6, 0]
 
 
 def test_holes_are_cut_again_on_stars() -> None:
@@ -101,19 +107,48 @@ def test_holes_are_cut_again_on_stars() -> None:
     light = torch.zeros(2, 1, 32, 32)
     light[:, 0, 20, 20] = 30.0
     again = [spread_over_stars(hole, light, 3, 6, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
-    assert torch.equal(again[0], again[1]), "the same generator cuts the same"
-    for cut in again:
+    assert torch.equal(again[0][0], again[1][0]), "the same generator cuts the same"
+    for cut, changed in again:
         assert (hole <= cut).all(), "holes away from stars stay"
         assert cut[0, 0, 20, 20]
         assert cut[0].sum() == 8, "a star is hit by one copy at a time"
         assert not cut[1].any(), "a tile without holes gets none"
-    nothing = spread_over_stars(hole, torch.zeros_like(light), 3, 6, torch.Generator())
+        assert changed[0, 0].nonzero().amin(0).tolist() == [14, 14]
+        assert changed[0, 0].nonzero().amax(0).tolist() == [26, 26]
+        assert not changed[1].any()
+    nothing, changed = spread_over_stars(hole, torch.zeros_like(light), 3, 6, torch.Generator())
     assert torch.equal(nothing, hole), "nothing to hit"
+    assert not changed.any()
     # At a corner, what would lie beyond it is left out.
     light[:, 0, 20, 20], light[:, 0, 31, 31] = 0.0, 30.0
-    corner = spread_over_stars(hole, light, 1, 6, torch.Generator().manual_seed(0))
+    corner, _ = spread_over_stars(hole, light, 1, 6, torch.Generator().manual_seed(0))
     assert corner.shape == hole.shape
     assert corner[0, 0, 31, 31]
+
+
+def test_no_added_cosmic_ray_is_left_where_holes_are_cut_on_stars() -> None:
+    rng = np.random.default_rng(4)
+    truth = torch.from_numpy(scene((64, 64), rng, stars=20).astype(np.float32)).expand(4, 1, -1, -1).clone()
+    mask = torch.from_numpy(add_cosmic_rays(np.zeros((64, 64), np.float32), rng, 25)).expand(4, 1, -1, -1)
+    charge = mask * 2000.0
+    sky, noise = torch.full((4, 1, 1, 1), 30.0), torch.full((4, 1, 1, 1), 6.0)
+    none = torch.zeros_like(mask)
+    composed = {"image": normalise(truth + charge, sky, noise), "cr_mask": mask.float(), "charge": charge}
+    module = CosmicRayInpainter(hidden=4)
+    holes = module.holes({**composed, "sky": sky, "noise": noise, "ignore": none, "unusable": none})
+    assert (holes["known"] & mask).any(), "some have gone for a star's holes"
+    assert torch.allclose(holes["image"][holes["known"]], holes["truth"][holes["known"]], atol=1e-3)
+    assert holes["scored"][1].sum() > holes["scored"][2].sum(), "grown in every fourth tile"
+
+
+def test_the_loss_is_between_ratios_and_noise() -> None:
+    truth = torch.tensor([0.0, 40.0])
+    scored = torch.tensor([True, True])
+    weights = [
+        square_error(truth + step, truth, scored) for step in (torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]))
+    ]
+    assert float(weights[1] / weights[0]) == pytest.approx(np.cosh(4.0) ** 0.5, rel=1e-4)
+    assert square_error(truth + 1, truth, ~scored) == 0
 
 
 def test_a_bridge_is_smooth_where_a_star_is() -> None:

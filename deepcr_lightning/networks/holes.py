@@ -10,38 +10,43 @@ from torch import Tensor
 
 PLANES = 3
 """Planes that a network is given of an image with holes (`fill_bridged`)."""
-SATURATED = 38.0
-"""Normalised, some 12 000 electrons above the sky: an unusable pixel that holds more is saturated rather than hot."""
+RECIPE = 2
+"""Of how the planes are made: a network that learned by another one is of no use here."""
+LEVEL_REACH = 4
+"""Pixels to each side whose mean is the level that a network is given."""
 REACH = 6
 """Pixels to each side that a bridge looks at along an axis, before it is made smooth."""
 _SIGMA = 1.0
 _LEAST = 1e-30
 _LOWEST, _HIGHEST = -20.0, 60.0
+# Normalised: 12 000 electrons above the sky and more, and 100.
+_SATURATED, _LIT = 38.0, 10.0
 # Rounds of smoothing, and the slowest of the modes of the biharmonic operator that they are made for: that of a hole
 # of six pixels. A wider hole keeps a part of the mean it started with. The fastest is 64.
 _ROUNDS, _SLOWEST, _FASTEST = 24, 0.5, 64.0
-LEVEL_REACH = 4
-"""Pixels to each side whose mean is the level that a network is given."""
 _CONTRAST, _LEVEL = 3.0, 20.0
 
 
 def known_pixels(image: Tensor, hole: Tensor, usable: Tensor) -> Tensor:
-    """Say which pixels tell something of what is missing: the good ones, and those that are saturated.
+    """Say which pixels tell something of what is missing: the good ones, and saturated ones of stars.
 
-    What stands beside a saturated core is much brighter than the good pixels around let one think.
+    What stands beside a saturated core is much brighter than the good pixels around let one think. An unusable pixel is
+    taken for one if it is very bright and a good pixel within two is lit: hot pixels and saturated CRs stand alone.
 
     Parameters
     ----------
-    image : Tensor of float32, shape (..., H, W)
+    image : Tensor of float32, shape (B, 1, H, W)
         Normalised image (`batches.normalise.normalise`).
-    hole, usable : Tensor of bool, shape (..., H, W)
+    hole, usable : Tensor of bool, shape (B, 1, H, W)
         Pixels to fill, and those that DQ says nothing against.
 
     Returns
     -------
-    Tensor of bool, shape (..., H, W)
+    Tensor of bool, shape (B, 1, H, W)
     """
-    return ~hole & (usable | (image > SATURATED))
+    good = usable & ~hole
+    lit = F.max_pool2d((good & (image > _LIT)).float(), 5, stride=1, padding=2) > 0.5
+    return good | (~usable & ~hole & lit & (image > _SATURATED) & (image < _HIGHEST))
 
 
 def bridge(image: Tensor, known: Tensor) -> Tensor:
@@ -67,18 +72,19 @@ def bridge(image: Tensor, known: Tensor) -> Tensor:
     ----------
     Golub & Varga 1961, Numer. Math. 3, 147 (the iteration).
     """
-    laid = _mean_around(image, known)
-    free = (~known).to(image.dtype)
-    middle, half = (_FASTEST + _SLOWEST) / 2, (_FASTEST - _SLOWEST) / 2
-    ratio = half / middle
-    step = -free * _laplacian(_laplacian(laid)) / middle
-    for _ in range(_ROUNDS):
-        laid = laid + step
-        following = 1 / (2 * middle / half - ratio)
-        residual = -free * _laplacian(_laplacian(laid))
-        step = following * ratio * step + 2 * following / half * residual
-        ratio = following
-    return torch.where(known, image, laid.clamp(_LOWEST, _HIGHEST))
+    with torch.autocast(image.device.type, enabled=False):  # a bridge is the same in training and prediction
+        laid = _mean_around(image.float(), known)
+        free = (~known).to(laid.dtype)
+        middle, half = (_FASTEST + _SLOWEST) / 2, (_FASTEST - _SLOWEST) / 2
+        ratio = half / middle
+        step = -free * _laplacian(_laplacian(laid)) / middle
+        for _ in range(_ROUNDS - 1):
+            laid = laid + step
+            following = 1 / (2 * middle / half - ratio)
+            residual = -free * _laplacian(_laplacian(laid))
+            step = following * ratio * step + 2 * following / half * residual
+            ratio = following
+        return torch.where(known, image, (laid + step).clamp(_LOWEST, _HIGHEST))
 
 
 def _laplacian(planes: Tensor) -> Tensor:
@@ -124,7 +130,9 @@ def fill_bridged(net: Callable[[Tensor], Tensor], bridged: Tensor, known: Tensor
     return (bridged + net(planes).float()).clamp(max=_HIGHEST)
 
 
-def spread_over_stars(hole: Tensor, light: Tensor, copies: int, reach: int, generator: torch.Generator) -> Tensor:
+def spread_over_stars(
+    hole: Tensor, light: Tensor, copies: int, reach: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Cut some of the holes of each tile again, shifted so that one of their pixels comes to lie on a star.
 
     Cosmic rays cover few stars, and the core of a star is what is hard to fill: without this, one hole pixel in
@@ -137,7 +145,7 @@ def spread_over_stars(hole: Tensor, light: Tensor, copies: int, reach: int, gene
         Normalised image without added CRs, at most 0 where nothing is to be cut for. A pixel is hit in proportion to
         the cube of its light, so that noise is seldom taken for a star.
     copies : int
-        Stars to hit in each tile.
+        Stars to hit in each tile; fewer where one is drawn again.
     reach : int
         What lies within so many pixels of the star, on each axis, becomes what lies within so many of the pixel of a
         hole: were holes added to those that are there, the stars that are hit would have no pixel left.
@@ -146,12 +154,14 @@ def spread_over_stars(hole: Tensor, light: Tensor, copies: int, reach: int, gene
 
     Returns
     -------
-    Tensor of bool, shape (B, 1, S, S)
+    spread : Tensor of bool, shape (B, 1, S, S)
+        The holes.
+    changed : Tensor of bool, shape (B, 1, S, S)
+        Where those that were there have gone, and their cosmic rays with them.
     """
-    size = hole.shape[-1]
-    spread = F.pad(hole, (reach,) * 4)
-    given = spread.clone()
-    window = 2 * reach + 1
+    size, window = hole.shape[-1], 2 * reach + 1
+    given = F.pad(hole, (reach,) * 4)
+    spread, changed = given.clone(), torch.zeros_like(given)
     for tile, (cut, bright) in enumerate(zip(hole, light.clamp(min=0) ** 3, strict=True)):
         if not copies or not cut.any() or not (bright > 0).any():
             continue
@@ -161,5 +171,8 @@ def spread_over_stars(hole: Tensor, light: Tensor, copies: int, reach: int, gene
         )
         for here, there in zip(start, end, strict=True):
             (top, left), (y, x) = divmod(here, size), divmod(there, size)
-            spread[tile, 0, y : y + window, x : x + window] = given[tile, 0, top : top + window, left : left + window]
-    return spread[..., reach:-reach, reach:-reach] if reach else spread
+            place = tile, 0, slice(y, y + window), slice(x, x + window)
+            spread[place] = given[tile, 0, top : top + window, left : left + window]
+            changed[place] = True
+    inside = slice(reach, reach + size)
+    return spread[..., inside, inside], changed[..., inside, inside]

@@ -89,7 +89,8 @@ class CosmicRayFiller:
         mask : ndarray of bool, shape (H, W)
             Pixels to fill.
         usable : ndarray of bool, shape (H, W), optional
-            Pixels worth taking a value from; masked ones never are.
+            Pixels worth taking a value from; masked ones never are. Of the others only saturated ones of stars tell
+            something (`networks.holes.known_pixels`).
 
         Returns
         -------
@@ -102,7 +103,8 @@ class CosmicRayFiller:
             If the shapes differ, or no pixel is left to fill from.
         """
         require_same_shape(electrons, mask)
-        good = ~mask if usable is None else ~mask & usable
+        usable = np.isfinite(electrons) if usable is None else usable & np.isfinite(electrons)
+        good = usable & ~mask
         if not good.any():
             raise InputError("mask: leaves no good pixel of the image; there is nothing to fill from")
         filled = electrons.astype(np.float32)
@@ -110,9 +112,8 @@ class CosmicRayFiller:
             return filled
         levels = sky_and_noise(np.where(good, filled, 0), good)
         with torch.inference_mode():
-            image, hole, fine = (
-                torch.from_numpy(plane).to(self.device)[None, None] for plane in (filled, mask, good | mask)
-            )
+            given = (torch.from_numpy(plane).to(self.device)[None, None] for plane in (filled, mask, usable))
+            image, hole, fine = given
             image = normalise(image, *levels)
             known = known_pixels(image, hole, fine)
             planes = torch.cat([bridge(image, known), known.to(image.dtype)], dim=1)[0]

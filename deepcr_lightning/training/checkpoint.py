@@ -17,6 +17,7 @@ from deepcr_lightning.batches.compose import LABEL_SNR
 from deepcr_lightning.batches.normalise import OURS, SCALES, Scale
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.deepcr_weights import deepcr_network, fold_batch_norm
+from deepcr_lightning.networks.holes import RECIPE
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.training.model_file import (
     SHIPPED,
@@ -276,6 +277,8 @@ def require_same_network(path: Path, settings: Mapping[str, Any]) -> None:
     if kind != (FILLER if "cleaned_by" in settings else FINDER):
         cure = "with model=inpaint" if kind == FILLER else "without model=inpaint"
         raise InputError(f"ckpt_path={path}: is of a {kind} of cosmic rays; resume {cure}")
+    if kind == FILLER and checkpoint[DESCRIPTION_KEY].get("recipe") != RECIPE:
+        raise InputError(f"ckpt_path={path}: is of an earlier version, which saw images in another way; begin anew")
     other = [f"model.{name}={value}" for name, value in network.items() if settings[name] != value]
     loss = checkpoint.get("hyper_parameters", {}).get("loss")
     if loss != settings.get("loss"):

@@ -9,7 +9,7 @@ from typing import Any
 import deepcr_lightning
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.deepcr_weights import fold_batch_norm
-from deepcr_lightning.networks.holes import PLANES
+from deepcr_lightning.networks.holes import PLANES, RECIPE
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, FILLER, FORMAT, kind_of, read_checkpoint, weights_of
 from deepcr_lightning.training.model_file import sha256_of
@@ -37,7 +37,7 @@ def describe_filler(network: dict[str, Any], data: dict[str, Any], run: dict[str
         "kind": FILLER,
         "version": deepcr_lightning.__version__,
         "network": dict(network),
-        "planes": PLANES,
+        "recipe": RECIPE,
         "normalisation": data["normalisation"],
         "data": data,
         "run": run,
@@ -93,8 +93,10 @@ def load_fill_model(path: str | Path) -> FillModel:
             f"fill_ckpt_path={path}: is of a network that finds cosmic rays and fills none; give the best.ckpt of "
             "experiment=inpaint"
         )
-    if description.get("planes") != PLANES:
-        raise InputError(f"fill_ckpt_path={path}: is of an earlier version, given other planes; train it again")
+    if description.get("recipe") != RECIPE:
+        raise InputError(
+            f"fill_ckpt_path={path}: is of an earlier version, which saw images in another way; train it again"
+        )
     try:
         net = UNet(**description["network"], inputs=PLANES)
         net.load_state_dict(weights_of(checkpoint))

@@ -39,7 +39,7 @@ class CosmicRayInpainter(pl.LightningModule):
     learning_rate, weight_decay, warmup, schedule
         Of the optimiser (`training.optimiser.adamw`).
     copies : int
-        Stars of each tile on which holes are cut again (`networks.holes.spread_over_stars`).
+        Stars of each tile on which holes are cut again, at most (`networks.holes.spread_over_stars`).
     cleaned_by : str
         Checkpoint, or its name, of the network that finds the tiles' own CRs; it must be on our normalisation.
     compile : bool
@@ -107,7 +107,7 @@ class CosmicRayInpainter(pl.LightningModule):
         Returns
         -------
         dict of Tensor
-            ``image`` (B, 1, S, S) float32; ``known`` (B, 1, S, S) bool, the pixels outside holes; ``scored``
+            ``image`` (B, 1, S, S) float32; ``known`` (B, 1, S, S) bool, the pixels that tell something; ``scored``
             (B, 1, S, S) bool, those in holes of which the truth is known; ``truth`` (B, 1, S, S) float32, normalised.
         """
         levels = batch["sky"], batch["noise"]
@@ -124,9 +124,12 @@ class CosmicRayInpainter(pl.LightningModule):
         # Validation is the same every epoch.
         generator = torch.Generator(hole.device).manual_seed(self.global_step if self.training else 0)
         light = torch.where(unknown, 0, truth)
-        hole = spread_over_stars(hole, light, self.hparams["copies"], _COPY_REACH, generator)
-        known = known_pixels(batch["image"], hole | own | (batch["ignore"] & ~batch["unusable"]), ~batch["unusable"])
-        return {"image": batch["image"], "known": known, "scored": hole & ~unknown, "truth": truth}
+        hole, changed = spread_over_stars(hole, light, self.hparams["copies"], _COPY_REACH, generator)
+        image = torch.where(changed, truth, batch["image"])
+        # No mask of predict.py has unusable pixels, and saturated ones tell something.
+        usable = ~batch["unusable"]
+        known = known_pixels(image, (hole | unknown) & usable, usable)
+        return {"image": image, "known": known, "scored": hole & ~unknown, "truth": truth}
 
     def _errors(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         holes = self.holes(batch)
@@ -201,7 +204,7 @@ def square_error(filled: Tensor, truth: Tensor, scored: Tensor) -> Tensor:
     -----
     The scale is that of the noise up to ten times the noise, and one of ratios above. Weights of ``cosh(truth / 10)``
     squared would make it that of the noise all the way up, where one star core in a thousand holes is nine tenths
-    of the loss, and what is learned of it is lost in the noise of the gradient. The root of the cosine lies between.
+    of the loss, and what is learned of it is lost in the noise of the gradient. The root of ``cosh`` lies between.
     """
     weight = torch.where(scored, torch.cosh(truth.clamp(0, _BRIGHTEST) / SOFTENING) ** _BRIGHT_POWER, 0)
     return (weight * (filled - truth) ** 2).sum() / weight.sum().clamp(min=1)
