@@ -5,12 +5,10 @@ exposure less its true cosmic-ray charge; and, as Zhang & Bloom (2020) did, fill
 exposures' cosmic rays, where there are none, so that nothing of their faint rims is left around; all of them, and those
 away from saturated pixels, whose charge spills along the columns and ends where nobody can tell. Fluxes are those in
 apertures of 3 pixels of radius, of stars that a cosmic ray touches there and whose flux is at least 5 times its error.
-What is scored already is not scored again.
 """
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -32,12 +30,12 @@ from deepcr_lightning.simulation.stars import FIELDS
 from deepcr_lightning.tiles.sky import sky_and_noise
 
 SHAPE = ("--filters", "F275W", "F336W", "F606W", "F814W", "--size", "512", "512", "--chips", "1")
-NUMBERS = ("--exposures", "8", "--darks", "4", "--seed", "111")
+NUMBERS = ("--exposures", "32", "--darks", "4", "--seed", "111")
 RADIUS, LEAST_SNR, HALF = 3.0, 5.0, 12
 MOST_MASKS = 9
 AWAY = 8
 """Pixels to a saturated one, along rows and columns: nearer ones have most of a mean square error in electrons."""
-TRUE, EMPTY, CLEAR = "cosmic rays", "empty holes", "empty holes away from saturated pixels"
+KINDS = TRUE, EMPTY, CLEAR = "cosmic rays", "empty holes", "empty holes away from saturated pixels"
 BEFORE, PERFECT = "before", "the pixel's own noise"
 MAD_TO_SIGMA = 1.4826
 Score = dict[str, object]
@@ -94,7 +92,7 @@ def score(
 ) -> tuple[Score, Cutout | None]:
     """Fill an exposure in every way; return errors of pixels and stars, and the star that the median misses most."""
     known, found = read_matching_truth(truth_file, exposure), {way: [] for way in (BEFORE, *ways)}
-    pixels: dict[str, dict[str, list[float]]] = {TRUE: {}, EMPTY: {}, CLEAR: {}}
+    pixels: dict[str, dict[str, list[float]]] = {kind: {} for kind in KINDS}
     worst: tuple[float, Cutout] | None = None
     for chip in exposure.chips:
         truth = known[chip.extver]
@@ -137,7 +135,7 @@ def score(
 def pixel_rows(scores: list[Score], ways: list[str], field: str) -> list[Row]:
     """Compare mean square errors with the best of the ways without a network."""
     rows = []
-    for kind in (TRUE, EMPTY, CLEAR):
+    for kind in KINDS:
         for column, unit in ((0, "e2"), (1, "noise2")):
             error = {}
             for way in (*ways, PERFECT):
@@ -181,9 +179,9 @@ def star_rows(scores: list[Score], ways: list[str], field: str) -> list[Row]:
 def main() -> None:
     """Simulate, fill, compare, print and draw."""
     options = parser(__doc__)
-    options.add_argument("out", type=Path, help="folder of the simulated exposures and of the scores")
+    options.add_argument("out", type=Path, help="folder of the simulated exposures")
     options.add_argument("--fill-ckpt-path", required=True, help="best.ckpt of a run of experiment=inpaint")
-    options.add_argument("--picture", type=Path, help="figure to draw; every exposure is scored again for it")
+    options.add_argument("--picture", type=Path, help="figure to draw")
     chosen = options.parse_args()
     simulate(chosen.out)
     filler = load_filler(chosen.fill_ckpt_path)
@@ -194,15 +192,11 @@ def main() -> None:
     cutouts: dict[str, Cutout] = {}
     for number, path in enumerate(sorted((chosen.out / "science").glob("*.fits"))):
         exposure = read_exposure(path)
-        place = chosen.out / "fill_scores" / f"{filler.label.split()[-1]}_{exposure.root}.json"
-        if not place.exists() or chosen.picture:
-            stars = chosen.out / "stars" / f"{exposure.root}_stars.ecsv"
-            made, cutout = score(exposure, truths[exposure.root], stars, ways, empty_holes(masks, number))
-            place.parent.mkdir(exist_ok=True)
-            place.write_text(json.dumps(made))
-            if cutout is not None:
-                cutouts.setdefault(str(made["field"]), cutout)
-        scores.append(json.loads(place.read_text()))
+        stars = chosen.out / "stars" / f"{exposure.root}_stars.ecsv"
+        made, cutout = score(exposure, truths[exposure.root], stars, ways, empty_holes(masks, number))
+        if cutout is not None:
+            cutouts.setdefault(str(made["field"]), cutout)
+        scores.append(made)
     rows = [row for field in FIELDS for make in (pixel_rows, star_rows) for row in make(scores, list(ways), field)]
     publish(rows, chosen.json)
     if chosen.picture:
