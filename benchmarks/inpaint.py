@@ -35,7 +35,8 @@ RADIUS, LEAST_SNR, HALF = 3.0, 5.0, 12
 MOST_MASKS = 9
 AWAY = 8
 """Pixels to a saturated one, along rows and columns: nearer ones have most of a mean square error in electrons."""
-KINDS = TRUE, EMPTY, CLEAR = "cosmic rays", "empty holes", "empty holes away from saturated pixels"
+TRUE, EMPTY, CLEAR = "cosmic rays", "empty holes", " away from saturated pixels"
+KINDS = (TRUE, TRUE + CLEAR, EMPTY, EMPTY + CLEAR)
 BEFORE, PERFECT = "before", "the pixel's own noise"
 MAD_TO_SIGMA = 1.4826
 Score = dict[str, object]
@@ -104,10 +105,12 @@ def score(
         filled = {way: fill(chip.electrons, truth.cr, good) for way, fill in ways.items()}
         more = {way: fill(chip.electrons, truth.cr | holes, good) for way, fill in ways.items()}
         empty = holes & ~truth.cr
+        away = ~near_saturated(chip, exposure.instrument)
         for kind, images, where in (
             (TRUE, filled, truth.cr),
+            (TRUE + CLEAR, filled, truth.cr & away),
             (EMPTY, more, empty),
-            (CLEAR, more, empty & ~near_saturated(chip, exposure.instrument)),
+            (EMPTY + CLEAR, more, empty & away),
         ):
             counted = where & ~truth.ignore & good
             errors = {way: (image - under)[counted] for way, image in images.items()} | {PERFECT: local[counted]}
