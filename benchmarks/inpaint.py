@@ -21,7 +21,7 @@ from photutils.aperture import CircularAperture
 from report import Row, parser, publish
 from scipy.ndimage import maximum_filter
 
-from deepcr_lightning.exposures.dq import UNUSABLE, unusable_bits
+from deepcr_lightning.exposures.dq import SATURATION, unusable_bits
 from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
 from deepcr_lightning.exposures.truth import field_type, find_truths, read_matching_truth, read_truth
 from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill
@@ -77,8 +77,7 @@ def empty_holes(masks: list[NDArray[np.bool_]], seed: int) -> NDArray[np.bool_]:
 
 def near_saturated(chip: Chip, instrument: str) -> NDArray[np.bool_]:
     """Find the pixels near saturated ones."""
-    bits = unusable_bits(instrument, [name for name in UNUSABLE if "SATURATED" in name])
-    return np.asarray(maximum_filter((chip.dq & bits) != 0, 2 * AWAY + 1))
+    return np.asarray(maximum_filter((chip.dq & unusable_bits(instrument, SATURATION)) != 0, 2 * AWAY + 1))
 
 
 def add_errors(sums: dict[str, list[float]], errors: dict[str, Image], local: Image) -> None:

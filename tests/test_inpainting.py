@@ -17,7 +17,7 @@ from deepcr_lightning.networks.holes import PLANES, bridge, known_pixels, spread
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.network_fill import CosmicRayFiller, load_filler
-from deepcr_lightning.training.checkpoint import load_model
+from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, load_model
 from deepcr_lightning.training.fill_checkpoint import FillModel, load_fill_model
 from deepcr_lightning.training.inpainter import CosmicRayInpainter, square_error
 
@@ -199,6 +199,38 @@ def test_finders_and_fillers_are_told_apart(run_folder: Path, trained: Path, sur
     result = run_script("train.py", "experiment=inpaint", *data, *PLAIN, f"ckpt_path={last}", "hydra.run.dir=run")
     assert result.status == 1
     assert "is of a finder" in result.err
+
+
+def test_a_filler_of_an_earlier_version_is_refused(run_folder: Path, tmp_path: Path, run_script: Run) -> None:
+    old = tmp_path / "old.ckpt"
+    checkpoint = torch.load(run_folder / "checkpoints" / "last.ckpt", weights_only=True)
+    checkpoint[DESCRIPTION_KEY].pop("recipe")
+    torch.save(checkpoint, old)
+    with pytest.raises(InputError, match=r"of an earlier version.*train it again"):
+        load_filler(old)
+    config = (run_folder / "config.yaml").read_bytes()
+    folder = tmp_path / "run"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "config.yaml").write_bytes(config)
+    (folder / "overrides.yaml").write_bytes((run_folder / "overrides.yaml").read_bytes())
+    old.rename(folder / "checkpoints" / "last.ckpt")
+    result = run_script("train.py", f"ckpt_path={folder}/checkpoints/last.ckpt", f"hydra.run.dir={folder}")
+    assert result.status == 1
+    assert "of an earlier version" in result.err
+    assert "begin anew" in result.err
+
+
+def test_pixels_that_are_no_number_spoil_none(exposure: tuple[NDArray, NDArray, NDArray]) -> None:
+    _, image, mask = exposure
+    torch.manual_seed(0)
+    fill = CosmicRayFiller(FillModel(UNet(2, 4, inputs=PLANES).eval(), {}, Path("net.ckpt"), "0" * 64))
+    usable = np.ones_like(mask)
+    usable[40, 50] = usable[41, 60] = usable[42, 70] = False
+    spoilt = image.copy()
+    spoilt[40, 50], spoilt[41, 60], spoilt[42, 70] = np.inf, np.nan, -np.inf
+    expected = fill(image, mask, usable)[mask & usable]
+    assert np.array_equal(fill(spoilt, mask, usable)[mask & usable], expected)
+    assert np.array_equal(fill(spoilt, mask)[mask & usable], expected)
 
 
 def test_prediction_fills_masked_pixels_and_no_others(

@@ -72,6 +72,9 @@ Warm pixels and charge traps stay: their dark current is subtracted and their
 light is real. The CR bits stay too: they are what the network is to find.
 """
 
+SATURATION = ("SATURATED", "AD_SATURATED")
+"""Names of those of them that say a pixel is saturated."""
+
 
 def unusable_bits(instrument: str, names: Iterable[str] = UNUSABLE) -> int:
     """Combine named DQ bits into one integer for an instrument.

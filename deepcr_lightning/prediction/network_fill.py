@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,7 @@ class CosmicRayFiller:
             known = known_pixels(image, hole, fine)
             planes = torch.cat([bridge(image, known), known.to(image.dtype)], dim=1)[0]
             step = self.net.step
-            margin = self.net.margin - (-LEVEL_REACH // step) * step
+            margin = self.net.margin + math.ceil(LEVEL_REACH / step) * step
             made = in_tiles(self._tile, planes, margin=margin, step=step, tile=_TILE)
             values = denormalise(made, *levels).cpu().numpy()
         filled[mask] = values[mask]

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.atomic import make_folder_once
-from deepcr_lightning.exposures.dq import UNUSABLE, unusable_bits
+from deepcr_lightning.exposures.dq import SATURATION, unusable_bits
 from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
 from deepcr_lightning.exposures.truth import read_matching_truth
 from deepcr_lightning.exposures.units import ReadSettings
@@ -220,7 +220,7 @@ def _write_layers(
 
 def _unknown_in_dark(chip: Chip, instrument: str) -> NDArray[np.bool_]:
     # What saturates in a dark is the core of a CR: its charge is known to be large.
-    saturation = unusable_bits(instrument, [name for name in UNUSABLE if "SATURATED" in name])
+    saturation = unusable_bits(instrument, SATURATION)
     flags = chip.dq.astype(np.int64) & unusable_bits(instrument)
     saturated_alone = (flags & saturation != 0) & (flags & ~saturation == 0)
     return chip.unusable & ~saturated_alone
