@@ -5,23 +5,16 @@ import csv
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from html.parser import HTMLParser
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
 import torch
-import wandb
 import yaml
 from conftest import REPOSITORY, TINY
-from pytorch_lightning.loggers import WandbLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_configs import composed
 
@@ -35,7 +28,6 @@ from deepcr_lightning.training.reliability import reliability
 from deepcr_lightning.training.report import write_report
 from deepcr_lightning.training.run_record import git_state
 from deepcr_lightning.training.truth_free import BINS, bin_centres
-from deepcr_lightning.training.wandb_run import answers, start_wandb, sync_command
 
 KEY = "0" * 40
 
@@ -239,82 +231,3 @@ def test_a_commit_is_that_of_the_code_alone(tmp_path: Path) -> None:
     changed = git_state(code)
     assert changed is not None
     assert changed["dirty"]
-
-
-class Refusing(BaseHTTPRequestHandler):
-    """A server that answers, and wants nobody."""
-
-    def do_GET(self) -> None:
-        self.send_error(401)
-
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-def test_a_server_that_answers_is_told_from_one_that_does_not() -> None:
-    server = HTTPServer(("127.0.0.1", 0), Refusing)
-    Thread(target=server.serve_forever, daemon=True).start()
-    assert answers(f"http://127.0.0.1:{server.server_port}")
-    server.shutdown()
-    server.server_close()
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        start = time.monotonic()
-        assert not answers(f"http://127.0.0.1:{silent.getsockname()[1]}")
-        assert time.monotonic() - start < 8
-
-
-@pytest.fixture
-def make_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., WandbLogger]:
-    """Make loggers in a fresh folder, in an environment without anything of W&B."""
-    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    return lambda **settings: WandbLogger(project="test", save_dir=str(tmp_path), **settings)
-
-
-def test_without_a_login_the_run_is_offline(
-    make_wandb: Callable[..., WandbLogger], caplog: pytest.LogCaptureFixture
-) -> None:
-    logger = start_wandb(make_wandb)
-    command = sync_command(logger)
-    logger.experiment.finish()
-    assert command is not None
-    assert Path(command.removeprefix("wandb sync ")).is_dir()
-    assert f"No wandb login: the run is kept offline; send it later with: {command}" in caplog.text
-
-
-def test_the_mode_that_the_person_sets_wins(
-    make_wandb: Callable[..., WandbLogger], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    logger = start_wandb(make_wandb)
-    assert sync_command(logger) is None
-    logger.experiment.finish()
-    assert "offline" not in caplog.text
-
-
-def test_a_run_that_is_refused_goes_on_offline(
-    make_wandb: Callable[..., WandbLogger],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    tmp_path: Path,
-) -> None:
-    """The server answers, and does not know the key."""
-    server = HTTPServer(("127.0.0.1", 0), Refusing)
-    Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("WANDB_API_KEY", KEY)
-    wandb.teardown()  # it reads its environment once a process
-    logger = start_wandb(make_wandb)
-    assert sync_command(logger) is not None
-    logger.experiment.finish()
-    wandb.teardown()
-    server.shutdown()
-    server.server_close()
-    assert "wandb refused the run (" in caplog.text
-    assert f"the run is kept offline; send it later with: wandb sync {tmp_path}/wandb/offline-run-" in caplog.text

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -21,6 +20,7 @@ from deepcr_lightning.batches.dataset import PairedTiles, TileDraws
 from deepcr_lightning.batches.groups import check_balance, tile_groups
 from deepcr_lightning.batches.normalise import OURS, SCALES
 from deepcr_lightning.batches.same_data import require_same_data
+from deepcr_lightning.batches.selection import evenly_spaced, tiles_of_filters
 from deepcr_lightning.batches.splits import split_by_visit
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import root_of
@@ -127,11 +127,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
             raise InputError("data.val_fraction must be above 0, and with data.test_fraction below 1 in sum")
         self.science, self.darks, self.truth = science, darks, truth
         self.filters = [filters] if isinstance(filters, str) else list(filters or [])
-        self.tile_size, self.batch_size, self.tiles_per_epoch = (
-            tile_size,
-            batch_size,
-            tiles_per_epoch,
-        )
+        self.tile_size, self.batch_size, self.tiles_per_epoch = tile_size, batch_size, tiles_per_epoch
         self.val_tiles = val_tiles
         check_balance(balance)
         self.balance, self.label_snr = list(balance), label_snr
@@ -169,12 +165,12 @@ class LabelFreeDataModule(pl.LightningDataModule):
         if self.store is not None:
             return
         store = self._open_store()
-        chosen = self._chosen(store)
+        chosen = tiles_of_filters(store, self.filters)
         visits, files = (store.table[name][chosen].tolist() for name in ("visit", "file"))
         split = split_by_visit("science", visits, [root_of(Path(file)) for file in files], self.fractions, self.seed)
         self.tiles = {side: chosen[index] for side, index in split.items()}
         for side in ("val", "test"):
-            self.tiles[side] = self._thinned(self.tiles[side])
+            self.tiles[side] = evenly_spaced(self.tiles[side], self.val_tiles)
         dark_visits, dark_roots = [d.visit for d in store.layers], [root_of(Path(d.file)) for d in store.layers]
         self.layers = split_by_visit("darks", dark_visits, dark_roots, self.fractions, self.seed)
         if store.layers and not len(self.layers["test"]):
@@ -184,13 +180,8 @@ class LabelFreeDataModule(pl.LightningDataModule):
         self.cr_share_rate = cr_share_rate(store, self.layers["train"], self.tiles["train"])
         for side, tiles in self.tiles.items():
             exposures = len(np.unique(store.table["file"][tiles]))
-            log.info(
-                "%s: %d tiles of %d exposures, %d CR layers",
-                side,
-                len(tiles),
-                exposures,
-                len(self.layers[side]),
-            )
+            counts = len(tiles), exposures, len(self.layers[side])
+            log.info("%s: %d tiles of %d exposures, %d CR layers", side, *counts)
 
     def _open_bank(self, store: TileStore) -> TileBank:
         bank = TileBank(store)
@@ -200,21 +191,6 @@ class LabelFreeDataModule(pl.LightningDataModule):
             bank.load(device if place == "device" else torch.device("cpu"))
         log.info("Tiles and layers, %.1f MiB, are cut from %s", bank.bytes / 2**20, _PLACES[place])
         return bank
-
-    def _thinned(self, tiles: NDArray[np.int64]) -> NDArray[np.int64]:
-        if self.val_tiles is None or len(tiles) <= self.val_tiles:
-            return tiles
-        return tiles[np.linspace(0, len(tiles) - 1, self.val_tiles).round().astype(np.int64)]
-
-    def _chosen(self, store: TileStore) -> NDArray[np.int64]:
-        there = sorted(set(store.table["filter"].tolist()))
-        unknown = [name for name in self.filters if name.upper() not in there]
-        if unknown:
-            raise InputError(
-                f"data.filters: no science file is of {', '.join(unknown)}; the files have {', '.join(there)}"
-            )
-        wanted = [name.upper() for name in self.filters] or there
-        return np.flatnonzero(np.isin(store.table["filter"], wanted))
 
     def description(self) -> dict[str, Any]:
         """Return what a checkpoint keeps of its data, as plain values."""
