@@ -17,7 +17,8 @@ from scipy.ndimage import binary_dilation
 
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.truth import field_type, find_truths, read_matching_truth
-from deepcr_lightning.prediction.fill import FILLS
+from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill
+from deepcr_lightning.prediction.network_fill import load_filler
 from deepcr_lightning.tiles.sky import sky_and_noise
 
 PEER = "median_3"
@@ -27,8 +28,12 @@ def main() -> None:
     """Fill every exposure in every way and print root mean square errors."""
     options = parser(__doc__)
     options.add_argument("out", type=Path, help="folder of the simulated exposures")
+    options.add_argument("--fill-ckpt-path", help="best.ckpt of a run of experiment=inpaint, for a network as well")
     options.add_argument("--grow", type=int, default=0, help="rings of pixels that the mask is grown by")
     chosen = options.parse_args()
+    ways: dict[str, Fill] = dict(FILLS)
+    if chosen.fill_ckpt_path:
+        ways[NETWORK] = load_filler(chosen.fill_ckpt_path)
     truths = find_truths("out", chosen.out / "truth")
     squares: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     seconds: dict[str, float] = defaultdict(float)
@@ -47,13 +52,13 @@ def main() -> None:
             local = np.sqrt(noise**2 + np.maximum(under - sky, 0))
             counted = truth.cr & ~truth.ignore
             mask = truth.cr if chosen.grow == 0 else binary_dilation(truth.cr, np.ones((3, 3), bool), chosen.grow)
-            for name, fill in FILLS.items():
+            for name, fill in ways.items():
                 start = time.perf_counter()
                 filled = fill(chip.electrons, mask, ~chip.unusable)
                 seconds[name] += time.perf_counter() - start
                 squares[name, field_type(file)].append((((filled - under) / local)[counted]) ** 2)
     rows = []
-    for name in FILLS:
+    for name in ways:
         for field in sorted({key[1] for key in squares}):
             error, peer = (float(np.sqrt(np.concatenate(squares[way, field]).mean())) for way in (name, PEER))
             rows.append(Row(f"{name}, {field}", error, "noise", PEER, peer, peer / error))

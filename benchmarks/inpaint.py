@@ -3,8 +3,9 @@
 Simulates exposures that trained nothing, fills their true cosmic-ray pixels in every way, and compares with the
 exposure less its true cosmic-ray charge; and, as Zhang & Bloom (2020) did, fills holes that have the shape of 1 to 9
 exposures' cosmic rays, where there are none, so that nothing of their faint rims is left around; all of them, and those
-away from saturated pixels, whose charge spills along the columns and ends where nobody can tell. Fluxes are those in
-apertures of 3 pixels of radius, of stars that a cosmic ray touches there and whose flux is at least 5 times its error.
+more than 2 pixels from saturated ones, whose charge spills along the columns and ends where nobody can tell. Fluxes are
+those in apertures of 3 pixels of radius, of stars that a cosmic ray touches there and whose flux is at least 5 times
+its error.
 """
 
 from __future__ import annotations
@@ -33,14 +34,19 @@ SHAPE = ("--filters", "F275W", "F336W", "F606W", "F814W", "--size", "512", "512"
 NUMBERS = ("--exposures", "32", "--darks", "4", "--seed", "111")
 RADIUS, LEAST_SNR, HALF = 3.0, 5.0, 12
 MOST_MASKS = 9
-AWAY = 8
+AWAY = 2
 """Pixels to a saturated one, along rows and columns: nearer ones have most of a mean square error in electrons."""
-TRUE, EMPTY, CLEAR = "cosmic rays", "empty holes", " away from saturated pixels"
+TRUE, EMPTY, CLEAR = "cosmic rays", "empty holes", " off saturated stars"
 KINDS = (TRUE, TRUE + CLEAR, EMPTY, EMPTY + CLEAR)
 BEFORE, PERFECT = "before", "the pixel's own noise"
 MAD_TO_SIGMA = 1.4826
 Score = dict[str, object]
 Image = NDArray[np.float32]
+
+
+def whole(kind: str) -> str:
+    """Name the kind that one is a part of, or is."""
+    return kind.removesuffix(CLEAR)
 
 
 def simulate(folder: Path) -> None:
@@ -138,6 +144,8 @@ def pixel_rows(scores: list[Score], ways: list[str], field: str) -> list[Row]:
     """Compare mean square errors with the best of the ways without a network."""
     rows = []
     for kind in KINDS:
+        counts = [sum(s["pixels"][k][PERFECT][2] for s in scores if s["field"] == field) for k in (kind, whole(kind))]
+        rows.append(Row(f"{field}, {kind}, number", counts[0], "pixels", whole(kind), counts[1], counts[0] / counts[1]))
         for column, unit in ((0, "e2"), (1, "noise2")):
             error = {}
             for way in (*ways, PERFECT):

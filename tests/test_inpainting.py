@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepcr_lightning.batches.normalise import denormalise, normalise
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
-from deepcr_lightning.networks.holes import PLANES, bridge, known_pixels, spread_over_stars
+from deepcr_lightning.networks.holes import PLANES, bridge, full_pixels, spread_over_stars
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.network_fill import CosmicRayFiller, load_filler
@@ -87,7 +87,7 @@ def test_holes_are_added_cosmic_rays_and_their_truth_has_none(survey: Path) -> N
     assert not holes["scored"][..., 15:, :].any()
 
 
-def test_saturated_pixels_of_stars_are_known_unless_a_hole_hides_them() -> None:
+def test_saturated_pixels_of_stars_are_told_unless_a_hole_hides_them() -> None:
     electrons = torch.full((1, 1, 12, 12), 40.0)
     usable, hole = torch.ones_like(electrons, dtype=torch.bool), torch.zeros_like(electrons, dtype=torch.bool)
     electrons[..., 2, :4] = torch.tensor([900.0, 68_000.0, 68_000.0, 300.0])
@@ -95,10 +95,28 @@ def test_saturated_pixels_of_stars_are_known_unless_a_hole_hides_them() -> None:
     hole[..., 2, 2] = True
     electrons[..., 9, 8:11], usable[..., 9, 8:10], hole[..., 9, 10] = 68_000.0, False, True  # a CR, and all it touches
     electrons[..., 6, 0], usable[..., 6, 0] = torch.inf, False
-    known = known_pixels(normalise(electrons, 40.0, 5.0), hole, usable)[0, 0]
-    assert known[2, :5].tolist() == [True, True, False, False, True]
-    assert known[9, 7:12].tolist() == [True, False, False, False, True]
-    assert not known[6, 0]
+    electrons[..., 6, 1], usable[..., 6, 1] = torch.nan, False
+    full = full_pixels(normalise(electrons, 40.0, 5.0), usable & ~hole, ~usable & ~hole)[0, 0]
+    assert full.nonzero().tolist() == [[2, 1]]
+
+
+def test_trails_of_saturated_stars_are_hit_as_stars_are() -> None:
+    electrons = torch.full((4, 1, 64, 64), 40.0)
+    electrons[..., 8:40, 30] = 68_000.0
+    electrons[..., 40, 31:33] = 400.0  # the star, which lights its trail
+    electrons[..., 8:40, 31] = 400.0
+    unusable = electrons > 60_000
+    mask = torch.zeros_like(unusable)
+    mask[..., 50:53, 50] = True
+    sky, noise = torch.full((4, 1, 1, 1), 40.0), torch.full((4, 1, 1, 1), 6.0)
+    composed = {"image": normalise(electrons + 900 * mask, sky, noise), "cr_mask": mask.float(), "charge": 900.0 * mask}
+    module = CosmicRayInpainter(hidden=4)
+    module._own_logit = float("inf")  # nothing is an own CR
+    holes = module.holes({**composed, "sky": sky, "noise": noise, "ignore": unusable, "unusable": unusable})
+    assert holes["full"].any()
+    assert not (holes["full"] & ~unusable).any()
+    left = holes["scored"][2:, :, 8:40, 28:30]  # of tiles whose holes are not grown
+    assert left.any(), "the dark side of a trail, which its light makes nobody hit"
 
 
 def test_holes_are_cut_again_on_stars() -> None:

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PLANES = 3
+PLANES = 4
 """Planes that a network is given of an image with holes (`fill_bridged`)."""
-RECIPE = 2
+RECIPE = 3
 """Of how the planes are made: a network that learned by another one is of no use here."""
 LEVEL_REACH = 4
 """Pixels to each side whose mean is the level that a network is given."""
@@ -27,26 +27,26 @@ _ROUNDS, _SLOWEST, _FASTEST = 24, 0.5, 64.0
 _CONTRAST, _LEVEL = 3.0, 20.0
 
 
-def known_pixels(image: Tensor, hole: Tensor, usable: Tensor) -> Tensor:
-    """Say which pixels tell something of what is missing: the good ones, and saturated ones of stars.
+def full_pixels(image: Tensor, known: Tensor, unusable: Tensor) -> Tensor:
+    """Say which pixels a star has filled.
 
-    What stands beside a saturated core is much brighter than the good pixels around let one think. An unusable pixel is
-    taken for one if it is very bright and a good pixel within two is lit: hot pixels and saturated CRs stand alone.
+    What stands beside a saturated core is much brighter than the good pixels around let one think; what stands beside
+    the trail that its charge left along the column is not. An unusable pixel is taken for one of either if it is very
+    bright and a good pixel within two is lit: hot pixels and saturated CRs stand alone.
 
     Parameters
     ----------
     image : Tensor of float32, shape (B, 1, H, W)
         Normalised image (`batches.normalise.normalise`).
-    hole, usable : Tensor of bool, shape (B, 1, H, W)
-        Pixels to fill, and those that DQ says nothing against.
+    known, unusable : Tensor of bool, shape (B, 1, H, W)
+        Pixels with a meaning, and those outside holes that DQ says something against.
 
     Returns
     -------
     Tensor of bool, shape (B, 1, H, W)
     """
-    good = usable & ~hole
-    lit = F.max_pool2d((good & (image > _LIT)).float(), 5, stride=1, padding=2) > 0.5
-    return good | (~usable & ~hole & lit & (image > _SATURATED) & (image < _HIGHEST))
+    lit = F.max_pool2d((known & (image > _LIT)).float(), 5, stride=1, padding=2) > 0.5
+    return unusable & lit & (image > _SATURATED) & (image < _HIGHEST)
 
 
 def bridge(image: Tensor, known: Tensor) -> Tensor:
@@ -106,18 +106,19 @@ def _mean_around(image: Tensor, known: Tensor) -> Tensor:
     return torch.where(known, image, torch.where(weight > _LEAST, light / weight.clamp(min=_LEAST), 0))
 
 
-def fill_bridged(net: Callable[[Tensor], Tensor], bridged: Tensor, known: Tensor) -> Tensor:
+def fill_bridged(net: Callable[[Tensor], Tensor], bridged: Tensor, known: Tensor, full: Tensor) -> Tensor:
     """Let a network correct bridges.
 
     Parameters
     ----------
     net : callable
         Takes `PLANES` planes and gives what the bridges lack. The planes are the bridged image less its level, the
-        level, which is its mean in boxes of 9 x 9 pixels, and the holes: a star of ten times the light is the same
-        on another level.
+        level, which is its mean in boxes of 9 x 9 pixels, the holes, and the pixels that stars have filled: a star of
+        ten times the light is the same on another level.
     bridged : Tensor of float32, shape (B, 1, H, W)
         From `bridge`.
-    known : Tensor of bool, shape (B, 1, H, W)
+    known, full : Tensor of bool, shape (B, 1, H, W)
+        The second from `full_pixels`.
 
     Returns
     -------
@@ -126,7 +127,8 @@ def fill_bridged(net: Callable[[Tensor], Tensor], bridged: Tensor, known: Tensor
         keeps it a number in electrons.
     """
     level = F.avg_pool2d(F.pad(bridged, (LEVEL_REACH,) * 4, mode="replicate"), 2 * LEVEL_REACH + 1, stride=1)
-    planes = torch.cat([(bridged - level) / _CONTRAST, level / _LEVEL, (~known).to(bridged.dtype)], dim=1)
+    marks = [mark.to(bridged.dtype) for mark in (~known, full)]
+    planes = torch.cat([(bridged - level) / _CONTRAST, level / _LEVEL, *marks], dim=1)
     return (bridged + net(planes).float()).clamp(max=_HIGHEST)
 
 
