@@ -52,6 +52,7 @@ def main() -> None:
             local = np.sqrt(noise**2 + np.maximum(under - sky, 0))
             counted = truth.cr & ~truth.ignore
             mask = truth.cr if chosen.grow == 0 else binary_dilation(truth.cr, np.ones((3, 3), bool), chosen.grow)
+            mask = mask & ~chip.unusable  # as those of predict.py
             for name, fill in ways.items():
                 start = time.perf_counter()
                 filled = fill(chip.electrons, mask, ~chip.unusable)

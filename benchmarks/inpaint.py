@@ -35,18 +35,13 @@ NUMBERS = ("--exposures", "32", "--darks", "4", "--seed", "111")
 RADIUS, LEAST_SNR, HALF = 3.0, 5.0, 12
 MOST_MASKS = 9
 AWAY = 2
-"""Pixels to a saturated one, along rows and columns: nearer ones have most of a mean square error in electrons."""
-TRUE, EMPTY, CLEAR = "cosmic rays", "empty holes", " off saturated stars"
+"""Pixels to a saturated one, along rows and columns: in clusters nearer ones have most of a mean square error."""
+TRUE, EMPTY, CLEAR = "cosmic rays", "empty holes", " off saturated pixels"
 KINDS = (TRUE, TRUE + CLEAR, EMPTY, EMPTY + CLEAR)
 BEFORE, PERFECT = "before", "the pixel's own noise"
 MAD_TO_SIGMA = 1.4826
 Score = dict[str, object]
 Image = NDArray[np.float32]
-
-
-def whole(kind: str) -> str:
-    """Name the kind that one is a part of, or is."""
-    return kind.removesuffix(CLEAR)
 
 
 def simulate(folder: Path) -> None:
@@ -107,8 +102,8 @@ def score(
         sky, noise = sky_and_noise(chip.electrons, ~chip.unusable)
         local = np.sqrt(noise**2 + np.maximum(under - sky, 0))
         good = ~chip.unusable
-        filled = {way: fill(chip.electrons, truth.cr, good) for way, fill in ways.items()}
-        more = {way: fill(chip.electrons, truth.cr | holes, good) for way, fill in ways.items()}
+        filled = {way: fill(chip.electrons, truth.cr & good, good) for way, fill in ways.items()}
+        more = {way: fill(chip.electrons, (truth.cr | holes) & good, good) for way, fill in ways.items()}
         empty = holes & ~truth.cr
         away = ~near_saturated(chip, exposure.instrument)
         for kind, images, where in (
@@ -144,8 +139,10 @@ def pixel_rows(scores: list[Score], ways: list[str], field: str) -> list[Row]:
     """Compare mean square errors with the best of the ways without a network."""
     rows = []
     for kind in KINDS:
-        counts = [sum(s["pixels"][k][PERFECT][2] for s in scores if s["field"] == field) for k in (kind, whole(kind))]
-        rows.append(Row(f"{field}, {kind}, number", counts[0], "pixels", whole(kind), counts[1], counts[0] / counts[1]))
+        if kind.endswith(CLEAR):
+            every = kind.removesuffix(CLEAR)
+            some, all_ = (sum(s["pixels"][k][PERFECT][2] for s in scores if s["field"] == field) for k in (kind, every))
+            rows.append(Row(f"{field}, {kind}, number", some, "pixels", every, all_, some / all_))
         for column, unit in ((0, "e2"), (1, "noise2")):
             error = {}
             for way in (*ways, PERFECT):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepcr_lightning.batches.normalise import denormalise, normalise
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
-from deepcr_lightning.networks.holes import PLANES, bridge, full_pixels, spread_over_stars
+from deepcr_lightning.networks.holes import PLANES, bridge, saturated_by_stars, spread_over_stars
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.network_fill import CosmicRayFiller, load_filler
@@ -96,8 +96,8 @@ def test_saturated_pixels_of_stars_are_told_unless_a_hole_hides_them() -> None:
     electrons[..., 9, 8:11], usable[..., 9, 8:10], hole[..., 9, 10] = 68_000.0, False, True  # a CR, and all it touches
     electrons[..., 6, 0], usable[..., 6, 0] = torch.inf, False
     electrons[..., 6, 1], usable[..., 6, 1] = torch.nan, False
-    full = full_pixels(normalise(electrons, 40.0, 5.0), usable & ~hole, ~usable & ~hole)[0, 0]
-    assert full.nonzero().tolist() == [[2, 1]]
+    saturated = saturated_by_stars(normalise(electrons, 40.0, 5.0), usable & ~hole, ~usable & ~hole)[0, 0]
+    assert saturated.nonzero().tolist() == [[2, 1]]
 
 
 def test_trails_of_saturated_stars_are_hit_as_stars_are() -> None:
@@ -113,8 +113,8 @@ def test_trails_of_saturated_stars_are_hit_as_stars_are() -> None:
     module = CosmicRayInpainter(hidden=4)
     module._own_logit = float("inf")  # nothing is an own CR
     holes = module.holes({**composed, "sky": sky, "noise": noise, "ignore": unusable, "unusable": unusable})
-    assert holes["full"].any()
-    assert not (holes["full"] & ~unusable).any()
+    assert holes["saturated"].any()
+    assert not (holes["saturated"] & ~unusable).any()
     left = holes["scored"][2:, :, 8:40, 28:30]  # of tiles whose holes are not grown
     assert left.any(), "the dark side of a trail, which its light makes nobody hit"
 
@@ -124,22 +124,24 @@ def test_holes_are_cut_again_on_stars() -> None:
     hole[0, 0, 4, 5:9] = True
     light = torch.zeros(2, 1, 32, 32)
     light[:, 0, 20, 20] = 30.0
-    again = [spread_over_stars(hole, light, 3, 6, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    # A cosmic ray with a faint rim, of which the hole is the bright part.
+    charge = torch.zeros(2, 1, 32, 32)
+    charge[0, 0, 4, 4:10] = torch.tensor([7.0, 90.0, 80.0, 70.0, 60.0, 7.0])
+    again = [spread_over_stars(hole, charge, light, 3, 6, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
     assert torch.equal(again[0][0], again[1][0]), "the same generator cuts the same"
-    for cut, changed in again:
+    for cut, spread in again:
         assert (hole <= cut).all(), "holes away from stars stay"
         assert cut[0, 0, 20, 20]
         assert cut[0].sum() == 8, "a star is hit by one copy at a time"
         assert not cut[1].any(), "a tile without holes gets none"
-        assert changed[0, 0].nonzero().amin(0).tolist() == [14, 14]
-        assert changed[0, 0].nonzero().amax(0).tolist() == [26, 26]
-        assert not changed[1].any()
-    nothing, changed = spread_over_stars(hole, torch.zeros_like(light), 3, 6, torch.Generator())
+        assert torch.equal(spread > 50, cut), "the charge goes where the holes go"
+        assert int((spread == 7).sum()) == 4, "with its rim"
+    nothing, spread = spread_over_stars(hole, charge, torch.zeros_like(light), 3, 6, torch.Generator())
     assert torch.equal(nothing, hole), "nothing to hit"
-    assert not changed.any()
+    assert torch.equal(spread, charge)
     # At a corner, what would lie beyond it is left out.
     light[:, 0, 20, 20], light[:, 0, 31, 31] = 0.0, 30.0
-    corner, _ = spread_over_stars(hole, light, 1, 6, torch.Generator().manual_seed(0))
+    corner, _ = spread_over_stars(hole, charge, light, 1, 6, torch.Generator().manual_seed(0))
     assert corner.shape == hole.shape
     assert corner[0, 0, 31, 31]
 

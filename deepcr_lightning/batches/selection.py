@@ -39,7 +39,7 @@ def tiles_of_filters(store: TileStore, filters: Sequence[str]) -> NDArray[np.int
 
 
 def evenly_spaced(tiles: NDArray[np.int64], count: int | None) -> NDArray[np.int64]:
-    """Keep at most so many tiles, the first and the last among them.
+    """Keep at most so many tiles, evenly spaced.
 
     Parameters
     ----------

@@ -27,19 +27,19 @@ _ROUNDS, _SLOWEST, _FASTEST = 24, 0.5, 64.0
 _CONTRAST, _LEVEL = 3.0, 20.0
 
 
-def full_pixels(image: Tensor, known: Tensor, unusable: Tensor) -> Tensor:
-    """Say which pixels a star has filled.
+def saturated_by_stars(image: Tensor, known: Tensor, unusable: Tensor) -> Tensor:
+    """Say which unusable pixels a star has saturated: its core, and the trail that its charge left along the column.
 
-    What stands beside a saturated core is much brighter than the good pixels around let one think; what stands beside
-    the trail that its charge left along the column is not. An unusable pixel is taken for one of either if it is very
-    bright and a good pixel within two is lit: hot pixels and saturated CRs stand alone.
+    What stands beside such a core is much brighter than the good pixels around let one think; what stands beside a
+    trail is not. An unusable pixel counts if it is very bright and a good pixel within two of it is lit: hot pixels and
+    saturated CRs stand alone.
 
     Parameters
     ----------
     image : Tensor of float32, shape (B, 1, H, W)
         Normalised image (`batches.normalise.normalise`).
     known, unusable : Tensor of bool, shape (B, 1, H, W)
-        Pixels with a meaning, and those outside holes that DQ says something against.
+        Pixels with a meaning; unusable ones that are not to be filled.
 
     Returns
     -------
@@ -106,19 +106,19 @@ def _mean_around(image: Tensor, known: Tensor) -> Tensor:
     return torch.where(known, image, torch.where(weight > _LEAST, light / weight.clamp(min=_LEAST), 0))
 
 
-def fill_bridged(net: Callable[[Tensor], Tensor], bridged: Tensor, known: Tensor, full: Tensor) -> Tensor:
+def fill_bridged(net: Callable[[Tensor], Tensor], bridged: Tensor, known: Tensor, saturated: Tensor) -> Tensor:
     """Let a network correct bridges.
 
     Parameters
     ----------
     net : callable
         Takes `PLANES` planes and gives what the bridges lack. The planes are the bridged image less its level, the
-        level, which is its mean in boxes of 9 x 9 pixels, the holes, and the pixels that stars have filled: a star of
-        ten times the light is the same on another level.
+        level, which is its mean in boxes of 9 x 9 pixels, the holes, and the pixels that stars have saturated: a star
+        of ten times the light is the same on another level.
     bridged : Tensor of float32, shape (B, 1, H, W)
         From `bridge`.
-    known, full : Tensor of bool, shape (B, 1, H, W)
-        The second from `full_pixels`.
+    known, saturated : Tensor of bool, shape (B, 1, H, W)
+        The second from `saturated_by_stars`.
 
     Returns
     -------
@@ -127,13 +127,13 @@ def fill_bridged(net: Callable[[Tensor], Tensor], bridged: Tensor, known: Tensor
         keeps it a number in electrons.
     """
     level = F.avg_pool2d(F.pad(bridged, (LEVEL_REACH,) * 4, mode="replicate"), 2 * LEVEL_REACH + 1, stride=1)
-    marks = [mark.to(bridged.dtype) for mark in (~known, full)]
+    marks = [mark.to(bridged.dtype) for mark in (~known, saturated)]
     planes = torch.cat([(bridged - level) / _CONTRAST, level / _LEVEL, *marks], dim=1)
     return (bridged + net(planes).float()).clamp(max=_HIGHEST)
 
 
 def spread_over_stars(
-    hole: Tensor, light: Tensor, copies: int, reach: int, generator: torch.Generator
+    hole: Tensor, charge: Tensor, light: Tensor, copies: int, reach: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Cut some of the holes of each tile again, shifted so that one of their pixels comes to lie on a star.
 
@@ -143,6 +143,8 @@ def spread_over_stars(
     Parameters
     ----------
     hole : Tensor of bool, shape (B, 1, S, S)
+    charge : Tensor of float32, shape (B, 1, S, S)
+        Of the cosmic rays that the holes are of, with their faint rims, which go where the holes go.
     light : Tensor of float32, shape (B, 1, S, S)
         Normalised image without added CRs, at most 0 where nothing is to be cut for. A pixel is hit in proportion to
         the cube of its light, so that noise is seldom taken for a star.
@@ -156,14 +158,12 @@ def spread_over_stars(
 
     Returns
     -------
-    spread : Tensor of bool, shape (B, 1, S, S)
-        The holes.
-    changed : Tensor of bool, shape (B, 1, S, S)
-        Where those that were there have gone, and their cosmic rays with them.
+    hole : Tensor of bool, shape (B, 1, S, S)
+    charge : Tensor of float32, shape (B, 1, S, S)
     """
     size, window = hole.shape[-1], 2 * reach + 1
-    given = F.pad(hole, (reach,) * 4)
-    spread, changed = given.clone(), torch.zeros_like(given)
+    given = [F.pad(plane, (reach,) * 4) for plane in (hole, charge)]
+    spread = [plane.clone() for plane in given]
     for tile, (cut, bright) in enumerate(zip(hole, light.clamp(min=0) ** 3, strict=True)):
         if not copies or not cut.any() or not (bright > 0).any():
             continue
@@ -174,7 +174,8 @@ def spread_over_stars(
         for here, there in zip(start, end, strict=True):
             (top, left), (y, x) = divmod(here, size), divmod(there, size)
             place = tile, 0, slice(y, y + window), slice(x, x + window)
-            spread[place] = given[tile, 0, top : top + window, left : left + window]
-            changed[place] = True
+            for plane, source in zip(spread, given, strict=True):
+                plane[place] = source[tile, 0, top : top + window, left : left + window]
     inside = slice(reach, reach + size)
-    return spread[..., inside, inside], changed[..., inside, inside]
+    spread_hole, spread_charge = (plane[..., inside, inside] for plane in spread)
+    return spread_hole, spread_charge

@@ -13,7 +13,7 @@ from torch import Tensor
 from deepcr_lightning.batches.normalise import denormalise, normalise
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.fused import fused
-from deepcr_lightning.networks.holes import LEVEL_REACH, bridge, fill_bridged, full_pixels
+from deepcr_lightning.networks.holes import LEVEL_REACH, bridge, fill_bridged, saturated_by_stars
 from deepcr_lightning.networks.layout import channels_last
 from deepcr_lightning.prediction.fill import require_same_shape
 from deepcr_lightning.prediction.sliding_window import in_tiles
@@ -88,10 +88,10 @@ class CosmicRayFiller:
         electrons : ndarray of float32, shape (H, W)
             One chip.
         mask : ndarray of bool, shape (H, W)
-            Pixels to fill.
+            Pixels to fill. Those of them that are not usable are filled by a guess: nothing like them was learned.
         usable : ndarray of bool, shape (H, W), optional
             Pixels worth taking a value from; masked ones never are. Of the others only saturated ones of stars tell
-            something (`networks.holes.full_pixels`).
+            something (`networks.holes.saturated_by_stars`).
 
         Returns
         -------
@@ -117,8 +117,8 @@ class CosmicRayFiller:
             image, hole, fine = given
             image = normalise(image, *levels)
             known = fine & ~hole
-            full = full_pixels(image, known, ~fine & ~hole)
-            planes = torch.cat([bridge(image, known), known.to(image.dtype), full.to(image.dtype)], dim=1)[0]
+            saturated = saturated_by_stars(image, known, ~fine & ~hole)
+            planes = torch.cat([bridge(image, known), known.to(image.dtype), saturated.to(image.dtype)], dim=1)[0]
             step = self.net.step
             margin = self.net.margin + math.ceil(LEVEL_REACH / step) * step
             made = in_tiles(self._tile, planes, margin=margin, step=step, tile=_TILE)
@@ -128,5 +128,5 @@ class CosmicRayFiller:
 
     def _tile(self, planes: Tensor) -> Tensor:
         net = self._fused if self.device.type == "cpu" else self.net
-        bridged, known, full = planes[None].split(1, dim=1)
-        return fill_bridged(lambda given: net(channels_last(given)), bridged, known > 0.5, full > 0.5)[0, 0]
+        bridged, known, saturated = planes[None].split(1, dim=1)
+        return fill_bridged(lambda given: net(channels_last(given)), bridged, known > 0.5, saturated > 0.5)[0, 0]

@@ -74,7 +74,7 @@ class RunFigures(pl.Callback):
             with torch.no_grad():
                 if isinstance(pl_module, CosmicRayInpainter):
                     batch = pl_module.holes(batch)
-                    made = pl_module(batch["image"], batch["known"], batch["full"])
+                    made = pl_module(batch["image"], batch["known"], batch["saturated"])
                 else:
                     made = pl_module(batch["image"]).float()
                 self._tiles, self._drawn = (batch, made), False

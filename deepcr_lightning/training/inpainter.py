@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from deepcr_lightning.batches.normalise import OURS, SOFTENING, denormalise, normalise
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.networks.holes import PLANES, bridge, fill_bridged, full_pixels, spread_over_stars
+from deepcr_lightning.networks.holes import PLANES, bridge, fill_bridged, saturated_by_stars, spread_over_stars
 from deepcr_lightning.networks.layout import channels_last, for_training
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, load_model
@@ -22,8 +22,9 @@ from deepcr_lightning.training.model_file import UNIVERSAL
 from deepcr_lightning.training.optimiser import adamw, ask_for_rate, check_rates
 
 _COPY_REACH = 8
-# Normalised: about 1000 electrons above the sky.
-_BESIDE_FULL = 20.0
+# Light that a pixel beside a saturated one counts as, at least, when stars to hit are drawn. Normalised: about 500
+# electrons above the sky.
+_BESIDE_SATURATED = 20.0
 _BRIGHT_POWER, _BRIGHTEST = 0.5, 50.0
 
 
@@ -91,9 +92,9 @@ class CosmicRayInpainter(pl.LightningModule):
         if self.hparams["compile"] and stage == "fit":
             self.net.compile()
 
-    def forward(self, image: Tensor, known: Tensor, full: Tensor) -> Tensor:
+    def forward(self, image: Tensor, known: Tensor, saturated: Tensor) -> Tensor:
         """Fill normalised images where they are not known; all of shape (B, 1, H, W)."""
-        return fill_bridged(self._laid_out, bridge(image, known), known, full)
+        return fill_bridged(self._laid_out, bridge(image, known), known, saturated)
 
     def _laid_out(self, planes: Tensor) -> Tensor:
         return self.net(for_training(planes, self.hparams["hidden"]) if self.training else channels_last(planes))
@@ -109,12 +110,13 @@ class CosmicRayInpainter(pl.LightningModule):
         Returns
         -------
         dict of Tensor
-            ``image`` (B, 1, S, S) float32; ``known`` (B, 1, S, S) bool, the pixels with a meaning; ``full``
-            (B, 1, S, S) bool, those that stars have filled; ``scored`` (B, 1, S, S) bool, those in holes of which the
-            truth is known; ``truth`` (B, 1, S, S) float32, normalised.
+            ``image`` (B, 1, S, S) float32, normalised, as ``truth``, that without the added CRs; and of bool
+            ``known``, the pixels with a meaning, ``saturated``, those that stars have saturated, and ``scored``, those
+            in holes of which the truth is known.
         """
         levels = batch["sky"], batch["noise"]
-        truth = normalise(denormalise(batch["image"], *levels) - batch["charge"], *levels)
+        struck, charge = denormalise(batch["image"], *levels), batch["charge"]
+        truth = normalise(struck - charge, *levels)
         with torch.no_grad():
             # On the image without added CRs: own ones below these are found as well.
             own = self._finder[0].to(truth.device)(channels_last(truth)).float() > self._own_logit
@@ -128,19 +130,19 @@ class CosmicRayInpainter(pl.LightningModule):
         generator = torch.Generator(hole.device).manual_seed(self.global_step if self.training else 0)
         light = torch.where(unknown, 0, truth)
         # Trails of saturated stars are hit as stars are, which the light beside them does not make likely.
-        full = full_pixels(truth, ~unknown, batch["unusable"])
-        light = torch.where(_grown(full) & ~unknown, light.clamp(min=_BESIDE_FULL), light)
-        hole, changed = spread_over_stars(hole, light, self.hparams["copies"], _COPY_REACH, generator)
-        image = torch.where(changed, truth, batch["image"])
+        saturated = saturated_by_stars(truth, ~unknown, batch["unusable"])
+        light = torch.where(_grown(saturated) & ~unknown, light.clamp(min=_BESIDE_SATURATED), light)
+        hole, spread = spread_over_stars(hole, charge, light, self.hparams["copies"], _COPY_REACH, generator)
+        image = normalise(struck + (spread - charge), *levels)
         known = ~(hole | unknown)
-        # No mask of predict.py has unusable pixels.
-        full = full_pixels(image, known, batch["unusable"])
-        return {"image": image, "known": known, "full": full, "scored": hole & ~unknown, "truth": truth}
+        # Unusable pixels are never filled, so that no hole hides them.
+        saturated = saturated_by_stars(image, known, batch["unusable"])
+        return {"image": image, "known": known, "saturated": saturated, "scored": hole & ~unknown, "truth": truth}
 
     def _errors(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         holes = self.holes(batch)
         bridged = bridge(holes["image"], holes["known"])
-        filled = fill_bridged(self._laid_out, bridged, holes["known"], holes["full"])
+        filled = fill_bridged(self._laid_out, bridged, holes["known"], holes["saturated"])
         made, start = (square_error(image, holes["truth"], holes["scored"]) for image in (filled, bridged))
         return made, start
 
