@@ -131,7 +131,7 @@ def score(
             x, y = (round(float(stars[axis][off.argmax()])) for axis in ("x", "y"))
             box = np.s_[y - HALF : y + HALF + 1, x - HALF : x + HALF + 1]
             planes = {"before": chip.electrons, **filled, "truth": under}
-            worst = float(off.max()), Cutout(sky, noise, truth.cr[box], {name: p[box] for name, p in planes.items()})
+            worst = float(off.max()), Cutout(sky, noise, (truth.cr & good)[box], {name: p[box] for name, p in planes.items()})
     return {"field": field_type(truth_file), "pixels": pixels, "stars": found}, worst and worst[1]
 
 
