@@ -102,7 +102,8 @@ def score(
         sky, noise = sky_and_noise(chip.electrons, ~chip.unusable)
         local = np.sqrt(noise**2 + np.maximum(under - sky, 0))
         good = ~chip.unusable
-        filled = {way: fill(chip.electrons, truth.cr & good, good) for way, fill in ways.items()}
+        mask = truth.cr & good  # as those of predict.py
+        filled = {way: fill(chip.electrons, mask, good) for way, fill in ways.items()}
         more = {way: fill(chip.electrons, (truth.cr | holes) & good, good) for way, fill in ways.items()}
         empty = holes & ~truth.cr
         away = ~near_saturated(chip, exposure.instrument)
@@ -131,7 +132,7 @@ def score(
             x, y = (round(float(stars[axis][off.argmax()])) for axis in ("x", "y"))
             box = np.s_[y - HALF : y + HALF + 1, x - HALF : x + HALF + 1]
             planes = {"before": chip.electrons, **filled, "truth": under}
-            worst = float(off.max()), Cutout(sky, noise, (truth.cr & good)[box], {name: p[box] for name, p in planes.items()})
+            worst = float(off.max()), Cutout(sky, noise, mask[box], {name: p[box] for name, p in planes.items()})
     return {"field": field_type(truth_file), "pixels": pixels, "stars": found}, worst and worst[1]
 
 
