@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -41,7 +42,10 @@ def test_processes_share_the_exposures(many: Path, trained: Path, tmp_path: Path
 
 @pytest.mark.slow
 def test_more_tasks_of_a_slurm_job_than_exposures(survey: Path, trained: Path, tmp_path: Path) -> None:
-    # What srun --ntasks-per-node=2 tells each of its tasks.
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # What srun --ntasks-per-node=2 tells each of its tasks; the port of a job number may be that of another test.
     job = {
         "SLURM_JOB_ID": "77",
         "SLURM_JOB_NAME": "survey",
@@ -51,6 +55,7 @@ def test_more_tasks_of_a_slurm_job_than_exposures(survey: Path, trained: Path, t
         "SLURM_NODEID": "0",
         "SLURM_NODELIST": "localhost",
         "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
     }
     settings = ("trainer=ddp", "trainer.devices=2", "output_dir=out")
     tasks = [
@@ -64,8 +69,12 @@ def test_more_tasks_of_a_slurm_job_than_exposures(survey: Path, trained: Path, t
         )
         for n in range(2)
     ]
-    said = [task.communicate() for task in tasks]
-    assert [task.returncode for task in tasks] == [0, 0], said
+    try:
+        said = [task.communicate(timeout=120) for task in tasks]
+    finally:  # the second waits half an hour for a first one that is gone
+        for task in tasks:
+            task.kill()
+    assert [task.returncode for task in tasks] == [0, 0], said[0][1]
     assert "1 exposure cleaned" in said[0][0]
     assert " cleaned, threshold" not in said[1][0]
     assert len(table(tmp_path / "out")) == 1
