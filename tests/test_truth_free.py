@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import PLAIN, Result
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deepcr_lightning.errors import InputError
@@ -181,13 +181,18 @@ def test_targets_that_mean_nothing(target: object) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.floats(0.02, 0.98))
+@example(0.046875)
 def test_kept_curves_are_close_to_the_whole(threshold: float) -> None:
     logits, batch = composed(0.5)
     whole = curves_of(count_added(logits[:1], {name: values[:1] for name, values in batch.items()}))
     kept = {name: torch.tensor(values) for name, values in kept_curves(whole).items()}
+    # The detector knows two levels: at the step between them a curve kept at fewer places may be on either side.
+    place = torch.logit(torch.tensor(threshold, dtype=torch.float64))
+    step = torch.logit(kept["threshold"]).diff().max()
+    around = [at_threshold(whole, float(torch.sigmoid(place + by))) for by in (-step, step)]
     for name in ("completeness", "purity", "false_positive_rate"):
-        close = float(at_threshold(whole, threshold)[name])
-        assert float(at_threshold(kept, threshold)[name]) == pytest.approx(close, abs=0.02)
+        lower, upper = sorted(float(curves[name]) for curves in around)
+        assert lower - 1e-4 <= float(at_threshold(kept, threshold)[name]) <= upper + 1e-4
 
 
 @pytest.mark.parametrize("target", ["auto", "{completeness: 0.5}"])
