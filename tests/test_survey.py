@@ -21,6 +21,7 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.atomic import remove_partials
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
+from deepcr_lightning.prediction.writer import ProductWriter
 
 Run = Callable[..., Result]
 SETTINGS = ("trainer.accelerator=cpu", "keep_freed_memory=false")
@@ -130,6 +131,15 @@ def test_rows_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
     assert {round(row.expected, 9) for row in rows} == {0.01}, "the median of the run where the network knows none"
     assert [row.oddity > 2 for row in rows] == [False] * 5 + [True]
     assert all(row.expected != row.expected for row in Summary(tmp_path).rows()), "what is no knowledge is not kept"
+
+
+def test_a_row_does_not_wait_for_the_next_exposure(
+    survey: Path, trained: Path, run_script: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is killed keeps its products, so that it must have told of them."""
+    monkeypatch.setattr(ProductWriter, "_collect", lambda writer: None)
+    assert predict(run_script, trained, survey / "science").status == 0
+    assert len(table(tmp_path / "out")) == 6
 
 
 def test_growing_a_mask_makes_no_exposure_odd(survey: Path, trained: Path, run_script: Run, tmp_path: Path) -> None:

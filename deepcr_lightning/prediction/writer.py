@@ -106,7 +106,7 @@ class ProductWriter(BasePredictionWriter):
         self.save_probability, self.overwrite = save_probability, overwrite
         self.summary, self.settings, self.cr_share_rate = summary, settings, cr_share_rate
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
-        self._pending: Future[Row] | None = None
+        self._pending: Future[None] | None = None
         self._refuse_clashes()
 
     def outputs(self, path: Path) -> dict[str, Path]:
@@ -165,8 +165,8 @@ class ProductWriter(BasePredictionWriter):
 
     def _collect(self) -> None:
         if self._pending is not None:
-            row, self._pending = self._pending.result(), None
-            self.summary.add(row)
+            done, self._pending = self._pending, None
+            done.result()
 
     def _row(self, failure: Failure) -> Row:
         return self._made_with(Row(str(failure.path), failure.reason))
@@ -186,14 +186,16 @@ class ProductWriter(BasePredictionWriter):
 
         return [row for row in rows if row.status == CLEANED and not alike(row)]
 
-    def _write(self, prediction: ProbabilityMaps) -> Row:
+    def _write(self, prediction: ProbabilityMaps) -> None:
         try:
-            return self._write_products(prediction)
+            row = self._write_products(prediction)
         except InputError as error:
-            return self._row(Failure(prediction.exposure.path, str(error)))
+            row = self._row(Failure(prediction.exposure.path, str(error)))
         except Exception as error:  # whatever one exposure meets, the others are finished
             path = prediction.exposure.path
-            return self._row(Failure(path, f"{path}: {type(error).__name__}: {error}"))
+            row = self._row(Failure(path, f"{path}: {type(error).__name__}: {error}"))
+        # At once: a run that is killed later keeps the products, and would never come to their row.
+        self.summary.add(row)
 
     def _write_products(self, prediction: ProbabilityMaps) -> Row:
         exposure, provenance = prediction.exposure, self.provenance
