@@ -55,7 +55,8 @@ inpaint: $(VENV)/installed
 	@$(BIN)/python train.py experiment=inpaint data.science=$(INPAINT)/train/science data.darks=$(INPAINT)/train/darks \
 	  data.test_fraction=0 hydra.run.dir=$(INPAINT)/run
 	@$(BIN)/python benchmarks/inpaint.py $(INPAINT)/test --fill-ckpt-path $(INPAINT)/run/checkpoints/best.ckpt \
-	  --picture docs/pictures/inpainting.png
+	  --picture docs/pictures/inpainting.png --json $(INPAINT)/scores.json
+	@$(BIN)/python benchmarks/inpaint_tables.py $(INPAINT)/scores.json
 
 thresholds: $(VENV)/installed
 	@$(BIN)/python -m deepcr_lightning.simulation $(THRESHOLDS)/simulated --filters F475W F814W --fields galaxy \

@@ -1,11 +1,11 @@
 """What the network that fills gains over medians and biharmonic: pixels, and fluxes of stars that were hit.
 
-Simulates exposures that trained nothing, fills their true cosmic-ray pixels in every way, and compares with the
-exposure less its true cosmic-ray charge; and, as Zhang & Bloom (2020) did, fills holes that have the shape of 1 to 9
-exposures' cosmic rays, where there are none, so that nothing of their faint rims is left around; all of them, and those
-more than 2 pixels from saturated ones, whose charge spills along the columns and ends where nobody can tell. Fluxes are
-those in apertures of 3 pixels of radius, of stars that a cosmic ray touches there and whose flux is at least 5 times
-its error.
+Simulates exposures that trained nothing, fills their true cosmic-ray pixels in every way, the network that deepCR
+publishes among them where it is installed, and compares with the exposure less its true cosmic-ray charge; and, as
+Zhang & Bloom (2020) did, fills holes that have the shape of 1 to 9 exposures' cosmic rays, where there are none, so
+that nothing of their faint rims is left around; all of them, and those more than 2 pixels from saturated ones, whose
+charge spills along the columns and ends where nobody can tell. Fluxes are those in apertures of 3 pixels of radius, of
+stars that a cosmic ray touches there and whose flux is at least 5 times its error.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from astropy.table import Table
 from inpaint_picture import Cutout, draw
 from numpy.typing import NDArray
 from photutils.aperture import CircularAperture
+from published_inpainting import published_fill
 from report import Row, parser, publish
 from scipy.ndimage import maximum_filter
 
@@ -39,6 +40,7 @@ AWAY = 2
 TRUE, EMPTY, CLEAR = "cosmic rays", "empty holes", " off saturated pixels"
 KINDS = (TRUE, TRUE + CLEAR, EMPTY, EMPTY + CLEAR)
 BEFORE, PERFECT = "before", "the pixel's own noise"
+PUBLISHED = "deepCR"
 MAD_TO_SIGMA = 1.4826
 Score = dict[str, object]
 Image = NDArray[np.float32]
@@ -193,7 +195,8 @@ def main() -> None:
     chosen = options.parse_args()
     simulate(chosen.out)
     filler = load_filler(chosen.fill_ckpt_path)
-    ways: dict[str, Fill] = {**FILLS, NETWORK: filler}
+    published = published_fill()
+    ways: dict[str, Fill] = {**FILLS, **({PUBLISHED: published} if published else {}), NETWORK: filler}
     truths = find_truths("out", chosen.out / "truth")
     masks = [chip.cr for path in truths.values() for chip in read_truth(path).values()]
     scores: list[Score] = []

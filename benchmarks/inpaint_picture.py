@@ -28,7 +28,9 @@ def draw(path: Path, cutouts: dict[str, Cutout]) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    shown = ("before", "mask", "median_5", "biharmonic", "network", "truth")
+    # deepCR is there if its package is.
+    wanted = ("before", "mask", "median_5", "biharmonic", "deepCR", "network", "truth")
+    shown = [name for name in wanted if name == "mask" or all(name in cutout.planes for cutout in cutouts.values())]
     figure, axes = plt.subplots(
         len(cutouts), len(shown), figsize=(2 * len(shown), 2.1 * len(cutouts)), layout="constrained", squeeze=False
     )
