@@ -58,7 +58,7 @@ def row(counts: Counts) -> str:
     said, seen, pixels = reliability(counts["cr"], counts["other"])
     middle = (said > 0.3) & (said < 0.7)
     right = float(seen[middle] @ pixels[middle] / max(1, pixels[middle].sum()))
-    cells = [f"{values['average_precision']:.4f}", *(f"{values[name]:.1%}" for name in COLUMNS)]
+    cells = [f"{values['average_precision']:.5f}", *(f"{values[name]:.2%}" for name in COLUMNS)]
     return " | ".join([*cells, f"{f1.max():.3f} at {threshold:.2f}", f"{right:.0%} of {pixels[middle].sum():.0f}"])
 
 
