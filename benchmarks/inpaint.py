@@ -1,7 +1,7 @@
 """What the network that fills gains over medians and biharmonic: pixels, and fluxes of stars that were hit.
 
-Simulates exposures that trained nothing, fills their true cosmic-ray pixels in every way, the network that deepCR
-publishes among them where it is installed, and compares with the exposure less its true cosmic-ray charge; and, as
+Simulates exposures that trained nothing, fills their true cosmic-ray pixels in every way, those that come with
+deepCR among them where it is installed, and compares with the exposure less its true cosmic-ray charge; and, as
 Zhang & Bloom (2020) did, fills holes that have the shape of 1 to 9 exposures' cosmic rays, where there are none, so
 that nothing of their faint rims is left around; all of them, and those more than 2 pixels from saturated ones, whose
 charge spills along the columns and ends where nobody can tell. Fluxes are those in apertures of 3 pixels of radius, of
@@ -19,10 +19,11 @@ from astropy.table import Table
 from inpaint_picture import Cutout, draw
 from numpy.typing import NDArray
 from photutils.aperture import CircularAperture
-from published_inpainting import published_fill
+from published_inpainting import published_fills
 from report import Row, parser, publish
 from scipy.ndimage import maximum_filter
 
+from deepcr_lightning.evaluation.intervals import interval, resampled
 from deepcr_lightning.exposures.dq import SATURATION, unusable_bits
 from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
 from deepcr_lightning.exposures.truth import field_type, find_truths, read_matching_truth, read_truth
@@ -40,7 +41,6 @@ AWAY = 2
 TRUE, EMPTY, CLEAR = "cosmic rays", "empty holes", " off saturated pixels"
 KINDS = (TRUE, TRUE + CLEAR, EMPTY, EMPTY + CLEAR)
 BEFORE, PERFECT = "before", "the pixel's own noise"
-PUBLISHED = "deepCR"
 MAD_TO_SIGMA = 1.4826
 Score = dict[str, object]
 Image = NDArray[np.float32]
@@ -141,21 +141,28 @@ def score(
 def pixel_rows(scores: list[Score], ways: list[str], field: str) -> list[Row]:
     """Compare mean square errors with the best of the ways without a network."""
     rows = []
+    scores = [score for score in scores if score["field"] == field]
+    drawn = resampled(len(scores))
     for kind in KINDS:
+        sums = {way: np.array([s["pixels"][kind][way] for s in scores]) for way in (*ways, PERFECT)}
         if kind.endswith(CLEAR):
             every = kind.removesuffix(CLEAR)
-            some, all_ = (sum(s["pixels"][k][PERFECT][2] for s in scores if s["field"] == field) for k in (kind, every))
+            some, all_ = (sum(s["pixels"][k][PERFECT][2] for s in scores) for k in (kind, every))
             rows.append(Row(f"{field}, {kind}, number", some, "pixels", every, all_, some / all_))
         for column, unit in ((0, "e2"), (1, "noise2")):
-            error = {}
-            for way in (*ways, PERFECT):
-                sums = np.sum([s["pixels"][kind][way] for s in scores if s["field"] == field], axis=0)
-                error[way] = float(sums[column] / sums[2])
+            total = {way: each.sum(0) for way, each in sums.items()}
+            error = {way: float(all_[column] / all_[2]) for way, all_ in total.items()}
             best = min(FILLS, key=lambda way: error[way])
             rows += [
                 Row(f"{field}, {kind}, mean square error, {way}", value, unit, best, error[best], error[best] / value)
                 for way, value in error.items()
             ]
+            every_draw = {way: drawn @ each[:, column] for way, each in sums.items()}
+            least = np.min([every_draw[way] for way in FILLS], axis=0)
+            for way in set(ways) - set(FILLS):
+                low, high = interval(least / every_draw[way])
+                name = f"{field}, {kind}, lower end of the interval of the gain, {way}"
+                rows.append(Row(name, low, unit, "the upper end", high, error[best] / error[way]))
     return rows
 
 
@@ -195,8 +202,7 @@ def main() -> None:
     chosen = options.parse_args()
     simulate(chosen.out)
     filler = load_filler(chosen.fill_ckpt_path)
-    published = published_fill()
-    ways: dict[str, Fill] = {**FILLS, **({PUBLISHED: published} if published else {}), NETWORK: filler}
+    ways: dict[str, Fill] = {**FILLS, **published_fills(), NETWORK: filler}
     truths = find_truths("out", chosen.out / "truth")
     masks = [chip.cr for path in truths.values() for chip in read_truth(path).values()]
     scores: list[Score] = []

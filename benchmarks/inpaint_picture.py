@@ -29,7 +29,7 @@ def draw(path: Path, cutouts: dict[str, Cutout]) -> None:
     from matplotlib import pyplot as plt
 
     # deepCR is there if its package is.
-    wanted = ("before", "mask", "median_5", "biharmonic", "deepCR", "network", "truth")
+    wanted = ("before", "mask", "median_5", "biharmonic", "deepCR-3-32", "network", "truth")
     shown = [name for name in wanted if name == "mask" or all(name in cutout.planes for cutout in cutouts.values())]
     figure, axes = plt.subplots(
         len(cutouts), len(shown), figsize=(2 * len(shown), 2.1 * len(cutouts)), layout="constrained", squeeze=False

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 FIELDS = {"sparse": "sparse", "cluster": "clusters", "galaxy": "galaxies", "nebula": "nebulae"}
 WITHOUT_NETWORK = ("median_3", "median_5", "biharmonic")
 CLEAR = " off saturated pixels"
+NETWORK = "network"
 FIGURES = ("bias", "scatter", "root mean square")
 _NOISE = "the pixel's own noise"
-Cells = dict[tuple[str, str], float]
-"""By name and unit."""
+Cells = dict[tuple[str, str], tuple[float, float]]
+"""Figure and that of its peer, by name and unit."""
 
 
 def table(head: str, columns: list[str], lines: list[list[str]]) -> str:
@@ -24,36 +25,39 @@ def table(head: str, columns: list[str], lines: list[list[str]]) -> str:
 
 def called(way: str) -> str:
     """Name a way as the docs do."""
-    named = {"median_5": "`median_5` (default)", "deepCR": "deepCR, published", "before": "before"}
-    return named.get(way, f"`{way}`")
+    if way == "median_5":
+        return "`median_5` (default)"
+    return way if way == "before" or way.startswith("deepCR") else f"`{way}`"
 
 
-def bold(values: dict[str, float], form: str, least: Callable[[float], float]) -> dict[str, str]:
-    """Write values, those least by some measure in bold."""
-    best = min(map(least, values.values()))
-    return {way: f"**{value:{form}}**" if least(value) == best else f"{value:{form}}" for way, value in values.items()}
+def bold(values: dict[str, float], form: str) -> dict[str, str]:
+    """Write values, that nearest 0 in bold."""
+    best = min(map(abs, values.values()))
+    return {way: f"**{value:{form}}**" if abs(value) == best else f"{value:{form}}" for way, value in values.items()}
 
 
 def pixels(cells: Cells, ways: list[str], kind: str, unit: str, form: str) -> str:
     """Lay out mean square errors: of all pixels, and of those off saturated ones."""
-    lines: dict[str, list[str]] = {way: [] for way in ways}
-    gains: dict[str, list[str]] = {way: [] for way in ways if way not in WITHOUT_NETWORK}
-    noise = []
+    networks = [way for way in ways if way not in WITHOUT_NETWORK]
+    lines: dict[str, list[str]] = {way: [] for way in (*ways, _NOISE)}
+    gains: dict[str, list[str]] = {way: [] for way in networks}
+    ends: list[str] = []
     for field in FIELDS:
-        both = []
-        for where in (kind, kind + CLEAR):
-            error = {way: cells[f"{field}, {where}, mean square error, {way}", unit] for way in ways}
-            both.append((error, bold(error, form, abs), min(error[way] for way in WITHOUT_NETWORK)))
-        for way, line in lines.items():
-            line.append(", ".join(written[way] for _, written, _ in both))
+        both = (f"{field}, {kind}", f"{field}, {kind}{CLEAR}")
+        errors = [{way: cells[f"{where}, mean square error, {way}", unit][0] for way in lines} for where in both]
+        written = [bold({way: error[way] for way in ways}, form) for error in errors]
+        for way in ways:
+            lines[way].append(", ".join(each[way] for each in written))
+        lines[_NOISE].append(", ".join(f"{error[_NOISE]:{form}}" for error in errors))
         for way, line in gains.items():
-            line.append(", ".join(f"{best / error[way]:.2f}" for error, _, best in both))
-        noises = (cells[f"{field}, {where}, mean square error, {_NOISE}", unit] for where in (kind, kind + CLEAR))
-        noise.append(", ".join(f"{value:{form}}" for value in noises))
-    made = [[called(way), *line] for way, line in lines.items()]
+            line.append(", ".join(f"{min(map(error.get, WITHOUT_NETWORK)) / error[way]:.2f}" for error in errors))
+        interval = (cells[f"{where}, lower end of the interval of the gain, {NETWORK}", unit] for where in both)
+        ends.append(", ".join(f"{low:.1f} to {high:.1f}" for low, high in interval))
+    made = [[called(way), *lines[way]] for way in ways]
     if unit == "e2":
-        made.append(["the noise of the pixels themselves", *noise])
-    made += [[f"gain of {called(way)} over the best without a network", *line] for way, line in gains.items()]
+        made.append(["the noise of the pixels themselves", *lines[_NOISE]])
+    made += [[f"gain of {called(way)} over the first three", *line] for way, line in gains.items()]
+    made.append([f"interval of that of {called(NETWORK)}", *ends])
     return table("`fill=`", list(FIELDS.values()), made)
 
 
@@ -64,12 +68,12 @@ def stars(cells: Cells, ways: list[str], unit: str, form: str) -> str:
         number = next(name.split(", ")[1] for name, _ in cells if name.startswith(f"{field}, ") and " stars, " in name)
         titles.append(f"{several}, {number}")
         value = {
-            figure: {way: cells[f"{field}, {number}, {figure}, {unit}, {way}", unit] for way in ways}
+            figure: {way: cells[f"{field}, {number}, {figure}, {unit}, {way}", unit][0] for way in ways}
             for figure in FIGURES
         }
-        before = (cells[f"{field}, {number}, {figure}, {unit}, before", unit] for figure in FIGURES)
+        before = (cells[f"{field}, {number}, {figure}, {unit}, before", unit][0] for figure in FIGURES)
         lines["before"].append(", ".join(f"{of_none:{form}}" for of_none in before))
-        written = [bold(value[figure], form, abs) for figure in FIGURES]
+        written = [bold(value[figure], form) for figure in FIGURES]
         for way in ways:
             lines[way].append(", ".join(figure[way] for figure in written))
     return table("", titles, list(lines.values()))
@@ -92,7 +96,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("json", type=Path, help="what benchmarks/inpaint.py wrote")
     rows = json.loads(options.parse_args().json.read_text())
-    print("\n\n".join(tables({(row["name"], row["unit"]): row["value"] for row in rows})))
+    print("\n\n".join(tables({(row["name"], row["unit"]): (row["value"], row["peer_value"]) for row in rows})))
 
 
 if __name__ == "__main__":
