@@ -159,7 +159,7 @@ def pixel_rows(scores: list[Score], ways: list[str], field: str) -> list[Row]:
             ]
             every_draw = {way: drawn @ each[:, column] for way, each in sums.items()}
             least = np.min([every_draw[way] for way in FILLS], axis=0)
-            for way in set(ways) - set(FILLS):
+            for way in [way for way in ways if way not in FILLS]:
                 low, high = interval(least / every_draw[way])
                 name = f"{field}, {kind}, lower end of the interval of the gain, {way}"
                 rows.append(Row(name, low, unit, "the upper end", high, error[best] / error[way]))
