@@ -36,7 +36,7 @@ def published_fills() -> dict[str, Fill]:
 
 def _fill(network: torch.nn.Module) -> Fill:
     def fill(electrons: NDArray[np.float32], mask: NDArray[np.bool_], usable: NDArray[np.bool_]) -> NDArray[np.float32]:
-        # Unusable pixels are holes to it, too: every other way is told of them, and it does better so.
+        # Unusable pixels are holes to it, too: every other way is told of them.
         hole = torch.from_numpy(mask | ~usable)[None, None]
         image = torch.from_numpy(np.where(usable, electrons, 0) / np.float32(ELECTRONS))[None, None]
         with torch.inference_mode():
