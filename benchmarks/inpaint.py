@@ -163,6 +163,10 @@ def pixel_rows(scores: list[Score], ways: list[str], field: str) -> list[Row]:
                 low, high = interval(least / every_draw[way])
                 name = f"{field}, {kind}, lower end of the interval of the gain, {way}"
                 rows.append(Row(name, low, unit, "the upper end", high, error[best] / error[way]))
+            for way in [way for way in ways if way not in FILLS and way != NETWORK]:
+                low, high = interval(every_draw[way] / every_draw[NETWORK])
+                name = f"{field}, {kind}, lower end of the interval of the gain over {way}, {NETWORK}"
+                rows.append(Row(name, low, unit, "the upper end", high, error[way] / error[NETWORK]))
     return rows
 
 

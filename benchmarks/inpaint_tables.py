@@ -42,6 +42,7 @@ def pixels(cells: Cells, ways: list[str], kind: str, unit: str, form: str) -> st
     lines: dict[str, list[str]] = {way: [] for way in (*ways, _NOISE)}
     gains: dict[str, list[str]] = {way: [] for way in networks}
     ends: list[str] = []
+    paired: dict[str, list[str]] = {way: [] for way in networks if way != NETWORK}
     for field in FIELDS:
         both = (f"{field}, {kind}", f"{field}, {kind}{CLEAR}")
         errors = [{way: cells[f"{where}, mean square error, {way}", unit][0] for way in lines} for where in both]
@@ -53,11 +54,19 @@ def pixels(cells: Cells, ways: list[str], kind: str, unit: str, form: str) -> st
             line.append(", ".join(f"{min(map(error.get, WITHOUT_NETWORK)) / error[way]:.2f}" for error in errors))
         interval = (cells[f"{where}, lower end of the interval of the gain, {NETWORK}", unit] for where in both)
         ends.append(", ".join(f"{low:.1f} to {high:.1f}" for low, high in interval))
+        for way, line in paired.items():
+            over = (
+                cells[f"{where}, lower end of the interval of the gain over {way}, {NETWORK}", unit] for where in both
+            )
+            ratios = (error[way] / error[NETWORK] for error in errors)
+            pairs = zip(ratios, over, strict=True)
+            line.append(", ".join(f"{ratio:.1f} ({low:.1f} to {high:.1f})" for ratio, (low, high) in pairs))
     made = [[called(way), *lines[way]] for way in ways]
     if unit == "e2":
         made.append(["the noise of the pixels themselves", *lines[_NOISE]])
     made += [[f"gain of {called(way)} over the first three", *line] for way, line in gains.items()]
     made.append([f"interval of that of {called(NETWORK)}", *ends])
+    made += [[f"gain of {called(NETWORK)} over {called(way)}", *line] for way, line in paired.items()]
     return table("`fill=`", list(FIELDS.values()), made)
 
 

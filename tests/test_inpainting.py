@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
-from deepcr_lightning.networks.holes import PLANES
-from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.networks.filler import Filler
 from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.network_fill import CosmicRayFiller, load_filler
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, load_model
@@ -31,6 +30,14 @@ def run_folder(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings = ["experiment=inpaint", *data, *TINY, "trainer.max_epochs=1", f"hydra.run.dir={folder}/run"]
         assert call_script(monkeypatch, folder, "train.py", *settings) == 0
     return folder / "run"
+
+
+def untrained() -> CosmicRayFiller:
+    """Make a network of no use, whose U-Net has a say all the same."""
+    torch.manual_seed(0)
+    net = Filler(2, 4).eval()
+    torch.nn.init.normal_(net.unet.out.weight, std=0.5)
+    return CosmicRayFiller(FillModel(net, {}, Path("net.ckpt"), "0" * 64))
 
 
 @pytest.fixture
@@ -103,8 +110,7 @@ def test_a_filler_of_an_earlier_version_is_refused(run_folder: Path, tmp_path: P
 
 def test_pixels_that_are_no_number_spoil_none(exposure: tuple[NDArray, NDArray, NDArray]) -> None:
     _, image, mask = exposure
-    torch.manual_seed(0)
-    fill = CosmicRayFiller(FillModel(UNet(2, 4, inputs=PLANES).eval(), {}, Path("net.ckpt"), "0" * 64))
+    fill = untrained()
     usable = np.ones_like(mask)
     usable[40, 50] = usable[41, 60] = usable[42, 70] = False
     spoilt = image.copy()
@@ -145,8 +151,7 @@ def test_a_chip_in_tiles_is_that_of_the_whole(
     exposure: tuple[NDArray, NDArray, NDArray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, image, mask = exposure
-    torch.manual_seed(0)
-    fill = CosmicRayFiller(FillModel(UNet(2, 4, inputs=PLANES).eval(), {}, Path("net.ckpt"), "0" * 64))
+    fill = untrained()
     before = image.copy()
     whole = fill(image, mask)
     monkeypatch.setattr("deepcr_lightning.prediction.network_fill._TILE", 32)
@@ -163,8 +168,7 @@ def test_a_chip_in_tiles_is_that_of_the_whole(
 @pytest.mark.parametrize("name", ["network", *FILLS])
 def test_bad_masks_are_refused(name: str, exposure: tuple[NDArray, NDArray, NDArray]) -> None:
     _, image, mask = exposure
-    net = FillModel(UNet(1, 2, inputs=PLANES).eval(), {}, Path("net.ckpt"), "0" * 64)
-    fill = CosmicRayFiller(net) if name == "network" else FILLS[name]
+    fill = untrained() if name == "network" else FILLS[name]
     with pytest.raises(InputError, match=r"mask: has shape \(75, 100\) and the image \(75, 101\)"):
         fill(image, mask[:, :-1], np.ones_like(mask))
     with pytest.raises(InputError, match="mask: is of type uint8"):

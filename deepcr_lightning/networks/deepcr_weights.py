@@ -127,7 +127,7 @@ def fold_batch_norm(net: UNet) -> UNet:
         return net
     if net.norm != "batch":
         raise InputError(f"{net.norm} norm cannot be folded into the convolutions")
-    folded = UNet(net.depth, net.hidden, "none", net.inputs)
+    folded = UNet(net.depth, net.hidden, "none", net.inputs, net.outputs)
     for part in ("down", "merge"):
         for block, plain in zip(getattr(net, part), getattr(folded, part), strict=True):
             convolutions = [m for m in block if isinstance(m, nn.Conv2d)]

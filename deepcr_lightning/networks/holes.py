@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PLANES = 4
-"""Planes that a network is given of an image with holes (`fill_bridged`)."""
-RECIPE = 3
-"""Of how the planes are made: a network that learned by another one is of no use here."""
-LEVEL_REACH = 4
-"""Pixels to each side whose mean is the level that a network is given."""
+RECIPE = 4
+"""Of what a network is given of an image with holes: one that learned by another recipe is of no use here."""
+LOWEST, HIGHEST = -20.0, 60.0
+"""No pixel holds as little or as much light. Normalised."""
 REACH = 6
 """Pixels to each side that a bridge looks at along an axis, before it is made smooth."""
 _SIGMA = 1.0
 _LEAST = 1e-30
-_LOWEST, _HIGHEST = -20.0, 60.0
 # Normalised: 12 000 electrons above the sky and more, and 100.
 _SATURATED, _LIT = 38.0, 10.0
+# Normalised: 5 times the noise.
+_STAR = 5.0
 # Rounds of smoothing, and the slowest of the modes of the biharmonic operator that they are made for: that of a hole
 # of six pixels. A wider hole keeps a part of the mean it started with. The fastest is 64.
 _ROUNDS, _SLOWEST, _FASTEST = 24, 0.5, 64.0
-_CONTRAST, _LEVEL = 3.0, 20.0
 
 
 def saturated_by_stars(image: Tensor, known: Tensor, unusable: Tensor) -> Tensor:
@@ -46,7 +42,7 @@ def saturated_by_stars(image: Tensor, known: Tensor, unusable: Tensor) -> Tensor
     Tensor of bool, shape (B, 1, H, W)
     """
     lit = F.max_pool2d((known & (image > _LIT)).float(), 5, stride=1, padding=2) > 0.5
-    return unusable & lit & (image > _SATURATED) & (image < _HIGHEST)
+    return unusable & lit & (image > _SATURATED) & (image < HIGHEST)
 
 
 def bridge(image: Tensor, known: Tensor) -> Tensor:
@@ -84,7 +80,7 @@ def bridge(image: Tensor, known: Tensor) -> Tensor:
             residual = -free * _laplacian(_laplacian(laid))
             step = following * ratio * step + 2 * following / half * residual
             ratio = following
-        return torch.where(known, image, (laid + step).clamp(_LOWEST, _HIGHEST))
+        return torch.where(known, image, (laid + step).clamp(LOWEST, HIGHEST))
 
 
 def _laplacian(planes: Tensor) -> Tensor:
@@ -106,36 +102,10 @@ def _mean_around(image: Tensor, known: Tensor) -> Tensor:
     return torch.where(known, image, torch.where(weight > _LEAST, light / weight.clamp(min=_LEAST), 0))
 
 
-def fill_bridged(net: Callable[[Tensor], Tensor], bridged: Tensor, known: Tensor, saturated: Tensor) -> Tensor:
-    """Let a network correct bridges.
-
-    Parameters
-    ----------
-    net : callable
-        Takes `PLANES` planes and gives what the bridges lack. The planes are the bridged image less its level, the
-        level, which is its mean in boxes of 9 x 9 pixels, the holes, and the pixels that stars have saturated: a star
-        of ten times the light is the same on another level.
-    bridged : Tensor of float32, shape (B, 1, H, W)
-        From `bridge`.
-    known, saturated : Tensor of bool, shape (B, 1, H, W)
-        The second from `saturated_by_stars`.
-
-    Returns
-    -------
-    Tensor of float32, shape (B, 1, H, W)
-        Normalised image, of which only the holes are of use; at most 60, above what any pixel can hold, which
-        keeps it a number in electrons.
-    """
-    level = F.avg_pool2d(F.pad(bridged, (LEVEL_REACH,) * 4, mode="replicate"), 2 * LEVEL_REACH + 1, stride=1)
-    marks = [mark.to(bridged.dtype) for mark in (~known, saturated)]
-    planes = torch.cat([(bridged - level) / _CONTRAST, level / _LEVEL, *marks], dim=1)
-    return (bridged + net(planes).float()).clamp(max=_HIGHEST)
-
-
 def spread_over_stars(
     hole: Tensor, charge: Tensor, light: Tensor, copies: int, reach: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Cut some of the holes of each tile again, shifted so that one of their pixels comes to lie on a star.
+    """Cut some of the holes of each tile again: half of the copies on stars, and half anywhere.
 
     Cosmic rays cover few stars, and the core of a star is what is hard to fill: without this, one hole pixel in
     fifty is on a star brighter than 5 times the noise.
@@ -147,12 +117,13 @@ def spread_over_stars(
         Of the cosmic rays that the holes are of, with their faint rims, which go where the holes go.
     light : Tensor of float32, shape (B, 1, S, S)
         Normalised image without added CRs, at most 0 where nothing is to be cut for. A pixel is hit in proportion to
-        the cube of its light, so that noise is seldom taken for a star.
+        the cube of its light; below 5 times the noise it is no star.
     copies : int
-        Stars to hit in each tile; fewer where one is drawn again.
+        For each tile. What stars are too few for goes anywhere.
     reach : int
         What lies within so many pixels of the star, on each axis, becomes what lies within so many of the pixel of a
-        hole: were holes added to those that are there, the stars that are hit would have no pixel left.
+        hole: were holes added to those that are there, the stars that are hit would have no pixel left. Of stars within
+        so many of each other one is hit, so that no copy covers the star of another.
     generator : torch.Generator
         On the device of the tensors.
 
@@ -164,18 +135,33 @@ def spread_over_stars(
     size, window = hole.shape[-1], 2 * reach + 1
     given = [F.pad(plane, (reach,) * 4) for plane in (hole, charge)]
     spread = [plane.clone() for plane in given]
-    for tile, (cut, bright) in enumerate(zip(hole, light.clamp(min=0) ** 3, strict=True)):
-        if not copies or not cut.any() or not (bright > 0).any():
-            continue
-        start, end = (
-            torch.multinomial(weight.flatten().float(), copies, replacement=True, generator=generator).tolist()
-            for weight in (cut, bright)
-        )
-        for here, there in zip(start, end, strict=True):
-            (top, left), (y, x) = divmod(here, size), divmod(there, size)
-            place = tile, 0, slice(y, y + window), slice(x, x + window)
-            for plane, source in zip(spread, given, strict=True):
-                plane[place] = source[tile, 0, top : top + window, left : left + window]
+    if copies:
+        stars, counts = _stars(torch.where(light > _STAR, light, 0) ** 3, (copies + 1) // 2, reach, generator)
+        anywhere = torch.randint(size**2, (len(hole), copies), generator=generator, device=hole.device)
+        for tile, cut in enumerate(hole):
+            if not cut.any():
+                continue
+            start = torch.multinomial(cut.flatten().float(), copies, replacement=True, generator=generator).tolist()
+            # Stars come last, so that none is lost to what is cut anywhere.
+            end = torch.cat([anywhere[tile, counts[tile] :], stars[tile, : counts[tile]]]).tolist()
+            for here, there in zip(start, end, strict=True):
+                (top, left), (y, x) = divmod(here, size), divmod(there, size)
+                place = tile, 0, slice(y, y + window), slice(x, x + window)
+                for plane, source in zip(spread, given, strict=True):
+                    plane[place] = source[tile, 0, top : top + window, left : left + window]
     inside = slice(reach, reach + size)
     spread_hole, spread_charge = (plane[..., inside, inside] for plane in spread)
     return spread_hole, spread_charge
+
+
+def _stars(weight: Tensor, most: int, apart: int, generator: torch.Generator) -> tuple[Tensor, list[int]]:
+    """Draw pixels by their weight, without replacement and none within `apart` of another, and count them.
+
+    Of numbers with an exponential distribution, each divided by the weight of its pixel, the smallest are a draw
+    without replacement (Efraimidis & Spirakis 2006, Inf. Process. Lett. 97, 181); here, of those ahead of all around.
+    """
+    race = weight / torch.empty_like(weight).exponential_(generator=generator).clamp(min=_LEAST)
+    first = F.max_pool2d(race, 2 * apart + 1, stride=1, padding=apart) == race
+    race = torch.where(first, race, 0).flatten(1)
+    ahead, places = race.topk(min(most, race.shape[1]))
+    return places, (ahead > 0).sum(1).tolist()

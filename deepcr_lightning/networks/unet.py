@@ -14,7 +14,7 @@ _GROUPS = 8
 
 
 class UNet(nn.Module):
-    """U-Net that gives each pixel one number, such as a logit of being a cosmic ray.
+    """U-Net that gives each pixel a number, such as a logit of being a cosmic ray.
 
     With ``depth=2, hidden=32, norm="none"`` it is the network deepCR-2-32 (Zhang & Bloom 2020, ApJ 889, 24,
     section 3; 100,961 parameters) without its final sigmoid.
@@ -30,6 +30,8 @@ class UNet(nn.Module):
         made in tiles is then only close to the map of the whole.
     inputs : int
         Planes that it sees.
+    outputs : int
+        Numbers that it gives.
 
     Raises
     ------
@@ -37,7 +39,7 @@ class UNet(nn.Module):
         If a parameter is out of its range.
     """
 
-    def __init__(self, depth: int = 2, hidden: int = 32, norm: str = "none", inputs: int = 1) -> None:
+    def __init__(self, depth: int = 2, hidden: int = 32, norm: str = "none", inputs: int = 1, outputs: int = 1) -> None:
         super().__init__()
         if not 1 <= depth <= 5:
             raise InputError(f"model.depth={depth}: must be 1 to 5")
@@ -45,16 +47,16 @@ class UNet(nn.Module):
             raise InputError(f"model.hidden={hidden}: must be at least 1")
         if norm not in NORMS:
             raise InputError(f"model.norm={norm}: must be one of {', '.join(NORMS)}")
-        self.depth, self.hidden, self.norm, self.inputs = depth, hidden, norm, inputs
+        self.depth, self.hidden, self.norm, self.inputs, self.outputs = depth, hidden, norm, inputs, outputs
         widths = [hidden * 2**level for level in range(depth)]
         self.down = nn.ModuleList(
             _double_conv(inputs if level == 0 else widths[level - 1], width, norm) for level, width in enumerate(widths)
         )
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * width, width, 2, stride=2) for width in widths[:-1])
         self.merge = nn.ModuleList(_double_conv(2 * width, width, norm) for width in widths[:-1])
-        self.out = nn.Conv2d(hidden, 1, 1)
+        self.out = nn.Conv2d(hidden, outputs, 1)
         # One pixel in fifty is a CR: starting there spares the first steps from learning it.
-        self.out.bias = nn.Parameter(torch.full((1,), FIRST_LOGIT))
+        self.out.bias = nn.Parameter(torch.full((outputs,), FIRST_LOGIT))
 
     @property
     def step(self) -> int:
@@ -85,7 +87,7 @@ class UNet(nn.Module):
 
         Returns
         -------
-        Tensor, shape (B, 1, H, W)
+        Tensor, shape (B, outputs, H, W)
         """
         x = self.down[0](image)
         skips: list[Tensor] = []

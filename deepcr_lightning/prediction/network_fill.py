@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,9 @@ from torch import Tensor
 
 from deepcr_lightning.batches.normalise import denormalise, normalise
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.networks import star_fit
 from deepcr_lightning.networks.fused import fused
-from deepcr_lightning.networks.holes import LEVEL_REACH, bridge, fill_bridged, saturated_by_stars
-from deepcr_lightning.networks.layout import channels_last
+from deepcr_lightning.networks.holes import bridge, saturated_by_stars
 from deepcr_lightning.prediction.fill import require_same_shape
 from deepcr_lightning.prediction.sliding_window import in_tiles
 from deepcr_lightning.tiles.sky import sky_and_noise
@@ -66,7 +65,7 @@ class CosmicRayFiller:
 
     def __init__(self, model: FillModel) -> None:
         self.label = f"network {model.path.name} {model.sha256[:12]}"
-        self.net, self._fused = model.net, fused(model.net)
+        self.net, self._fused = model.net, fused(model.net.unet)
         self.device = torch.device("cpu")
 
     def to(self, device: str | torch.device) -> CosmicRayFiller:
@@ -118,15 +117,16 @@ class CosmicRayFiller:
             image = normalise(image, *levels)
             known = fine & ~hole
             saturated = saturated_by_stars(image, known, ~fine & ~hole)
-            planes = torch.cat([bridge(image, known), known.to(image.dtype), saturated.to(image.dtype)], dim=1)[0]
-            step = self.net.step
-            margin = self.net.margin + math.ceil(LEVEL_REACH / step) * step
-            made = in_tiles(self._tile, planes, margin=margin, step=step, tile=_TILE)
+            bridged = bridge(image, known)
+            # Of the whole chip: in a tile that is continued by reflection, a fit would take mirrored pixels for known.
+            fits = self.net.stars(bridged, known, levels[1])
+            planes = torch.cat([bridged, known.to(image.dtype), saturated.to(image.dtype), fits], dim=1)[0]
+            made = in_tiles(self._corrected, planes, margin=self.net.margin, step=self.net.step, tile=_TILE)
             values = denormalise(made, *levels).cpu().numpy()
         filled[mask] = values[mask]
         return filled
 
-    def _tile(self, planes: Tensor) -> Tensor:
-        net = self._fused if self.device.type == "cpu" else self.net
-        bridged, known, saturated = planes[None].split(1, dim=1)
-        return fill_bridged(lambda given: net(channels_last(given)), bridged, known > 0.5, saturated > 0.5)[0, 0]
+    def _corrected(self, planes: Tensor) -> Tensor:
+        unet = self._fused if self.device.type == "cpu" else self.net.unet
+        bridged, known, saturated, fits = planes[None].split((1, 1, 1, star_fit.PLANES), dim=1)
+        return self.net.correct(bridged, known > 0.5, saturated > 0.5, fits, unet)[0, 0]

@@ -74,7 +74,7 @@ class RunFigures(pl.Callback):
             with torch.no_grad():
                 if isinstance(pl_module, CosmicRayInpainter):
                     batch = pl_module.holes(batch)
-                    made = pl_module(batch["image"], batch["known"], batch["saturated"])
+                    made = pl_module(*(batch[name] for name in ("image", "known", "saturated", "noise")))
                 else:
                     made = pl_module(batch["image"]).float()
                 self._tiles, self._drawn = (batch, made), False

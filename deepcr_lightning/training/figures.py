@@ -38,7 +38,7 @@ def plot_history(path: Path, history: Mapping[str, Sequence[tuple[int, float]]],
     """
     figure, axes = plt.subplots(2, 2, figsize=(10, 6.4), layout="constrained", sharex=True)
     panels = (
-        ("loss", "log", ("train/loss_epoch", "val/loss", "val/bridge_loss")),
+        ("loss", "log", ("train/loss_epoch", "val/loss", "val/star_loss", "val/bridge_loss")),
         (f"score, {basis}", "linear", ("val/average_precision", "val/completeness", "val/purity")),
         ("gradient norm, learning rate", "log", ("train/gradient_norm_epoch", "learning_rate")),
         ("training tiles a second", "linear", ("train/tiles_per_second_epoch",)),

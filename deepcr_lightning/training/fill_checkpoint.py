@@ -9,8 +9,8 @@ from typing import Any
 import deepcr_lightning
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.deepcr_weights import fold_batch_norm
-from deepcr_lightning.networks.holes import PLANES, RECIPE
-from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.networks.filler import Filler
+from deepcr_lightning.networks.holes import RECIPE
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, FILLER, FORMAT, kind_of, read_checkpoint, weights_of
 from deepcr_lightning.training.model_file import sha256_of
 
@@ -21,7 +21,7 @@ def describe_filler(network: dict[str, Any], data: dict[str, Any], run: dict[str
     Parameters
     ----------
     network : dict
-        ``depth``, ``hidden`` and ``norm`` of the `UNet`.
+        ``depth``, ``hidden`` and ``norm`` of the U-Net.
     data : dict
         Filters, normalisation and provenance, from the data module.
     run : dict, optional
@@ -50,7 +50,7 @@ class FillModel:
 
     Attributes
     ----------
-    net : UNet
+    net : Filler
         In evaluation mode.
     description : dict
         As `describe_filler` made it.
@@ -60,7 +60,7 @@ class FillModel:
         Of the checkpoint file.
     """
 
-    net: UNet
+    net: Filler
     description: dict[str, Any]
     path: Path
     sha256: str
@@ -98,9 +98,11 @@ def load_fill_model(path: str | Path) -> FillModel:
             f"fill_ckpt_path={path}: is of an earlier version, which saw images in another way; train it again"
         )
     try:
-        net = UNet(**description["network"], inputs=PLANES)
+        net = Filler(**description["network"])
         net.load_state_dict(weights_of(checkpoint))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(f"{file}: its weights do not fit the network it describes; the file is damaged") from error
-    net = fold_batch_norm(net.eval()) if net.norm == "batch" else net.eval()
+    net.eval()
+    if net.unet.norm == "batch":
+        net.unet = fold_batch_norm(net.unet)
     return FillModel(net, description, file, sha256_of(file))

@@ -9,13 +9,13 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 
 from deepcr_lightning.batches.normalise import OURS, SOFTENING, denormalise, normalise
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.networks.holes import PLANES, bridge, fill_bridged, saturated_by_stars, spread_over_stars
-from deepcr_lightning.networks.layout import channels_last, for_training
-from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.networks.filler import Filler
+from deepcr_lightning.networks.holes import bridge, saturated_by_stars, spread_over_stars
+from deepcr_lightning.networks.layout import channels_last
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, load_model
 from deepcr_lightning.training.fill_checkpoint import describe_filler
 from deepcr_lightning.training.model_file import UNIVERSAL
@@ -38,11 +38,11 @@ class CosmicRayInpainter(pl.LightningModule):
     Parameters
     ----------
     depth, hidden, norm
-        Shape of the network (`networks.unet.UNet`).
+        Shape of the U-Net (`networks.filler.Filler`).
     learning_rate, weight_decay, warmup, schedule
         Of the optimiser (`training.optimiser.adamw`).
     copies : int
-        Stars of each tile on which holes are cut again, at most (`networks.holes.spread_over_stars`).
+        Holes of each tile that are cut again, half of them on stars (`networks.holes.spread_over_stars`).
     cleaned_by : str
         Checkpoint, or its name, of the network that finds the tiles' own CRs; it must be on our normalisation.
     compile : bool
@@ -72,10 +72,7 @@ class CosmicRayInpainter(pl.LightningModule):
         if copies < 0:
             raise InputError(f"model.copies={copies}: may not be negative")
         self.save_hyperparameters()
-        self.net = UNet(depth, hidden, norm, inputs=PLANES)
-        # The first map is the bridge itself.
-        nn.init.zeros_(self.net.out.weight)
-        nn.init.zeros_(self.net.out.bias)  # type: ignore[arg-type]
+        self.net = Filler(depth, hidden, norm)
         finder = load_model(cleaned_by)
         if finder.description["normalisation"] != OURS:
             raise InputError(f"model.cleaned_by={cleaned_by}: sees images on another scale; give a model of train.py")
@@ -90,14 +87,15 @@ class CosmicRayInpainter(pl.LightningModule):
         if data.normalisation != OURS:
             raise InputError(f"data.normalisation={data.normalisation}: the network that fills needs {OURS}")
         if self.hparams["compile"] and stage == "fit":
-            self.net.compile()
+            self.net.unet.compile()
 
-    def forward(self, image: Tensor, known: Tensor, saturated: Tensor) -> Tensor:
-        """Fill normalised images where they are not known; all of shape (B, 1, H, W)."""
-        return fill_bridged(self._laid_out, bridge(image, known), known, saturated)
+    def forward(self, image: Tensor, known: Tensor, saturated: Tensor, noise: Tensor) -> Tensor:
+        """Fill normalised images where they are not known, of shape (B, 1, H, W) as `known` and `saturated`.
 
-    def _laid_out(self, planes: Tensor) -> Tensor:
-        return self.net(for_training(planes, self.hparams["hidden"]) if self.training else channels_last(planes))
+        `noise`, of shape (B, 1, 1, 1), is that of the sky, in electrons.
+        """
+        filled: Tensor = self.net(bridge(image, known), known, saturated, noise)[0]
+        return filled
 
     def holes(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Cut holes where CRs were added to a composed batch.
@@ -112,7 +110,7 @@ class CosmicRayInpainter(pl.LightningModule):
         dict of Tensor
             ``image`` (B, 1, S, S) float32, normalised, as ``truth``, that without the added CRs; and of bool
             ``known``, the pixels with a meaning, ``saturated``, those that stars have saturated, and ``scored``, those
-            in holes of which the truth is known.
+            in holes of which the truth is known; and ``noise`` (B, 1, 1, 1), of the sky, in electrons.
         """
         levels = batch["sky"], batch["noise"]
         struck, charge = denormalise(batch["image"], *levels), batch["charge"]
@@ -137,23 +135,26 @@ class CosmicRayInpainter(pl.LightningModule):
         known = ~(hole | unknown)
         # Unusable pixels are never filled, so that no hole hides them.
         saturated = saturated_by_stars(image, known, batch["unusable"])
-        return {"image": image, "known": known, "saturated": saturated, "scored": hole & ~unknown, "truth": truth}
+        planes = {"image": image, "known": known, "saturated": saturated, "scored": hole & ~unknown, "truth": truth}
+        return {**planes, "noise": batch["noise"]}
 
-    def _errors(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _filled(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         holes = self.holes(batch)
         bridged = bridge(holes["image"], holes["known"])
-        filled = fill_bridged(self._laid_out, bridged, holes["known"], holes["saturated"])
-        made, start = (square_error(image, holes["truth"], holes["scored"]) for image in (filled, bridged))
-        return made, start
+        filled, stars = self.net(bridged, holes["known"], holes["saturated"], holes["noise"])
+        return holes, {"filled": filled, "stars": stars, "bridged": bridged}
 
     def _validate(self, batch: dict[str, Tensor], side: str) -> None:
-        loss, start = self._errors(batch)
-        self.log(f"{side}/loss", loss, prog_bar=True, batch_size=len(batch["image"]), sync_dist=True)
-        self.log(f"{side}/bridge_loss", start, batch_size=len(batch["image"]), sync_dist=True)
+        holes, made = self._filled(batch)
+        for name, image in (("loss", "filled"), ("star_loss", "stars"), ("bridge_loss", "bridged")):
+            error = square_error(made[image], holes["truth"], holes["scored"])
+            shown = name == "loss"
+            self.log(f"{side}/{name}", error, prog_bar=shown, batch_size=len(batch["image"]), sync_dist=True)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of a composed batch."""
-        loss, _ = self._errors(batch)
+        holes, made = self._filled(batch)
+        loss = square_error(made["filled"], holes["truth"], holes["scored"])
         self.log(
             "train/loss",
             loss,
@@ -163,10 +164,10 @@ class CosmicRayInpainter(pl.LightningModule):
             batch_size=len(batch["image"]),
             sync_dist=True,
         )
-        return loss
+        return loss + absolute_error(made["stars"], holes["truth"], holes["scored"])
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Loss of a batch that is the same every epoch, beside that of the bridges."""
+        """Loss of a batch that is the same every epoch, beside that of fits of stars and of bridges."""
         self._validate(batch, "val")
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -214,8 +215,22 @@ def square_error(filled: Tensor, truth: Tensor, scored: Tensor) -> Tensor:
     squared would make it that of the noise all the way up, where one star core in a thousand holes is nine tenths
     of the loss, and what is learned of it is lost in the noise of the gradient. The root of ``cosh`` lies between.
     """
-    weight = torch.where(scored, torch.cosh(truth.clamp(0, _BRIGHTEST) / SOFTENING) ** _BRIGHT_POWER, 0)
+    weight = _weight(truth, scored)
     return (weight * (filled - truth) ** 2).sum() / weight.sum().clamp(min=1)
+
+
+def absolute_error(filled: Tensor, truth: Tensor, scored: Tensor) -> Tensor:
+    """Mean absolute error, with the weights of `square_error` and its parameters.
+
+    Fits of single stars learn by it: where two stars lie in one hole a fit is far off whatever it has learned, and
+    of a mean square such pixels would be nearly all.
+    """
+    weight = _weight(truth, scored)
+    return (weight * (filled - truth).abs()).sum() / weight.sum().clamp(min=1)
+
+
+def _weight(truth: Tensor, scored: Tensor) -> Tensor:
+    return torch.where(scored, torch.cosh(truth.clamp(0, _BRIGHTEST) / SOFTENING) ** _BRIGHT_POWER, 0)
 
 
 def _grown(mask: Tensor) -> Tensor:

@@ -28,7 +28,8 @@ _SCORES = {
     "purity": "purity",
     "own_rate": "CR rate over that of the darks, 0.5 to 1.5",
     "loss": "loss",
-    "bridge_loss": "loss of the mean of the pixels around",
+    "star_loss": "loss of the fits of stars alone",
+    "bridge_loss": "loss of the smoothest surface",
 }
 _PICTURES = {
     "tiles": (

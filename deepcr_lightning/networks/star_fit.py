@@ -1,0 +1,177 @@
+"""What a star would put into a hole, told from the pixels around it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deepcr_lightning.batches.normalise import denormalise, normalise
+from deepcr_lightning.networks.holes import HIGHEST, LOWEST
+
+PLANES = 3
+"""Planes that `StarFit` gives of an image with holes."""
+REACH = 3
+"""Pixels to each side that a fit looks at."""
+# A PSF is tabulated at so many places to the pixel on each axis, and a star may lie at twice as many, up to so many of
+# the latter from the pixel that is filled.
+_TABLED, _PHASES, _AWAY = 4, 8, 12
+# Full widths at half maximum, in pixels, and exponent of the Moffat profiles that training starts with.
+_WIDTHS, _BETA = (1.7, 1.9, 2.1, 2.4), 2.5
+# Adam moves every weight at the same pace, and the logarithm of a PSF has a longer way to go than others.
+_PACE = 3.0
+# The weight of pixels falls with their distance, in pixels; what a PSF may be off by; and how flat a plane is expected.
+_SIGMA, _MISFIT, _FLAT = 2.5, 0.13, 0.03
+_LIKELIEST = 8
+# Holes with a known pixel of 5 times the noise within 2 pixels are near a star.
+_LIT, _LIT_REACH = 5.0, 2
+_LEAST = 1e-12
+# Hole pixels whose scores of all stars stay in the cache of a core, or fill a GPU; and those of which all else is held.
+_SCORED_AT_ONCE, _SCORED_ON_GPU, _FITTED_AT_ONCE = 128, 4096, 16384
+
+
+class StarFit(nn.Module):
+    """Fits of one star, on a plane of background, to the pixels around each pixel of a hole.
+
+    A star may be at any of 25 x 25 places within one and a half pixels of the hole's pixel, and have any of four
+    point-spread functions (PSF), each of which is a table that is learned. Its flux and the plane are least squares;
+    the eight likeliest stars are averaged by how likely they are. How far to trust a fit, and how much rarer bright
+    stars are than faint ones, is learned as well.
+
+    References
+    ----------
+    Anderson & King 2000, PASP 112, 1360 (the effective PSF, tabulated at four places to the pixel).
+    """
+
+    finer: Tensor
+    plane: Tensor
+    nearness: Tensor
+    places: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        extent = REACH * _PHASES + _AWAY
+        tabled = torch.arange(-extent // 2, extent // 2 + 1) / _TABLED
+        radius = torch.hypot(tabled[:, None], tabled)
+        core = torch.tensor(_WIDTHS).view(-1, 1, 1) / (2 * math.sqrt(2 ** (1 / _BETA) - 1))
+        self.table = nn.Parameter(-_BETA * torch.log1p((radius / core) ** 2) / _PACE)
+        near = torch.arange(-REACH, REACH + 1)
+        self.log_trust = nn.Parameter(torch.tensor(0.0))
+        self.faint = nn.Parameter(torch.tensor(1.0))
+        # Cubic interpolation of a table along an axis.
+        rough = torch.eye(len(tabled))[None, None]
+        finer = F.interpolate(rough, size=(2 * extent + 1, len(tabled)), mode="bicubic", align_corners=True)[0, 0]
+        rows, columns = torch.meshgrid(near / REACH, near / REACH, indexing="ij")
+        plane = torch.stack([torch.ones_like(rows), rows, columns]).flatten(1)
+        along = _PHASES * near - torch.arange(-_AWAY, _AWAY + 1).view(-1, 1) + extent  # (place, pixel)
+        places = along[:, None, :, None] * (2 * extent + 1) + along[None, :, None, :]
+        nearness = torch.exp(-(near[:, None] ** 2 + near**2).flatten() / (2 * _SIGMA**2))
+        self.register_buffer("finer", finer, persistent=False)
+        self.register_buffer("plane", plane, persistent=False)
+        self.register_buffer("nearness", nearness, persistent=False)
+        self.register_buffer("places", places.flatten(0, 1).flatten(1), persistent=False)
+
+    def forward(self, bridged: Tensor, known: Tensor, noise: Tensor | float) -> Tensor:
+        """Fit stars to the holes that are near one.
+
+        Parameters
+        ----------
+        bridged : Tensor of float32, shape (B, 1, H, W)
+            Normalised image, with bridges over its holes (`networks.holes.bridge`).
+        known : Tensor of bool, shape (B, 1, H, W)
+            Pixels with a meaning.
+        noise : Tensor of float32, shape (B, 1, 1, 1), or float
+            Of the sky, in electrons.
+
+        Returns
+        -------
+        Tensor of float32, shape (B, 3, H, W)
+            Of each pixel that was fitted: its value by the fit less that of the bridge, normalised; how far the
+            likeliest stars differ in it, normalised; and the share of the variance around it that they leave.
+            Elsewhere 0, 0 and 1.
+        """
+        floor = torch.as_tensor(noise, dtype=bridged.dtype, device=bridged.device).expand(len(bridged), 1, 1, 1)
+        lit = F.max_pool2d((known & (bridged > _LIT)).float(), 2 * _LIT_REACH + 1, stride=1, padding=_LIT_REACH) > 0.5
+        tile, _, y, x = torch.nonzero(lit & ~known, as_tuple=True)
+        light = torch.where(known, denormalise(bridged, 0.0, floor), 0)
+        padded = F.pad(torch.cat([light, known.to(light.dtype)], 1), (REACH,) * 4)
+        stars = self._psfs().flatten(1)[:, self.places].flatten(0, 1)  # (star, pixel)
+        near = torch.arange(2 * REACH + 1, device=y.device)
+        fitted = []
+        for t, top, left in zip(*(index.split(_FITTED_AT_ONCE) for index in (tile, y, x)), strict=True):
+            rows, columns = top[:, None, None] + near[:, None], left[:, None, None] + near
+            around, there = padded[t[:, None, None], :, rows, columns].flatten(1, 2).unbind(2)  # (hole pixel, pixel)
+            fitted.append(self._fit(around, there, floor[t, 0, 0], stars))
+        values, spread, unexplained = torch.cat(fitted).unbind(1)
+        made = torch.stack([values - bridged[tile, 0, y, x], spread, unexplained], 1)
+        nothing = torch.tensor([0, 0, 1], dtype=made.dtype, device=made.device)
+        planes = nothing.expand(len(bridged), *bridged.shape[2:], PLANES)
+        return planes.index_put((tile, y, x), made).permute(0, 3, 1, 2)
+
+    def _psfs(self) -> Tensor:
+        """Give the PSFs at eighths of a pixel, shape (4, 73, 73), the same mirrored and turned as tiles are."""
+        table = _PACE * self.table
+        for turned in (lambda t: t.flip(1), lambda t: t.flip(2), lambda t: t.mT):
+            table = (table + turned(table)) / 2
+        table = table - table.flatten(1).logsumexp(1)[:, None, None]
+        return (self.finer @ table @ self.finer.T).exp()
+
+    def _fit(self, light: Tensor, known: Tensor, noise: Tensor, stars: Tensor) -> Tensor:
+        weight = known * self.nearness / (noise**2 + light.clamp(min=0) + (_MISFIT * light) ** 2)
+        plane = self._orthonormal_plane(weight)
+        # What the parts of the plane, the light, and 1 are multiplied by, to be summed over the pixels around.
+        weights = torch.cat([plane * weight[:, None], (weight * light)[:, None], weight[:, None]], 1)
+        behind = (weights[:, :3] * light[:, None]).sum(2)
+        likely = stars[self._likeliest(weights, behind, noise, stars)]  # (hole pixel, star, pixel)
+        onto = (likely @ weights[:, :4].transpose(1, 2)).unbind(2)
+        square = (likely**2 @ weight[..., None])[..., 0]
+        score, flux, explained = self._score(onto, square, behind, noise)
+        middle = likely.shape[2] // 2
+        left = behind[:, None] - flux[..., None] * torch.stack(onto[:3], 2)
+        value = flux * likely[..., middle] + (left * plane[:, None, :, middle]).sum(2)
+        value = normalise(value, 0.0, noise).clamp(LOWEST, HIGHEST)
+        share = score.softmax(1)
+        mean = (share * value).sum(1)
+        spread = (share * (value - mean[:, None]) ** 2).sum(1).clamp(min=1e-4).sqrt()
+        variance = (weight * light**2).sum(1) - (behind**2).sum(1)
+        unexplained = 1 - (share * explained).sum(1) / (variance + 1e-6)
+        return torch.stack([mean, spread, unexplained.clamp(0, 1)], 1)
+
+    def _orthonormal_plane(self, weight: Tensor) -> Tensor:
+        """Make the parts of a plane orthonormal under weights, and less so the steeper ones: (hole pixel, 3, pixel)."""
+        total = weight.sum(1)[:, None, None] + _LEAST
+        level = torch.diag(torch.tensor([1e-6, _FLAT, _FLAT], dtype=weight.dtype, device=weight.device))
+        products = (weight[:, None] * self.plane) @ self.plane.T + total * level
+        root = torch.linalg.cholesky_ex(products)[0]  # what is no number stays none, and raises nothing
+        return torch.linalg.solve_triangular(root, self.plane.expand(len(root), -1, -1), upper=False)
+
+    @torch.no_grad()
+    def _likeliest(self, weights: Tensor, behind: Tensor, noise: Tensor, stars: Tensor) -> Tensor:
+        """Index the stars that have the highest scores, shape (hole pixel, 8): of these alone gradients are taken."""
+        squares, stars = (stars**2).T, stars.T
+        count = _SCORED_AT_ONCE if stars.device.type == "cpu" else _SCORED_ON_GPU
+        best = []
+        for some, level, floor in zip(*(part.split(count) for part in (weights, behind, noise)), strict=True):
+            onto = [some[:, part] @ stars for part in range(4)]
+            score, *_ = self._score(onto, some[:, 4] @ squares, level, floor)
+            best.append(score.topk(_LIKELIEST, dim=1).indices)
+        return torch.cat(best)
+
+    def _score(
+        self, onto: Sequence[Tensor], square: Tensor, behind: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Score stars by their sums with the plane and the light, and with themselves, all of (hole pixel, star).
+
+        Returns the logarithm of how likely each is, its flux, and how much of chi squared it explains.
+        """
+        square = square * (1 + 1e-4) + _LEAST  # of a star that is no different from background: no flux
+        product = onto[3]
+        for part, level in zip(onto, behind.split(1, dim=1), strict=False):
+            square, product = square - part**2, product - part * level
+        product = product.clamp(min=0)
+        flux = product / square
+        explained = flux * product
+        return self.log_trust.exp() * 0.5 * explained - self.faint * torch.log1p(flux / noise), flux, explained

@@ -1,0 +1,120 @@
+"""Fits of stars to the surroundings of holes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from deepcr_lightning.batches.normalise import normalise
+from deepcr_lightning.networks import star_fit
+from deepcr_lightning.networks.holes import bridge
+from deepcr_lightning.networks.star_fit import PLANES, StarFit
+
+NOISE = 6.0
+
+
+def field(count: int, seed: int, width: float = 1.9) -> tuple[Tensor, Tensor]:
+    """Make normalised images of a star each, anywhere in a pixel, and holes of 3 x 2 pixels over their cores."""
+    torch.manual_seed(seed)
+    place = torch.rand(count, 2, 1, 1) - 0.5
+    pixel = torch.arange(-10.0, 11.0)
+    core = width / (2 * math.sqrt(2 ** (1 / 2.5) - 1))
+    radius = torch.hypot(pixel[:, None] - place[:, 0], pixel - place[:, 1])
+    flux = 10 ** (3 + torch.rand(count, 1, 1))
+    light = flux * (1 + (radius / core) ** 2) ** -2.5
+    known = torch.ones(count, 1, 21, 21, dtype=torch.bool)
+    known[..., 9:12, 10:12] = False
+    struck = light + (NOISE**2 + light).sqrt() * torch.randn(count, 21, 21)
+    image = torch.where(known, normalise(struck[:, None], 0.0, NOISE), 1e4)
+    return image, normalise(light[:, None], 0.0, NOISE)
+
+
+def errors(fit: StarFit, seed: int, width: float = 1.9) -> tuple[float, float]:
+    """Return the mean absolute errors of fit and of bridge at the middle of the holes, normalised."""
+    image, truth = field(64, seed, width)
+    known = image < 1e3
+    bridged = bridge(image, known)
+    with torch.no_grad():
+        planes = fit(bridged, known, NOISE)
+    off = bridged + planes[:, :1] - truth, bridged - truth
+    return tuple(float(error[..., 10, 10].abs().mean()) for error in off)  # type: ignore[return-value]
+
+
+def test_a_star_is_told_from_what_is_left_of_it() -> None:
+    fitted, bridged = errors(StarFit(), 0)
+    assert fitted < 0.7
+    assert fitted < bridged / 3
+
+
+def test_fits_are_of_holes_near_stars_and_do_not_see_into_them() -> None:
+    image, _ = field(2, 1)
+    known = image < 1e3
+    known[..., 2, 3] = False  # a hole in the sky
+    fit, bridged = StarFit(), bridge(image, known)
+    planes = fit(bridged, known, NOISE)
+    assert planes.shape == (2, PLANES, 21, 21)
+    fitted = planes[:, 1:2] > 0
+    assert torch.equal(fitted[..., 4:, :], ~known[..., 4:, :])
+    assert not fitted[..., :4, :].any()
+    assert torch.equal(planes[:, 2:] == 1, ~fitted), "where nothing is fitted, nothing is explained"
+    changed = torch.where(known, bridged, bridged + 3)
+    again = fit(changed, known, NOISE)
+    assert torch.allclose((again - planes)[:, :1][fitted], torch.tensor(-3.0), atol=1e-4)
+    assert torch.equal(again[:, 1:], planes[:, 1:])
+    assert torch.allclose(fit(bridged, known, torch.full((2, 1, 1, 1), NOISE)), planes)
+
+
+def test_how_many_are_fitted_at_once_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, _ = field(3, 2)
+    known = image < 1e3
+    fit, bridged = StarFit(), bridge(image, known)
+    whole = fit(bridged, known, NOISE)
+    monkeypatch.setattr(star_fit, "_SCORED_AT_ONCE", 2)
+    monkeypatch.setattr(star_fit, "_FITTED_AT_ONCE", 5)
+    assert torch.allclose(fit(bridged, known, NOISE), whole, atol=1e-3)
+
+
+def test_every_weight_has_a_gradient_even_where_nothing_is_fitted() -> None:
+    fit, sky = StarFit(), torch.zeros(1, 1, 21, 21)
+    fit(sky, torch.ones_like(sky, dtype=torch.bool), NOISE).sum().backward()
+    assert all(weight.grad is not None for weight in fit.parameters()), "processes that train together wait for all"
+
+
+def test_a_single_known_pixel_is_enough_to_give_a_number() -> None:
+    bridged, known = torch.full((1, 1, 9, 9), 30.0), torch.zeros(1, 1, 9, 9, dtype=torch.bool)
+    known[..., 4, 4] = True
+    fit = StarFit()
+    planes = fit(bridged, known, NOISE)
+    assert planes.isfinite().all()
+    assert (planes[:, 1] > 0).sum() == 24
+    planes.sum().backward()
+    assert all(weight.grad.isfinite().all() for weight in fit.parameters() if weight.grad is not None)
+
+
+def test_what_is_no_number_stays_none() -> None:
+    image, _ = field(2, 4)
+    known = image < 1e3
+    bridged = bridge(image, known)
+    bridged[0, :, 10, 9] = torch.nan  # a known pixel: the loss is none, which training stops for
+    planes = StarFit()(bridged, known, NOISE)
+    assert planes[0].isnan().any()
+    assert planes[1].isfinite().all()
+
+
+def test_another_psf_is_learned() -> None:
+    fit, width = StarFit(), 3.0
+    before, _ = errors(fit, 3, width)
+    optimiser = torch.optim.Adam(fit.parameters(), 5e-3)
+    for seed in range(100, 140):
+        image, truth = field(32, seed, width)
+        known = image < 1e3
+        bridged = bridge(image, known)
+        loss = (bridged + fit(bridged, known, NOISE)[:, :1] - truth)[~known].abs().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    after, _ = errors(fit, 3, width)
+    assert after < 0.6 * before
