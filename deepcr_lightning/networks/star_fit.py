@@ -16,14 +16,14 @@ PLANES = 3
 """Planes that `StarFit` gives of an image with holes."""
 REACH = 3
 """Pixels to each side that a fit looks at."""
-# A PSF is tabulated at so many places to the pixel on each axis, and a star may lie at twice as many, up to so many of
-# the latter from the pixel that is filled.
+# A shape is tabulated at so many places to the pixel on each axis, and a star may lie at twice as many, up to so many
+# of the latter from the pixel that is filled.
 _TABLED, _PHASES, _AWAY = 4, 8, 12
 # Full widths at half maximum, in pixels, and exponent of the Moffat profiles that training starts with.
 _WIDTHS, _BETA = (1.7, 1.9, 2.1, 2.4), 2.5
-# Adam moves every weight at the same pace, and the logarithm of a PSF has a longer way to go than others.
+# Adam moves every weight at the same pace, and the logarithm of a shape has a longer way to go than others.
 _PACE = 3.0
-# The weight of pixels falls with their distance, in pixels; what a PSF may be off by; and how flat a plane is expected.
+# How the weight of pixels falls with their distance, in pixels; what a shape may be off by; how flat a plane should be.
 _SIGMA, _MISFIT, _FLAT = 2.5, 0.13, 0.03
 _LIKELIEST = 8
 # Holes with a known pixel of 5 times the noise within 2 pixels are near a star.
@@ -37,9 +37,9 @@ class StarFit(nn.Module):
     """Fits of one star, on a plane of background, to the pixels around each pixel of a hole.
 
     A star may be at any of 25 x 25 places within one and a half pixels of the hole's pixel, and have any of four
-    point-spread functions (PSF), each of which is a table that is learned. Its flux and the plane are least squares;
-    the eight likeliest stars are averaged by how likely they are. How far to trust a fit, and how much rarer bright
-    stars are than faint ones, is learned as well.
+    shapes, each of which is a table that is learned. It starts as a point-spread function (PSF) and becomes what fills
+    best, blends included. Flux and plane are least squares; the eight likeliest stars are averaged by how likely they
+    are. How far to trust a fit, and how much rarer bright stars are than faint ones, is learned as well.
 
     References
     ----------
@@ -98,7 +98,7 @@ class StarFit(nn.Module):
         tile, _, y, x = torch.nonzero(lit & ~known, as_tuple=True)
         light = torch.where(known, denormalise(bridged, 0.0, floor), 0)
         padded = F.pad(torch.cat([light, known.to(light.dtype)], 1), (REACH,) * 4)
-        stars = self._psfs().flatten(1)[:, self.places].flatten(0, 1)  # (star, pixel)
+        stars = self._shapes().flatten(1)[:, self.places].flatten(0, 1)  # (star, pixel)
         near = torch.arange(2 * REACH + 1, device=y.device)
         fitted = []
         for t, top, left in zip(*(index.split(_FITTED_AT_ONCE) for index in (tile, y, x)), strict=True):
@@ -111,8 +111,8 @@ class StarFit(nn.Module):
         planes = nothing.expand(len(bridged), *bridged.shape[2:], PLANES)
         return planes.index_put((tile, y, x), made).permute(0, 3, 1, 2)
 
-    def _psfs(self) -> Tensor:
-        """Give the PSFs at eighths of a pixel, shape (4, 73, 73), the same mirrored and turned as tiles are."""
+    def _shapes(self) -> Tensor:
+        """Give the shapes at eighths of a pixel, shape (4, 73, 73), the same mirrored and turned as tiles are."""
         table = _PACE * self.table
         for turned in (lambda t: t.flip(1), lambda t: t.flip(2), lambda t: t.mT):
             table = (table + turned(table)) / 2
