@@ -123,8 +123,10 @@ def _take_largest_batch(
     half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(str(trainer.precision))
     most = max(1, (data.tiles_per_epoch or _MOST_TILES) // _STEPS_AN_EPOCH)
     device = trainer.strategy.root_device
-    net = model.net if isinstance(model, CosmicRaySegmenter) else model.net.unet
-    data.batch_size = largest_batch(net.to(device), data.tile_size, most, device, half)
+    net = model.net.unet if isinstance(model, CosmicRayInpainter) else model.net
+    found = largest_batch(net.to(device), data.tile_size, most, device, half)
+    # Of a crowded tile the fits of stars keep as much for their gradients as the U-Net.
+    data.batch_size = max(1, found // 2) if isinstance(model, CosmicRayInpainter) else found
     log.info("Batches of %d tiles; at most %d, for %d steps an epoch", data.batch_size, most, _STEPS_AN_EPOCH)
 
 
