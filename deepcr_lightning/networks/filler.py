@@ -85,7 +85,7 @@ class Filler(nn.Module):
         bridged, known, saturated
             As in `forward`.
         fits : Tensor of float32, shape (B, 3, H, W)
-            From `stars`. At the edge of an image they differ from those of a larger one, which pixels beyond it have.
+            From `stars`, of the whole image: at the edge of a tile a fit would lack the pixels beyond.
         unet : callable
             The U-Net, or what gives the same faster.
 

@@ -14,8 +14,8 @@ from deepcr_lightning.networks.holes import HIGHEST, LOWEST
 
 PLANES = 3
 """Planes that `StarFit` gives of an image with holes."""
-REACH = 3
-"""Pixels to each side that a fit looks at."""
+# Pixels to each side that a fit looks at.
+_REACH = 3
 # A shape is tabulated at so many places to the pixel on each axis, and a star may lie at twice as many, up to so many
 # of the latter from the pixel that is filled.
 _TABLED, _PHASES, _AWAY = 4, 8, 12
@@ -53,18 +53,18 @@ class StarFit(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        extent = REACH * _PHASES + _AWAY
+        extent = _REACH * _PHASES + _AWAY
         tabled = torch.arange(-extent // 2, extent // 2 + 1) / _TABLED
         radius = torch.hypot(tabled[:, None], tabled)
         core = torch.tensor(_WIDTHS).view(-1, 1, 1) / (2 * math.sqrt(2 ** (1 / _BETA) - 1))
         self.table = nn.Parameter(-_BETA * torch.log1p((radius / core) ** 2) / _PACE)
-        near = torch.arange(-REACH, REACH + 1)
+        near = torch.arange(-_REACH, _REACH + 1)
         self.log_trust = nn.Parameter(torch.tensor(0.0))
         self.faint = nn.Parameter(torch.tensor(1.0))
         # Cubic interpolation of a table along an axis.
         rough = torch.eye(len(tabled))[None, None]
         finer = F.interpolate(rough, size=(2 * extent + 1, len(tabled)), mode="bicubic", align_corners=True)[0, 0]
-        rows, columns = torch.meshgrid(near / REACH, near / REACH, indexing="ij")
+        rows, columns = torch.meshgrid(near / _REACH, near / _REACH, indexing="ij")
         plane = torch.stack([torch.ones_like(rows), rows, columns]).flatten(1)
         along = _PHASES * near - torch.arange(-_AWAY, _AWAY + 1).view(-1, 1) + extent  # (place, pixel)
         places = along[:, None, :, None] * (2 * extent + 1) + along[None, :, None, :]
@@ -97,9 +97,9 @@ class StarFit(nn.Module):
         lit = F.max_pool2d((known & (bridged > _LIT)).float(), 2 * _LIT_REACH + 1, stride=1, padding=_LIT_REACH) > 0.5
         tile, _, y, x = torch.nonzero(lit & ~known, as_tuple=True)
         light = torch.where(known, denormalise(bridged, 0.0, floor), 0)
-        padded = F.pad(torch.cat([light, known.to(light.dtype)], 1), (REACH,) * 4)
+        padded = F.pad(torch.cat([light, known.to(light.dtype)], 1), (_REACH,) * 4)
         stars = self._shapes().flatten(1)[:, self.places].flatten(0, 1)  # (star, pixel)
-        near = torch.arange(2 * REACH + 1, device=y.device)
+        near = torch.arange(2 * _REACH + 1, device=y.device)
         fitted = []
         for t, top, left in zip(*(index.split(_FITTED_AT_ONCE) for index in (tile, y, x)), strict=True):
             rows, columns = top[:, None, None] + near[:, None], left[:, None, None] + near
