@@ -54,6 +54,8 @@ def plot_history(path: Path, history: Mapping[str, Sequence[tuple[int, float]]],
         cell.xaxis.set_major_locator(MaxNLocator(integer=True))
         if cell.lines:
             cell.legend()
+        else:  # a network that fills has no completeness
+            cell.set_visible(False)
     axes[1, 1].set_ylim(bottom=0)
     for cell in axes[1]:
         cell.set_xlabel("epoch")
