@@ -5,16 +5,18 @@ deepCR among them where it is installed, and compares with the exposure less its
 Zhang & Bloom (2020) did, fills holes that have the shape of 1 to 9 exposures' cosmic rays, where there are none, so
 that nothing of their faint rims is left around; all of them, and those more than 2 pixels from saturated ones, whose
 charge spills along the columns and ends where nobody can tell. Fluxes are those in apertures of 3 pixels of radius, of
-stars that a cosmic ray touches there and whose flux is at least 5 times its error.
+stars that a cosmic ray touches there and whose flux is at least 5 times its error. One process a core.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import torch
 from astropy.table import Table
 from inpaint_picture import Cutout, draw
 from numpy.typing import NDArray
@@ -25,11 +27,12 @@ from scipy.ndimage import maximum_filter
 
 from deepcr_lightning.evaluation.intervals import interval, resampled
 from deepcr_lightning.exposures.dq import SATURATION, unusable_bits
-from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
+from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure, root_of
 from deepcr_lightning.exposures.truth import field_type, find_truths, read_matching_truth, read_truth
 from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill
 from deepcr_lightning.prediction.network_fill import load_filler
 from deepcr_lightning.simulation.stars import FIELDS
+from deepcr_lightning.thresholds.workers import start_workers
 from deepcr_lightning.tiles.sky import sky_and_noise
 
 SHAPE = ("--filters", "F275W", "F336W", "F606W", "F814W", "--size", "512", "512", "--chips", "1")
@@ -163,10 +166,11 @@ def pixel_rows(scores: list[Score], ways: list[str], field: str) -> list[Row]:
                 low, high = interval(least / every_draw[way])
                 name = f"{field}, {kind}, lower end of the interval of the gain, {way}"
                 rows.append(Row(name, low, unit, "the upper end", high, error[best] / error[way]))
-            for way in [way for way in ways if way not in FILLS and way != NETWORK]:
-                low, high = interval(every_draw[way] / every_draw[NETWORK])
-                name = f"{field}, {kind}, lower end of the interval of the gain over {way}, {NETWORK}"
-                rows.append(Row(name, low, unit, "the upper end", high, error[way] / error[NETWORK]))
+            for ours in [way for way in ways if way.startswith(NETWORK)]:
+                for way in [way for way in ways if way not in FILLS and not way.startswith(NETWORK)]:
+                    low, high = interval(every_draw[way] / every_draw[ours])
+                    name = f"{field}, {kind}, lower end of the interval of the gain over {way}, {ours}"
+                    rows.append(Row(name, low, unit, "the upper end", high, error[way] / error[ours]))
     return rows
 
 
@@ -197,28 +201,59 @@ def star_rows(scores: list[Score], ways: list[str], field: str) -> list[Row]:
     return rows
 
 
+def names_of(paths: tuple[str, ...]) -> list[str]:
+    """Name our networks: the first plainly, the others by the folders of their runs."""
+    names = [NETWORK, *(f"{NETWORK} {Path(path).parent.parent.name}" for path in paths[1:])]
+    if len(set(names)) < len(names):
+        raise SystemExit(f"--fill-ckpt-path: two runs have a folder of the same name: {', '.join(names)}")
+    return names
+
+
+@lru_cache
+def ways_to_fill(paths: tuple[str, ...]) -> dict[str, Fill]:
+    """Load every way: those without a network, the published networks, and ours, the first of them as that."""
+    torch.set_num_threads(1)  # there is a process for each core
+    ours = {name: load_filler(path) for name, path in zip(names_of(paths), paths, strict=True)}
+    return {**FILLS, **published_fills(), **ours}
+
+
+def score_file(
+    path: Path, truth: Path, paths: tuple[str, ...], holes: NDArray[np.bool_]
+) -> tuple[Score, Cutout | None]:
+    """Score the exposure of a file, with the stars beside its truth."""
+    exposure = read_exposure(path)
+    stars = path.parent.parent / "stars" / f"{exposure.root}_stars.ecsv"
+    return score(exposure, truth, stars, ways_to_fill(paths), holes)
+
+
 def main() -> None:
     """Simulate, fill, compare, print and draw."""
     options = parser(__doc__)
     options.add_argument("out", type=Path, help="folder of the simulated exposures")
-    options.add_argument("--fill-ckpt-path", required=True, help="best.ckpt of a run of experiment=inpaint")
+    options.add_argument(
+        "--fill-ckpt-path", required=True, nargs="+", help="best.ckpt of runs of experiment=inpaint: the first is drawn"
+    )
     options.add_argument("--picture", type=Path, help="figure to draw")
     chosen = options.parse_args()
     simulate(chosen.out)
-    filler = load_filler(chosen.fill_ckpt_path)
-    ways: dict[str, Fill] = {**FILLS, **published_fills(), NETWORK: filler}
+    networks = tuple(chosen.fill_ckpt_path)
+    names_of(networks)
     truths = find_truths("out", chosen.out / "truth")
     masks = [chip.cr for path in truths.values() for chip in read_truth(path).values()]
-    scores: list[Score] = []
+    files = sorted((chosen.out / "science").glob("*.fits"))
+    with start_workers(None) as workers:
+        tasks = [
+            workers.submit(score_file, path, truths[root_of(path)], networks, empty_holes(masks, number))
+            for number, path in enumerate(files)
+        ]
+        found = [task.result() for task in tasks]
     cutouts: dict[str, Cutout] = {}
-    for number, path in enumerate(sorted((chosen.out / "science").glob("*.fits"))):
-        exposure = read_exposure(path)
-        stars = chosen.out / "stars" / f"{exposure.root}_stars.ecsv"
-        made, cutout = score(exposure, truths[exposure.root], stars, ways, empty_holes(masks, number))
+    for made, cutout in found:
         if cutout is not None:
             cutouts.setdefault(str(made["field"]), cutout)
-        scores.append(made)
-    rows = [row for field in FIELDS for make in (pixel_rows, star_rows) for row in make(scores, list(ways), field)]
+    scores = [made for made, _ in found]
+    ways = [way for way in scores[0]["pixels"][TRUE] if way != PERFECT]
+    rows = [row for field in FIELDS for make in (pixel_rows, star_rows) for row in make(scores, ways, field)]
     publish(rows, chosen.json)
     if chosen.picture:
         draw(chosen.picture, cutouts)

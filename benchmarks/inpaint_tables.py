@@ -27,6 +27,8 @@ def called(way: str) -> str:
     """Name a way as the docs do."""
     if way == "median_5":
         return "`median_5` (default)"
+    if way.startswith(f"{NETWORK} "):
+        return f"`{NETWORK}`, {way.removeprefix(f'{NETWORK} ')}"
     return way if way == "before" or way.startswith("deepCR") else f"`{way}`"
 
 
@@ -39,10 +41,12 @@ def bold(values: dict[str, float], form: str) -> dict[str, str]:
 def pixels(cells: Cells, ways: list[str], kind: str, unit: str, form: str) -> str:
     """Lay out mean square errors: of all pixels, and of those off saturated ones."""
     networks = [way for way in ways if way not in WITHOUT_NETWORK]
+    ours = [way for way in networks if way.startswith(NETWORK)]
+    pairs = [(one, other) for one in ours for other in networks if other not in ours]
     lines: dict[str, list[str]] = {way: [] for way in (*ways, _NOISE)}
     gains: dict[str, list[str]] = {way: [] for way in networks}
-    ends: list[str] = []
-    paired: dict[str, list[str]] = {way: [] for way in networks if way != NETWORK}
+    ends: dict[str, list[str]] = {way: [] for way in ours}
+    paired: dict[tuple[str, str], list[str]] = {pair: [] for pair in pairs}
     for field in FIELDS:
         both = (f"{field}, {kind}", f"{field}, {kind}{CLEAR}")
         errors = [{way: cells[f"{where}, mean square error, {way}", unit][0] for way in lines} for where in both]
@@ -52,21 +56,25 @@ def pixels(cells: Cells, ways: list[str], kind: str, unit: str, form: str) -> st
         lines[_NOISE].append(", ".join(f"{error[_NOISE]:{form}}" for error in errors))
         for way, line in gains.items():
             line.append(", ".join(f"{min(map(error.get, WITHOUT_NETWORK)) / error[way]:.2f}" for error in errors))
-        interval = (cells[f"{where}, lower end of the interval of the gain, {NETWORK}", unit] for where in both)
-        ends.append(", ".join(f"{low:.1f} to {high:.1f}" for low, high in interval))
-        for way, line in paired.items():
+        for way, line in ends.items():
+            interval = (cells[f"{where}, lower end of the interval of the gain, {way}", unit] for where in both)
+            line.append(", ".join(f"{low:.1f} to {high:.1f}" for low, high in interval))
+        for (one, other), line in paired.items():
             over = (
-                cells[f"{where}, lower end of the interval of the gain over {way}, {NETWORK}", unit] for where in both
+                cells[f"{where}, lower end of the interval of the gain over {other}, {one}", unit] for where in both
             )
-            ratios = (error[way] / error[NETWORK] for error in errors)
-            pairs = zip(ratios, over, strict=True)
-            line.append(", ".join(f"{ratio:.1f} ({low:.1f} to {high:.1f})" for ratio, (low, high) in pairs))
+            ratios = (error[other] / error[one] for error in errors)
+            line.append(
+                ", ".join(f"{r:.1f} ({low:.1f} to {high:.1f})" for r, (low, high) in zip(ratios, over, strict=True))
+            )
     made = [[called(way), *lines[way]] for way in ways]
     if unit == "e2":
         made.append(["the noise of the pixels themselves", *lines[_NOISE]])
-    made += [[f"gain of {called(way)} over the first three", *line] for way, line in gains.items()]
-    made.append([f"interval of that of {called(NETWORK)}", *ends])
-    made += [[f"gain of {called(NETWORK)} over {called(way)}", *line] for way, line in paired.items()]
+    for way, line in gains.items():
+        made.append([f"gain of {called(way)} over the first three", *line])
+        if way in ends:
+            made.append([f"interval of that of {called(way)}", *ends[way]])
+    made += [[f"gain of {called(one)} over {called(other)}", *line] for (one, other), line in paired.items()]
     return table("`fill=`", list(FIELDS.values()), made)
 
 

@@ -27,6 +27,8 @@ CIRCLE = 12
 COLUMNS = (
     "completeness_at_fpr_0.0001",
     "completeness_at_fpr_0.0005",
+    "completeness_at_fpr_0.005",
+    "grown_completeness_at_fpr_0.0005",
     "strict_completeness_at_fpr_0.0005",
     "completeness",
     "purity",
@@ -75,8 +77,9 @@ def main() -> None:
     options.add_argument("models", nargs="+", help="names or paths of models")
     chosen = options.parse_args()
     strict = "at 0.05 %, pixels that touch a CR counted"
-    titles = ("average precision", "at 0.01 %", "at 0.05 %", strict, "mask at 0.5: completeness", "purity")
-    print(f"| model, truth | {' | '.join(titles)} | highest F1 | CRs where the map says 0.3 to 0.7 |\n|" + "---|" * 9)
+    rates = ("at 0.01 %", "at 0.05 %", "at 0.5 %", "at 0.05 %, masks grown by a pixel", strict)
+    titles = ("average precision", *rates, "mask at 0.5: completeness", "purity")
+    print(f"| model, truth | {' | '.join(titles)} | highest F1 | CRs where the map says 0.3 to 0.7 |\n|" + "---|" * 11)
     for name in chosen.models:
         for truth, counts in zip(("as it is", "moving sources ignored"), count(name, chosen.data), strict=True):
             print(f"| {Path(name).stem}, {truth} | {row(counts)} |", flush=True)

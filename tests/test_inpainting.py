@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.networks.filler import Filler
+from deepcr_lightning.networks.star_fit import StarFit
 from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.network_fill import CosmicRayFiller, load_filler
+from deepcr_lightning.training import inpainter, star_shapes
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, load_model
 from deepcr_lightning.training.fill_checkpoint import FillModel, load_fill_model
 
@@ -58,10 +61,35 @@ def test_training_keeps_a_checkpoint_that_says_it_fills(run_folder: Path, tmp_pa
     model = load_fill_model(run_folder / "checkpoints" / "best.ckpt")
     assert model.description["kind"] == "filler"
     assert set(model.description["data"]["filters"]) == {"F336W", "F814W"}
+    assert "0 bright stars are too few" in (run_folder / "train.log").read_text()
     result = run_script("train.py", f"ckpt_path={run_folder}/checkpoints/last.ckpt", "trainer.max_epochs=2")
     assert result.status == 0, result.err
     last = torch.load(run_folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["global_step"] == 24, "two epochs of twelve steps"
+
+
+def test_shapes_of_stars_are_learned_before_the_rest_and_once(
+    survey: Path, tmp_path: Path, run_script: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(star_shapes, "_STEPS", 3)
+    monkeypatch.setattr(inpainter, "FEWEST", 4)
+    y, x = np.indices((64, 96))
+    for file in (survey / "science").iterdir():
+        with fits.open(file) as hdus:
+            for row, column in ((10, 10), (12, 50), (40, 20), (44, 75)):
+                hdus["SCI"].data += (4e3 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / 2)).astype(np.float32)
+            (tmp_path / "science").mkdir(exist_ok=True)
+            hdus.writeto(tmp_path / "science" / file.name)
+    data = ("data.science=science", f"data.darks={survey}/darks")
+    result = run_script("train.py", "experiment=inpaint", *data, *PLAIN, "trainer.max_epochs=1", "hydra.run.dir=run")
+    assert result.status == 0, result.err
+    table = load_fill_model(tmp_path / "run/checkpoints/last.ckpt").net.stars.table
+    assert not torch.equal(table, StarFit().table)
+    result = run_script("train.py", "ckpt_path=run/checkpoints/last.ckpt", "trainer.max_epochs=2")
+    assert result.status == 0, result.err
+    (found,) = re.findall(r"Shapes of stars, learned from (\d+):", (tmp_path / "run/train.log").read_text())
+    assert 4 <= int(found) <= 8, "two exposures of four stars: cosmic rays are none"
+    assert torch.equal(load_fill_model(tmp_path / "run/checkpoints/last.ckpt").net.stars.table, table)
 
 
 def test_finders_and_fillers_are_told_apart(run_folder: Path, trained: Path, survey: Path, run_script: Run) -> None:

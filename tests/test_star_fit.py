@@ -14,15 +14,20 @@ from deepcr_lightning.networks.holes import bridge
 from deepcr_lightning.networks.star_fit import PLANES, StarFit
 
 NOISE = 6.0
+NONE = torch.zeros(1, 1, 1, 1, dtype=torch.bool)
+"""No pixel that a star has saturated."""
 
 
-def field(count: int, seed: int, width: float = 1.9) -> tuple[Tensor, Tensor]:
-    """Make normalised images of a star each, anywhere in a pixel, and holes of 3 x 2 pixels over their cores."""
+def field(count: int, seed: int, width: float = 1.9, oblong: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Make normalised images of a star each, anywhere in a pixel, and holes of 3 x 2 pixels over their cores.
+
+    `oblong` is by how much stars are longer along columns than along rows. Returns what stood in the holes, too.
+    """
     torch.manual_seed(seed)
     place = torch.rand(count, 2, 1, 1) - 0.5
     pixel = torch.arange(-10.0, 11.0)
     core = width / (2 * math.sqrt(2 ** (1 / 2.5) - 1))
-    radius = torch.hypot(pixel[:, None] - place[:, 0], pixel - place[:, 1])
+    radius = torch.hypot((pixel[:, None] - place[:, 0]) / oblong, (pixel - place[:, 1]) * oblong)
     flux = 10 ** (3 + torch.rand(count, 1, 1))
     light = flux * (1 + (radius / core) ** 2) ** -2.5
     known = torch.ones(count, 1, 21, 21, dtype=torch.bool)
@@ -32,13 +37,12 @@ def field(count: int, seed: int, width: float = 1.9) -> tuple[Tensor, Tensor]:
     return image, normalise(light[:, None], 0.0, NOISE)
 
 
-def errors(fit: StarFit, seed: int, width: float = 1.9) -> tuple[float, float]:
+def errors(fit: StarFit, seed: int, width: float = 1.9, oblong: float = 1.0) -> tuple[float, float]:
     """Return the mean absolute errors of fit and of bridge at the middle of the holes, normalised."""
-    image, truth = field(64, seed, width)
+    image, truth = field(64, seed, width, oblong)
     known = image < 1e3
     bridged = bridge(image, known)
-    with torch.no_grad():
-        planes = fit(bridged, known, NOISE)
+    planes = fit(bridged, known, NONE, NOISE)
     off = bridged + planes[:, :1] - truth, bridged - truth
     return tuple(float(error[..., 10, 10].abs().mean()) for error in off)  # type: ignore[return-value]
 
@@ -54,44 +58,41 @@ def test_fits_are_of_holes_near_stars_and_do_not_see_into_them() -> None:
     known = image < 1e3
     known[..., 2, 3] = False  # a hole in the sky
     fit, bridged = StarFit(), bridge(image, known)
-    planes = fit(bridged, known, NOISE)
+    planes = fit(bridged, known, NONE, NOISE)
     assert planes.shape == (2, PLANES, 21, 21)
     fitted = planes[:, 1:2] > 0
     assert torch.equal(fitted[..., 4:, :], ~known[..., 4:, :])
     assert not fitted[..., :4, :].any()
     assert torch.equal(planes[:, 2:] == 1, ~fitted), "where nothing is fitted, nothing is explained"
     changed = torch.where(known, bridged, bridged + 3)
-    again = fit(changed, known, NOISE)
+    again = fit(changed, known, NONE, NOISE)
     assert torch.allclose((again - planes)[:, :1][fitted], torch.tensor(-3.0), atol=1e-4)
     assert torch.equal(again[:, 1:], planes[:, 1:])
-    assert torch.allclose(fit(bridged, known, torch.full((2, 1, 1, 1), NOISE)), planes)
+    assert torch.allclose(fit(bridged, known, NONE, torch.full((2, 1, 1, 1), NOISE)), planes)
+    saturated = torch.zeros_like(known)
+    saturated[..., 11, :] = ~known[..., 11, :]
+    some = fit(bridged, known, saturated, NOISE)
+    assert torch.equal(some[:, 1:2] > 0, fitted & ~saturated), "nobody fills what a star has saturated"
+    assert torch.equal(some[..., :11, :], planes[..., :11, :])
 
 
 def test_how_many_are_fitted_at_once_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     image, _ = field(3, 2)
     known = image < 1e3
     fit, bridged = StarFit(), bridge(image, known)
-    whole = fit(bridged, known, NOISE)
+    whole = fit(bridged, known, NONE, NOISE)
     monkeypatch.setattr(star_fit, "_SCORED_AT_ONCE", 2)
     monkeypatch.setattr(star_fit, "_FITTED_AT_ONCE", 5)
-    assert torch.allclose(fit(bridged, known, NOISE), whole, atol=1e-3)
-
-
-def test_every_weight_has_a_gradient_even_where_nothing_is_fitted() -> None:
-    fit, sky = StarFit(), torch.zeros(1, 1, 21, 21)
-    fit(sky, torch.ones_like(sky, dtype=torch.bool), NOISE).sum().backward()
-    assert all(weight.grad is not None for weight in fit.parameters()), "processes that train together wait for all"
+    assert torch.allclose(fit(bridged, known, NONE, NOISE), whole, atol=1e-3)
 
 
 def test_a_single_known_pixel_is_enough_to_give_a_number() -> None:
     bridged, known = torch.full((1, 1, 9, 9), 30.0), torch.zeros(1, 1, 9, 9, dtype=torch.bool)
     known[..., 4, 4] = True
     fit = StarFit()
-    planes = fit(bridged, known, NOISE)
+    planes = fit(bridged, known, NONE, NOISE)
     assert planes.isfinite().all()
     assert (planes[:, 1] > 0).sum() == 24
-    planes.sum().backward()
-    assert all(weight.grad.isfinite().all() for weight in fit.parameters() if weight.grad is not None)
 
 
 def test_what_is_no_number_stays_none() -> None:
@@ -99,22 +100,6 @@ def test_what_is_no_number_stays_none() -> None:
     known = image < 1e3
     bridged = bridge(image, known)
     bridged[0, :, 10, 9] = torch.nan  # a known pixel: the loss is none, which training stops for
-    planes = StarFit()(bridged, known, NOISE)
+    planes = StarFit()(bridged, known, NONE, NOISE)
     assert planes[0].isnan().any()
     assert planes[1].isfinite().all()
-
-
-def test_another_psf_is_learned() -> None:
-    fit, width = StarFit(), 3.0
-    before, _ = errors(fit, 3, width)
-    optimiser = torch.optim.Adam(fit.parameters(), 5e-3)
-    for seed in range(100, 140):
-        image, truth = field(32, seed, width)
-        known = image < 1e3
-        bridged = bridge(image, known)
-        loss = (bridged + fit(bridged, known, NOISE)[:, :1] - truth)[~known].abs().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    after, _ = errors(fit, 3, width)
-    assert after < 0.6 * before

@@ -69,10 +69,10 @@ class Filler(nn.Module):
         filled : Tensor of float32, shape (B, 1, H, W)
             From `correct`.
         stars : Tensor of float32, shape (B, 1, H, W)
-            The same by the fits of stars alone, and by bridges where no star is near.
+            The same by the fits of stars alone, and by bridges where nothing is fitted.
         """
         with torch.autocast(bridged.device.type, enabled=False):
-            fits = self.stars(bridged, known, noise)
+            fits = self.stars(bridged, known, saturated, noise)
         return self.correct(bridged, known, saturated, fits, self.unet), bridged + fits[:, :1]
 
     def correct(

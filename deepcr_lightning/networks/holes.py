@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RECIPE = 4
+RECIPE = 5
 """Of what a network is given of an image with holes: one that learned by another recipe is of no use here."""
 LOWEST, HIGHEST = -20.0, 60.0
 """No pixel holds as little or as much light. Normalised."""
@@ -132,36 +132,37 @@ def spread_over_stars(
     hole : Tensor of bool, shape (B, 1, S, S)
     charge : Tensor of float32, shape (B, 1, S, S)
     """
-    size, window = hole.shape[-1], 2 * reach + 1
-    given = [F.pad(plane, (reach,) * 4) for plane in (hole, charge)]
-    spread = [plane.clone() for plane in given]
+    size, window = hole.shape[-1], torch.arange(2 * reach + 1, device=hole.device)
+    given = F.pad(torch.cat([hole.to(charge.dtype), charge], 1), (reach,) * 4)
+    spread = given.clone()
     if copies:
-        stars, counts = _stars(torch.where(light > _STAR, light, 0) ** 3, (copies + 1) // 2, reach, generator)
-        anywhere = torch.randint(size**2, (len(hole), copies), generator=generator, device=hole.device)
-        for tile, cut in enumerate(hole):
-            if not cut.any():
-                continue
-            start = torch.multinomial(cut.flatten().float(), copies, replacement=True, generator=generator).tolist()
-            # Stars come last, so that none is lost to what is cut anywhere.
-            end = torch.cat([anywhere[tile, counts[tile] :], stars[tile, : counts[tile]]]).tolist()
-            for here, there in zip(start, end, strict=True):
-                (top, left), (y, x) = divmod(here, size), divmod(there, size)
-                place = tile, 0, slice(y, y + window), slice(x, x + window)
-                for plane, source in zip(spread, given, strict=True):
-                    plane[place] = source[tile, 0, top : top + window, left : left + window]
+        stars, real = _stars(torch.where(light > _STAR, light, 0) ** 3, (copies + 1) // 2, reach, generator)
+        end = torch.randint(size**2, (len(hole), copies), generator=generator, device=hole.device)
+        # Stars come last, so that none is lost to what is cut anywhere.
+        end[:, -stars.shape[1] :] = torch.where(real, stars, end[:, -stars.shape[1] :])
+        cut = hole.flatten(1)
+        cut = cut | ~cut.any(1, keepdim=True)  # where there is no hole, what has none is copied
+        start = torch.multinomial(cut.float(), copies, replacement=True, generator=generator)
+        tile = torch.arange(len(hole), device=hole.device)[:, None, None]
+        for here, there in zip(start.unbind(1), end.unbind(1), strict=True):
+            (top, left), (y, x) = ((n // size, n % size) for n in (here, there))
+            taken = given[tile, :, top[:, None, None] + window[:, None], left[:, None, None] + window]
+            spread[tile, :, y[:, None, None] + window[:, None], x[:, None, None] + window] = taken
     inside = slice(reach, reach + size)
-    spread_hole, spread_charge = (plane[..., inside, inside] for plane in spread)
-    return spread_hole, spread_charge
+    spread_hole, spread_charge = spread[..., inside, inside].split(1, dim=1)
+    return spread_hole > 0.5, spread_charge
 
 
-def _stars(weight: Tensor, most: int, apart: int, generator: torch.Generator) -> tuple[Tensor, list[int]]:
-    """Draw pixels by their weight, without replacement and none within `apart` of another, and count them.
+def _stars(weight: Tensor, most: int, apart: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw pixels by their weight, without replacement and none within `apart` of another, those ahead last.
 
     Of numbers with an exponential distribution, each divided by the weight of its pixel, the smallest are a draw
     without replacement (Efraimidis & Spirakis 2006, Inf. Process. Lett. 97, 181); here, of those ahead of all around.
+
+    Returns the places, (B, n), and which of them are stars: what has no weight is none.
     """
     race = weight / torch.empty_like(weight).exponential_(generator=generator).clamp(min=_LEAST)
     first = F.max_pool2d(race, 2 * apart + 1, stride=1, padding=apart) == race
     race = torch.where(first, race, 0).flatten(1)
     ahead, places = race.topk(min(most, race.shape[1]))
-    return places, (ahead > 0).sum(1).tolist()
+    return places.flip(1), ahead.flip(1) > 0

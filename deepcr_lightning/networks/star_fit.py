@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -21,10 +21,10 @@ _REACH = 3
 _TABLED, _PHASES, _AWAY = 4, 8, 12
 # Full widths at half maximum, in pixels, and exponent of the Moffat profiles that training starts with.
 _WIDTHS, _BETA = (1.7, 1.9, 2.1, 2.4), 2.5
-# Adam moves every weight at the same pace, and the logarithm of a shape has a longer way to go than others.
-_PACE = 3.0
 # How the weight of pixels falls with their distance, in pixels; what a shape may be off by; how flat a plane should be.
-_SIGMA, _MISFIT, _FLAT = 2.5, 0.13, 0.03
+_SIGMA, _MISFIT, _FLAT = 2.5, 0.07, 0.03
+# Stars of twice the flux are rarer by two to this power.
+_RARER = 2.0
 _LIKELIEST = 8
 # Holes with a known pixel of 5 times the noise within 2 pixels are near a star.
 _LIT, _LIT_REACH = 5.0, 2
@@ -37,15 +37,16 @@ class StarFit(nn.Module):
     """Fits of one star, on a plane of background, to the pixels around each pixel of a hole.
 
     A star may be at any of 25 x 25 places within one and a half pixels of the hole's pixel, and have any of four
-    shapes, each of which is a table that is learned. It starts as a point-spread function (PSF) and becomes what fills
-    best, blends included. Flux and plane are least squares; the eight likeliest stars are averaged by how likely they
-    are. How far to trust a fit, and how much rarer bright stars are than faint ones, is learned as well.
+    shapes, each of which is a table: a point-spread function (PSF), learned from whole stars before the rest of a
+    network is (`training.star_shapes`). Flux and plane are least squares; the eight likeliest stars are averaged by how
+    likely they are.
 
     References
     ----------
     Anderson & King 2000, PASP 112, 1360 (the effective PSF, tabulated at four places to the pixel).
     """
 
+    table: Tensor
     finer: Tensor
     plane: Tensor
     nearness: Tensor
@@ -57,10 +58,7 @@ class StarFit(nn.Module):
         tabled = torch.arange(-extent // 2, extent // 2 + 1) / _TABLED
         radius = torch.hypot(tabled[:, None], tabled)
         core = torch.tensor(_WIDTHS).view(-1, 1, 1) / (2 * math.sqrt(2 ** (1 / _BETA) - 1))
-        self.table = nn.Parameter(-_BETA * torch.log1p((radius / core) ** 2) / _PACE)
         near = torch.arange(-_REACH, _REACH + 1)
-        self.log_trust = nn.Parameter(torch.tensor(0.0))
-        self.faint = nn.Parameter(torch.tensor(1.0))
         # Cubic interpolation of a table along an axis.
         rough = torch.eye(len(tabled))[None, None]
         finer = F.interpolate(rough, size=(2 * extent + 1, len(tabled)), mode="bicubic", align_corners=True)[0, 0]
@@ -69,20 +67,23 @@ class StarFit(nn.Module):
         along = _PHASES * near - torch.arange(-_AWAY, _AWAY + 1).view(-1, 1) + extent  # (place, pixel)
         places = along[:, None, :, None] * (2 * extent + 1) + along[None, :, None, :]
         nearness = torch.exp(-(near[:, None] ** 2 + near**2).flatten() / (2 * _SIGMA**2))
+        self.register_buffer("table", -_BETA * torch.log1p((radius / core) ** 2))
         self.register_buffer("finer", finer, persistent=False)
         self.register_buffer("plane", plane, persistent=False)
         self.register_buffer("nearness", nearness, persistent=False)
         self.register_buffer("places", places.flatten(0, 1).flatten(1), persistent=False)
 
-    def forward(self, bridged: Tensor, known: Tensor, noise: Tensor | float) -> Tensor:
+    @torch.no_grad()
+    def forward(self, bridged: Tensor, known: Tensor, saturated: Tensor, noise: Tensor | float) -> Tensor:
         """Fit stars to the holes that are near one.
 
         Parameters
         ----------
         bridged : Tensor of float32, shape (B, 1, H, W)
             Normalised image, with bridges over its holes (`networks.holes.bridge`).
-        known : Tensor of bool, shape (B, 1, H, W)
-            Pixels with a meaning.
+        known, saturated : Tensor of bool, shape (B, 1, H, W)
+            Pixels with a meaning, and those that stars have saturated (`networks.holes.saturated_by_stars`): these are
+            not fitted, for nobody fills them, and in crowded fields they are many.
         noise : Tensor of float32, shape (B, 1, 1, 1), or float
             Of the sky, in electrons.
 
@@ -91,31 +92,41 @@ class StarFit(nn.Module):
         Tensor of float32, shape (B, 3, H, W)
             Of each pixel that was fitted: its value by the fit less that of the bridge, normalised; how far the
             likeliest stars differ in it, normalised; and the share of the variance around it that they leave.
-            Elsewhere 0, 0 and 1.
+            Elsewhere 0, 0 and 1. No gradient comes of it.
         """
-        floor = torch.as_tensor(noise, dtype=bridged.dtype, device=bridged.device).expand(len(bridged), 1, 1, 1)
         lit = F.max_pool2d((known & (bridged > _LIT)).float(), 2 * _LIT_REACH + 1, stride=1, padding=_LIT_REACH) > 0.5
-        tile, _, y, x = torch.nonzero(lit & ~known, as_tuple=True)
-        light = torch.where(known, denormalise(bridged, 0.0, floor), 0)
-        padded = F.pad(torch.cat([light, known.to(light.dtype)], 1), (_REACH,) * 4)
-        stars = self._shapes().flatten(1)[:, self.places].flatten(0, 1)  # (star, pixel)
-        near = torch.arange(2 * _REACH + 1, device=y.device)
-        fitted = []
-        for t, top, left in zip(*(index.split(_FITTED_AT_ONCE) for index in (tile, y, x)), strict=True):
-            rows, columns = top[:, None, None] + near[:, None], left[:, None, None] + near
-            around, there = padded[t[:, None, None], :, rows, columns].flatten(1, 2).unbind(2)  # (hole pixel, pixel)
-            fitted.append(self._fit(around, there, floor[t, 0, 0], stars))
+        tile, _, y, x = (wanted := torch.nonzero(lit & ~known & ~saturated)).unbind(1)
+        stars = self._stars(self.table)
+        fitted = [self._fit(*around, stars) for around in surroundings(bridged, known, wanted, noise)]
         values, spread, unexplained = torch.cat(fitted).unbind(1)
         made = torch.stack([values - bridged[tile, 0, y, x], spread, unexplained], 1)
         nothing = torch.tensor([0, 0, 1], dtype=made.dtype, device=made.device)
         planes = nothing.expand(len(bridged), *bridged.shape[2:], PLANES)
         return planes.index_put((tile, y, x), made).permute(0, 3, 1, 2)
 
-    def _shapes(self) -> Tensor:
-        """Give the shapes at eighths of a pixel, shape (4, 73, 73), the same mirrored and turned as tiles are."""
-        table = _PACE * self.table
-        for turned in (lambda t: t.flip(1), lambda t: t.flip(2), lambda t: t.mT):
-            table = (table + turned(table)) / 2
+    def unexplained(self, table: Tensor, light: Tensor, known: Tensor, noise: Tensor) -> Tensor:
+        """Say how much of the light around pixels the shapes of a table leave unexplained, with its gradient.
+
+        Parameters
+        ----------
+        table : Tensor of float32, shape (4, 37, 37)
+            Logarithms of shapes, as the attribute `table`.
+        light, known, noise
+            From `surroundings`.
+
+        Returns
+        -------
+        Tensor of float32, shape (n,)
+            Share of the variance, 0 to 1.
+        """
+        return self._fit(light, known, noise, self._stars(table))[:, 2]
+
+    def _stars(self, table: Tensor) -> Tensor:
+        """Give all stars, (star, pixel)."""
+        return self._shapes(table).flatten(1)[:, self.places].flatten(0, 1)
+
+    def _shapes(self, table: Tensor) -> Tensor:
+        """Give the shapes at eighths of a pixel, shape (4, 73, 73)."""
         table = table - table.flatten(1).logsumexp(1)[:, None, None]
         return (self.finer @ table @ self.finer.T).exp()
 
@@ -174,4 +185,36 @@ class StarFit(nn.Module):
         product = product.clamp(min=0)
         flux = product / square
         explained = flux * product
-        return self.log_trust.exp() * 0.5 * explained - self.faint * torch.log1p(flux / noise), flux, explained
+        return 0.5 * explained - _RARER * torch.log1p(flux / noise), flux, explained
+
+
+def surroundings(
+    image: Tensor, known: Tensor, places: Tensor, noise: Tensor | float
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Cut what lies around pixels of normalised images, some thousands of pixels at a time.
+
+    Parameters
+    ----------
+    image : Tensor of float32, shape (B, 1, H, W)
+    known : Tensor of bool, shape (B, 1, H, W)
+        Pixels with a meaning.
+    places : Tensor of int64, shape (n, 4)
+        Indices of the pixels.
+    noise : Tensor of float32, shape (B, 1, 1, 1), or float
+        Of the sky, in electrons.
+
+    Yields
+    ------
+    light, known : Tensor of float32, shape (n, 49)
+        Of the 7 x 7 pixels around each, row by row: electrons above the sky, and 1 where they are known; both 0 where
+        they are not, as beyond the edges.
+    noise : Tensor of float32, shape (n, 1)
+    """
+    floor = torch.as_tensor(noise, dtype=image.dtype, device=image.device).expand(len(image), 1, 1, 1)
+    light = torch.where(known, denormalise(image, 0.0, floor), 0)
+    padded = F.pad(torch.cat([light, known.to(light.dtype)], 1), (_REACH,) * 4)
+    near = torch.arange(2 * _REACH + 1, device=image.device)
+    for tile, _, y, x in (some.unbind(1) for some in places.split(_FITTED_AT_ONCE)):
+        around = padded[tile[:, None, None], :, y[:, None, None] + near[:, None], x[:, None, None] + near]
+        light, there = around.flatten(1, 2).unbind(2)
+        yield light, there, floor[tile, 0, 0]

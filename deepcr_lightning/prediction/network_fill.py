@@ -119,7 +119,7 @@ class CosmicRayFiller:
             saturated = saturated_by_stars(image, known, ~fine & ~hole)
             bridged = bridge(image, known)
             # Of the whole chip: in a tile that is continued by reflection, a fit would take mirrored pixels for known.
-            fits = self.net.stars(bridged, known, levels[1])
+            fits = self.net.stars(bridged, known, saturated, levels[1])
             planes = torch.cat([bridged, known.to(image.dtype), saturated.to(image.dtype), fits], dim=1)[0]
             made = in_tiles(self._corrected, planes, margin=self.net.margin, step=self.net.step, tile=_TILE)
             values = denormalise(made, *levels).cpu().numpy()

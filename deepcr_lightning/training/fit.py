@@ -125,7 +125,7 @@ def _take_largest_batch(
     device = trainer.strategy.root_device
     net = model.net.unet if isinstance(model, CosmicRayInpainter) else model.net
     found = largest_batch(net.to(device), data.tile_size, most, device, half)
-    # Of a crowded tile the fits of stars keep as much for their gradients as the U-Net.
+    # The finder, bridges and fits of stars work on the same batch.
     data.batch_size = max(1, found // 2) if isinstance(model, CosmicRayInpainter) else found
     log.info("Batches of %d tiles; at most %d, for %d steps an epoch", data.batch_size, most, _STEPS_AN_EPOCH)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -20,7 +21,12 @@ from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, load_model
 from deepcr_lightning.training.fill_checkpoint import describe_filler
 from deepcr_lightning.training.model_file import UNIVERSAL
 from deepcr_lightning.training.optimiser import adamw, ask_for_rate, check_rates
+from deepcr_lightning.training.star_shapes import FEWEST, learn_shapes, whole_stars
 
+log = logging.getLogger(__name__)
+
+# Tiles that are searched for bright stars before training.
+_TILES_WITH_STARS = 4096
 _COPY_REACH = 8
 # Light that a pixel beside a saturated one counts as, at least, when stars to hit are drawn. Normalised: about 500
 # electrons above the sky.
@@ -89,6 +95,27 @@ class CosmicRayInpainter(pl.LightningModule):
         if self.hparams["compile"] and stage == "fit":
             self.net.unet.compile()
 
+    def on_train_start(self) -> None:
+        """Learn the shapes of stars before the first step; a run that goes on has them."""
+        if self.global_step:
+            return
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        stars = [self._stars_of(tiles) for tiles in data.science_tiles(_TILES_WITH_STARS, self.device)]
+        light, known, noise = (torch.cat(part) for part in zip(*stars, strict=True))
+        if len(light) < FEWEST:
+            log.warning("%d bright stars are too few to learn their shape from: it stays what is usual", len(light))
+            return
+        left = learn_shapes(self.net.stars, light, known, noise, data.seed)
+        log.info("Shapes of stars, learned from %d: %.1f %% of a star is left, the median", len(light), 100 * left)
+
+    def _stars_of(self, tiles: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        image = normalise(tiles["electrons"], tiles["sky"], tiles["noise"])
+        return whole_stars(image, tiles["usable"] & ~self._own(image), tiles["noise"])
+
+    def _own(self, image: Tensor) -> Tensor:
+        """Find the CRs of science tiles, and a rim of a pixel."""
+        return _grown(self._finder[0].to(image.device)(channels_last(image)).float() > self._own_logit)
+
     def forward(self, image: Tensor, known: Tensor, saturated: Tensor, noise: Tensor) -> Tensor:
         """Fill normalised images where they are not known, of shape (B, 1, H, W) as `known` and `saturated`.
 
@@ -115,10 +142,7 @@ class CosmicRayInpainter(pl.LightningModule):
         levels = batch["sky"], batch["noise"]
         struck, charge = denormalise(batch["image"], *levels), batch["charge"]
         truth = normalise(struck - charge, *levels)
-        with torch.no_grad():
-            # On the image without added CRs: own ones below these are found as well.
-            own = self._finder[0].to(truth.device)(channels_last(truth)).float() > self._own_logit
-        own = _grown(own)
+        own = self._own(truth)  # without added CRs: own ones below these are found as well
         hole = batch["cr_mask"] > 0.5
         # Masks are grown by some people and not by most: here those of every fourth tile.
         fourth = torch.arange(len(hole), device=hole.device).view(-1, 1, 1, 1) % 4 == 1
@@ -164,7 +188,7 @@ class CosmicRayInpainter(pl.LightningModule):
             batch_size=len(batch["image"]),
             sync_dist=True,
         )
-        return loss + absolute_error(made["stars"], holes["truth"], holes["scored"])
+        return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Loss of a batch that is the same every epoch, beside that of fits of stars and of bridges."""
@@ -215,22 +239,8 @@ def square_error(filled: Tensor, truth: Tensor, scored: Tensor) -> Tensor:
     squared would make it that of the noise all the way up, where one star core in a thousand holes is nine tenths
     of the loss, and what is learned of it is lost in the noise of the gradient. The root of ``cosh`` lies between.
     """
-    weight = _weight(truth, scored)
+    weight = torch.where(scored, torch.cosh(truth.clamp(0, _BRIGHTEST) / SOFTENING) ** _BRIGHT_POWER, 0)
     return (weight * (filled - truth) ** 2).sum() / weight.sum().clamp(min=1)
-
-
-def absolute_error(filled: Tensor, truth: Tensor, scored: Tensor) -> Tensor:
-    """Mean absolute error, with the weights of `square_error` and its parameters.
-
-    Fits of single stars learn by it: where two stars lie in one hole a fit is far off whatever it has learned, and
-    of a mean square such pixels would be nearly all.
-    """
-    weight = _weight(truth, scored)
-    return (weight * (filled - truth).abs()).sum() / weight.sum().clamp(min=1)
-
-
-def _weight(truth: Tensor, scored: Tensor) -> Tensor:
-    return torch.where(scored, torch.cosh(truth.clamp(0, _BRIGHTEST) / SOFTENING) ** _BRIGHT_POWER, 0)
 
 
 def _grown(mask: Tensor) -> Tensor:
