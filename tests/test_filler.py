@@ -36,6 +36,7 @@ def test_the_first_map_is_half_a_bridge_and_half_a_star(planes: Planes) -> None:
     assert torch.allclose(filled, (bridged + stars) / 2, atol=1e-5)
     assert torch.equal(stars[known], bridged[known])
     fitted = stars != bridged
+    assert fitted.any()
     saturated = fitted & (torch.arange(64) < 32)
     _, fewer = Filler(2, 4)(bridged, known, saturated, 6.0)
     assert torch.equal(fewer != bridged, fitted & ~saturated), "what stars have saturated is not fitted"

@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,9 @@ def test_a_stopped_run_goes_on(
     command = [sys.executable, str(REPOSITORY / "train.py"), *given(survey, tmp_path), *wanted]
     log = tmp_path / "log"
     with log.open("w") as output:
-        run = subprocess.Popen(command, cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT)
+        # A suite in the background of a shell ignores Ctrl-C, and what it starts would do so, too.
+        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        run = subprocess.Popen(command, cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, preexec_fn=heed)
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
     first_epoch = -1 if number == signal.SIGINT else 1
     wait_for(run, lambda: last.exists() and read_checkpoint(last)["epoch"] >= first_epoch)
