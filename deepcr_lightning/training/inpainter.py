@@ -103,7 +103,7 @@ class CosmicRayInpainter(pl.LightningModule):
         stars = [self._stars_of(tiles) for tiles in data.science_tiles(_TILES_WITH_STARS, self.device)]
         light, known, noise = (torch.cat(part) for part in zip(*stars, strict=True))
         if len(light) < FEWEST:
-            log.warning("%d bright stars are too few to learn their shape from: it stays what is usual", len(light))
+            log.warning("%d bright stars are too few to learn their shape from: Moffat profiles stand in", len(light))
             return
         left = learn_shapes(self.net.stars, light, known, noise, data.seed)
         log.info("Shapes of stars, learned from %d: %.1f %% of a star is left, the median", len(light), 100 * left)

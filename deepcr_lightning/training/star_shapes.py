@@ -10,7 +10,7 @@ from deepcr_lightning.networks.star_fit import StarFit, surroundings
 
 FEWEST = 100
 """Fewer stars teach their own noise, and the shapes that a network starts with are better."""
-# Stars whose brightest pixel is some 400 electrons above the sky or more, normalised, and all of whose pixels within
+# Stars whose brightest pixel is some 1300 electrons above the sky or more, normalised, and all of whose pixels within
 # two of that are known.
 _BRIGHT, _WHOLE_REACH = 25.0, 2
 _STEPS, _AT_ONCE, _RATE, _WARM_UP = 600, 256, 0.1, 0.1
