@@ -16,10 +16,10 @@ from statistics import median
 
 import numpy as np
 import torch
-import train_speed
 from numpy.typing import NDArray
 from predict_speed import CHIP, away_from_seams, chip
 from report import Row, parser, publish
+from train_speed import measure_ours
 
 from deepcr_lightning.prediction.finder import CosmicRayFinder
 from deepcr_lightning.prediction.network_fill import load_filler
@@ -28,7 +28,7 @@ from deepcr_lightning.training.checkpoint import load_model
 
 WEIGHTS = "ACS-WFC"
 PATCHES = (256, 1024, 2048, 4096)
-ROUNDS, BATCHES = 5, (16, 64)
+ROUNDS, BATCHES, SECONDS = 5, (16, 64), 5.0
 MEGAPIXELS = CHIP[0] * CHIP[1] / 1e6
 Work = Callable[[], NDArray[np.float32]]
 
@@ -109,13 +109,12 @@ def seconds(ways: dict[str, Work], rounds: int) -> dict[str, float]:
 def training(device: str) -> list[Row]:
     """Train networks with the tiles on the device, fed and on a fixed batch in turns."""
     rows: list[Row] = []
-    train_speed.SECONDS = 5.0
     with tempfile.TemporaryDirectory() as folder:
         simulate_set(folder, filters=["F814W"], exposures=8, darks=6, size=(512, 1024), chips=1, progress=False)
         for hidden, norm in ((32, "batch"), (16, "none")):
             for batch in BATCHES:
-                train_speed.BATCH = batch
-                found = train_speed.measure_ours(folder, hidden, norm, "calibrated_bce", 0, torch.device(device))
+                settings = folder, hidden, norm, "calibrated_bce", 0, torch.device(device)
+                found = measure_ours(*settings, batch=batch, seconds=SECONDS)
                 name = f"U-Net 2-{hidden}, batch of {batch}"
                 rows.append(Row(name, found["fed"], "tiles/s", "the network alone", found["alone"], found["share"]))
     return rows

@@ -125,14 +125,14 @@ def measure(
     return measure_ours(folder, hidden, norm, loss, steps, device)
 
 
-def open_data(folder: str) -> LabelFreeDataModule:
+def open_data(folder: str, batch: int = BATCH) -> LabelFreeDataModule:
     """Open the exposures as training does."""
     data = LabelFreeDataModule(
         f"{folder}/science",
         f"{folder}/darks",
         tile_size=SIZE,
         tiles_per_epoch=100_000,
-        batch_size=BATCH,
+        batch_size=batch,
         augmentation=MILD,
         store_dir=f"{folder}/tiles",
         cache="memory",
@@ -142,9 +142,18 @@ def open_data(folder: str) -> LabelFreeDataModule:
     return data
 
 
-def measure_ours(folder: str, hidden: int, norm: str, loss: str, steps: int, device: torch.device) -> dict[str, float]:
+def measure_ours(
+    folder: str,
+    hidden: int,
+    norm: str,
+    loss: str,
+    steps: int,
+    device: torch.device,
+    batch: int = BATCH,
+    seconds: float = SECONDS,
+) -> dict[str, float]:
     """Train by our data module and module, fed and on a fixed batch in turns."""
-    data = open_data(folder)
+    data = open_data(folder, batch)
     assert data.bank is not None
     if device.type == "cuda":
         data.bank.load(device)
@@ -175,14 +184,14 @@ def measure_ours(folder: str, hidden: int, norm: str, loss: str, steps: int, dev
         fixed = composed()
         ways: dict[str, Callable[[], None]] = {"fed": lambda: step(composed()), "alone": lambda: step(fixed)}
         # In turns: the machine's own ups and downs fall out of the share.
-        speeds = in_turns(ways, device)
+        speeds = in_turns(ways, device, batch, seconds)
     peak = matrix_peak(device)
     fed, alone = median(speeds["fed"]), median(speeds["alone"])
     return {
         "fed": fed,
         "alone": alone,
         "share": median(a / b for a, b in zip(speeds["fed"], speeds["alone"], strict=True)),
-        "gflops": alone * flops(model, fixed) / BATCH / 1e9,
+        "gflops": alone * flops(model, fixed) / batch / 1e9,
         "peak": peak,
     }
 
@@ -193,7 +202,9 @@ class _Training:
     training, global_rank, world_size = True, 0, 1
 
 
-def in_turns(ways: dict[str, Callable[[], None]], device: torch.device) -> dict[str, list[float]]:
+def in_turns(
+    ways: dict[str, Callable[[], None]], device: torch.device, batch: int, seconds: float
+) -> dict[str, list[float]]:
     """Tiles a second of each way, several times in turns."""
 
     def wait() -> None:
@@ -204,7 +215,7 @@ def in_turns(ways: dict[str, Callable[[], None]], device: torch.device) -> dict[
     for act in ways.values():
         act()
     wait()
-    end = time.perf_counter() + SECONDS
+    end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(speeds["alone"]) < 2:
         for way, act in ways.items():
             start, steps = time.perf_counter(), 0
@@ -212,7 +223,7 @@ def in_turns(ways: dict[str, Callable[[], None]], device: torch.device) -> dict[
                 act()
                 wait()
                 steps += 1
-            speeds[way].append(steps * BATCH / (time.perf_counter() - start))
+            speeds[way].append(steps * batch / (time.perf_counter() - start))
     return speeds
 
 

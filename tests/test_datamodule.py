@@ -12,16 +12,16 @@ from conftest import write_hst
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepcr_lightning.batches import datamodule
 from deepcr_lightning.batches.bank import TileBank, choose_cache
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.batches.dataset import PairedTiles, distinct, uniform_of
 from deepcr_lightning.batches.groups import tile_groups
+from deepcr_lightning.batches.science_tiles import science_tiles
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.tiles.build import build_store
 
 
-def opened(survey: Path, tmp_path: Path, **settings: object) -> LabelFreeDataModule:
+def datamodule(survey: Path, tmp_path: Path, **settings: object) -> LabelFreeDataModule:
     data = LabelFreeDataModule(
         str(survey / "science"),
         str(survey / "darks"),
@@ -36,7 +36,7 @@ def opened(survey: Path, tmp_path: Path, **settings: object) -> LabelFreeDataMod
 
 
 def test_sides_share_neither_visits_nor_darks(survey: Path, tmp_path: Path) -> None:
-    data = opened(survey, tmp_path)
+    data = datamodule(survey, tmp_path)
     assert data.store is not None
     visits = [set(data.store.table["visit"][index]) for index in data.tiles.values()]
     assert all(len(side) == 1 for side in visits)
@@ -46,7 +46,7 @@ def test_sides_share_neither_visits_nor_darks(survey: Path, tmp_path: Path) -> N
 
 
 def test_validation_is_the_same_every_time_and_training_is_not(survey: Path, tmp_path: Path) -> None:
-    data = opened(survey, tmp_path, augmentation={"turns": True, "layers": [1, 3]})
+    data = datamodule(survey, tmp_path, augmentation={"turns": True, "layers": [1, 3]})
 
     def charges(loader: torch.utils.data.DataLoader) -> torch.Tensor:
         return torch.cat([batch["charge"].sum(1) for batch in loader])
@@ -59,10 +59,10 @@ def test_validation_is_the_same_every_time_and_training_is_not(survey: Path, tmp
 
 
 def test_filters_are_selected_and_unknown_ones_named(survey: Path, tmp_path: Path) -> None:
-    data = opened(survey, tmp_path, filters=["f814w"])
+    data = datamodule(survey, tmp_path, filters=["f814w"])
     assert data.description()["filters"] == ["F814W"]
     with pytest.raises(InputError, match=r"data.filters: .*F999X; the files have F336W, F814W"):
-        opened(survey, tmp_path, filters="F999X")
+        datamodule(survey, tmp_path, filters="F999X")
 
 
 @pytest.mark.parametrize(
@@ -85,35 +85,38 @@ def test_settings_are_checked(settings: dict[str, float]) -> None:
 
 
 def test_val_tiles_are_thinned_evenly(survey: Path, tmp_path: Path) -> None:
-    everything, few = opened(survey, tmp_path), opened(survey, tmp_path, val_tiles=3)
+    everything, few = datamodule(survey, tmp_path), datamodule(survey, tmp_path, val_tiles=3)
     assert len(few.tiles["val"]) == len(few.tiles["test"]) == 3
     assert few.tiles["val"][0] == everything.tiles["val"][0]
     assert few.tiles["val"][-1] == everything.tiles["val"][-1]
     assert len(few.tiles["train"]) == len(everything.tiles["train"])
 
 
-def test_training_tiles_are_given_as_they_are(survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = opened(survey, tmp_path)
+def test_science_tiles_are_given_as_they_are(survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = datamodule(survey, tmp_path)
     assert data.store is not None
-    (tiles,) = data.science_tiles(4, torch.device("cpu"))
-    train = data.tiles["train"]
-    chosen = train[np.linspace(0, len(train) - 1, 4).round().astype(int)]
+    assert data.bank is not None
+    chosen = data.tiles["train"][:4]
+    (tiles,) = science_tiles(data.store, data.bank, chosen, torch.device("cpu"))
     assert np.array_equal(tiles["electrons"][:, 0], data.store.electrons[chosen])
     assert np.array_equal(tiles["usable"][:, 0], data.store.usable[chosen])
     for name in ("sky", "noise"):
         assert tiles[name].shape == (4, 1, 1, 1)
         assert np.allclose(tiles[name].flatten(), data.store.table[name][chosen])
-    monkeypatch.setattr(datamodule, "_AS_THEY_ARE", 2)
-    assert [len(some["sky"]) for some in data.science_tiles(3, torch.device("cpu"))] == [2, 1]
-    assert sum(len(some["sky"]) for some in data.science_tiles(10**6, torch.device("cpu"))) == len(train)
+    monkeypatch.setattr("deepcr_lightning.batches.science_tiles._AT_ONCE", 2)
+    again = science_tiles(data.store, data.bank, chosen[:3], torch.device("cpu"))
+    assert [len(some["sky"]) for some in again] == [2, 1]
+    train = data.tiles["train"]
+    every = science_tiles(data.store, data.bank, train, torch.device("cpu"))
+    assert sum(len(some["sky"]) for some in every) == len(train)
 
 
 def test_dark_share_of_the_set(survey: Path, tmp_path: Path) -> None:
-    assert opened(survey, tmp_path).mean_dark_share() == pytest.approx(900 / 1400, abs=1e-3)
+    assert datamodule(survey, tmp_path).mean_dark_share() == pytest.approx(900 / 1400, abs=1e-3)
 
 
 def test_what_a_tile_gets_depends_on_its_draw_alone(survey: Path, tmp_path: Path) -> None:
-    data = opened(survey, tmp_path)
+    data = datamodule(survey, tmp_path)
     assert data.store is not None
     pairs = PairedTiles(data.store, np.arange(4), (1, 3), TileBank(data.store))
     draws = [(n % 36, 7 * n + 2**61) for n in range(12)]
@@ -183,8 +186,8 @@ def test_the_place_of_the_tiles_is_chosen_by_size(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("cache", ["memory", "disk"])
 def test_every_place_gives_the_same_batches(survey: Path, tmp_path: Path, cache: str) -> None:
-    usual = opened(survey, tmp_path)
-    other = opened(survey, tmp_path, cache=cache)
+    usual = datamodule(survey, tmp_path)
+    other = datamodule(survey, tmp_path, cache=cache)
     for ours, theirs in zip(usual.train_dataloader(), other.train_dataloader(), strict=True):
         for name, values in ours.items():
             torch.testing.assert_close(values, theirs[name], rtol=0, atol=0)
@@ -192,7 +195,7 @@ def test_every_place_gives_the_same_batches(survey: Path, tmp_path: Path, cache:
 
 def test_a_batch_may_be_cut_where_it_is_composed(survey: Path, tmp_path: Path) -> None:
     """As on an accelerator: the loader only says which pixels, and the data module cuts them."""
-    data = opened(survey, tmp_path)
+    data = datamodule(survey, tmp_path)
     assert data.store is not None
     cut = next(iter(data.val_dataloader()))
     draws = list(zip(data.tiles["val"].tolist()[:4], cut["seed"].tolist(), strict=True))
@@ -203,7 +206,7 @@ def test_a_batch_may_be_cut_where_it_is_composed(survey: Path, tmp_path: Path) -
 
 
 def test_groups_are_drawn_equally_often_whatever_they_hold(survey: Path, tmp_path: Path) -> None:
-    data = opened(survey, tmp_path, balance=["filter", "crowding"], tiles_per_epoch=2000)
+    data = datamodule(survey, tmp_path, balance=["filter", "crowding"], tiles_per_epoch=2000)
     assert data.store is not None
     crowding = data.store.table["crowding"]
     assert 0 <= crowding.min() < crowding.max() < 0.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,6 @@ from deepcr_lightning.tiles.store import TileStore
 log = logging.getLogger(__name__)
 
 PathOption = str | Sequence[str] | None
-# Tiles at once that are looked at without composing them.
-_AS_THEY_ARE = 64
 _PLACES = {"device": "the accelerator", "memory": "memory", "disk": "the files"}
 
 
@@ -193,30 +191,6 @@ class LabelFreeDataModule(pl.LightningDataModule):
             bank.load(device if place == "device" else torch.device("cpu"))
         log.info("Tiles and layers, %.1f MiB, are cut from %s", bank.bytes / 2**20, _PLACES[place])
         return bank
-
-    def science_tiles(self, most: int, device: torch.device) -> Iterator[dict[str, Tensor]]:
-        """Give training tiles as they are, without added CRs, in batches.
-
-        Parameters
-        ----------
-        most : int
-            Tiles, evenly spaced over the exposures if there are more.
-        device : torch.device
-            Where they are wanted.
-
-        Yields
-        ------
-        dict of Tensor
-            ``electrons`` (B, 1, S, S) float32 and ``usable`` (B, 1, S, S) bool; ``sky`` and ``noise`` (B, 1, 1, 1)
-            float32, in electrons.
-        """
-        assert self.store is not None
-        assert self.bank is not None
-        for some in torch.from_numpy(evenly_spaced(self.tiles["train"], most)).split(_AS_THEY_ARE):
-            planes = {name: self.bank.planes[name][some.to(self.bank.device)] for name in ("electrons", "usable")}
-            for name in ("sky", "noise"):
-                planes[name] = torch.from_numpy(self.store.table[name][some.numpy()].astype(np.float32))[:, None, None]
-            yield {name: plane[:, None].to(device) for name, plane in planes.items()}
 
     def description(self) -> dict[str, Any]:
         """Return what a checkpoint keeps of its data, as plain values."""

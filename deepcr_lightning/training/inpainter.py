@@ -13,6 +13,8 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from deepcr_lightning.batches.normalise import OURS, SOFTENING, denormalise, normalise
+from deepcr_lightning.batches.science_tiles import science_tiles
+from deepcr_lightning.batches.selection import evenly_spaced
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.filler import Filler
 from deepcr_lightning.networks.holes import bridge, saturated_by_stars, spread_over_stars
@@ -25,8 +27,8 @@ from deepcr_lightning.training.star_shapes import FEWEST, learn_shapes, whole_st
 
 log = logging.getLogger(__name__)
 
-# Tiles that are searched for bright stars before training.
-_TILES_WITH_STARS = 4096
+# Tiles that are searched for bright stars before training, at most.
+_TILES_SEARCHED = 4096
 _COPY_REACH = 8
 # Light that a pixel beside a saturated one counts as, at least, when stars to hit are drawn. Normalised: about 500
 # electrons above the sky.
@@ -100,7 +102,8 @@ class CosmicRayInpainter(pl.LightningModule):
         if self.global_step:
             return
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        stars = [self._stars_of(tiles) for tiles in data.science_tiles(_TILES_WITH_STARS, self.device)]
+        searched = evenly_spaced(data.tiles["train"], _TILES_SEARCHED)
+        stars = [self._stars_of(tiles) for tiles in science_tiles(data.store, data.bank, searched, self.device)]
         light, known, noise = (torch.cat(part) for part in zip(*stars, strict=True))
         if len(light) < FEWEST:
             log.warning("%d bright stars are too few to learn their shape from: Moffat profiles stand in", len(light))
