@@ -115,8 +115,8 @@ def plot_events(path: Path, events: Mapping[str, Mapping[str, Sequence[Any]]]) -
         places = np.arange(len(total))
         cell.bar(places, completeness, width=0.9, color="#4c72b0")
         for place, value, count in zip(places, completeness, total, strict=True):
-            if count:
-                cell.text(place, value + 1, f"{count:,}", ha="center", va="bottom", fontsize="x-small", rotation=60)
+            height = value + 1 if count else 1  # where there is none, its 0 stands on the axis
+            cell.text(place, height, f"{count:,}", ha="center", va="bottom", fontsize="x-small", rotation=60)
         cell.set_xticks(places, [_range(*pair) for pair in pairwise(edges)], rotation=45)
         cell.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.7, len(total) - 0.3), ylim=(0, 118))
         cell.set_yticks(range(0, 101, 20))
