@@ -8,7 +8,7 @@ C 0.1 %  completeness at a false-positive rate of 0.1 %
 C, P, F1 completeness, purity and F1 of the mask at the model's own threshold
 ECE      calibration error over the pixels that the map gives a chance of at least 1 in 100
 flagged  share of the pixels that are no CR, nor touch one, that the mask flags
-stars    share of star peaks that the mask flags (star_peaks.py), and how many there are
+stars    share of star peaks that the mask flags (star_peaks.py), and how many there are; none in spectra of slits
 +-       half the width of the 95 % interval over drawings of the set's images; none where there is one image
 
 Of the set marked * the catalogue is a reference, not a truth; it and the UVIS exposures are not in the means.

@@ -12,7 +12,15 @@ from real_sky_sets import REFERENCE, UVIS, UVIS_AS_IS, Picture
 
 from deepcr_lightning.evaluation.exposure_scores import count_maps
 from deepcr_lightning.evaluation.intervals import DRAWS, interval, resampled
-from deepcr_lightning.evaluation.scores import Counts, score
+from deepcr_lightning.evaluation.scores import (
+    Counts,
+    average_precision,
+    calibration_error,
+    completeness_at,
+    labels_of,
+    mask_scores,
+    sides_of,
+)
 from deepcr_lightning.prediction.mask import threshold_mask
 
 MASK = ("completeness", "purity", "f1")
@@ -29,6 +37,7 @@ MEASURES = (
 LOWER = ("calibration_error_likely", *SHARES)
 """Those of which less is better."""
 MEAN, CONTROLS = "mean, sets with truth", "mean, controls and transplants"
+_LIKELY = 0.01
 _ASIDE = (*REFERENCE, UVIS, UVIS_AS_IS)
 
 Maps = list[NDArray[np.float32]]
@@ -142,19 +151,28 @@ def _draws(pictures: list[Picture], tallies: list[Tally], method: Method, seed: 
     drawn = np.ones((1 + DRAWS, len(tallies)))
     if len(tallies) > 1:
         drawn[1:] = resampled(len(tallies), seed)
+    # A few images give few different drawings: each is scored once.
+    weights, places = np.unique(drawn, axis=0, return_inverse=True)
     true = np.array([picture.kind != "control" for picture in pictures])
-    counts = {kind: (drawn * true) @ np.array([t.counts[kind] for t in tallies]) for kind in tallies[0].counts}
-    values = score(counts, method.threshold)
+    counts = {kind: (weights * true) @ np.array([t.counts[kind] for t in tallies]) for kind in tallies[0].counts}
+    sides, values = sides_of(counts), {}
+    values["average_precision"], values["strict_average_precision"] = (
+        average_precision(*sides[s]) for s in ("", "strict_")
+    )
+    (values["completeness_at_fpr_0.001"],) = completeness_at(*sides[""], [1e-3])
+    values |= mask_scores(*sides[""], method.threshold)
     both = values["completeness"] + values["purity"]
     values["f1"] = 2 * values["completeness"] * values["purity"] / np.maximum(both, 1e-9)
-    measured = counts["cr"].sum(-1) > 0
+    values["calibration_error_likely"] = calibration_error(*labels_of(counts), _LIKELY)
+    some = counts["cr"].sum(-1) > 0
     made = {}
     for measure in MEASURES:
         if measure in SHARES:
-            pixels, flagged = (drawn @ np.array([t.clear if measure == "flagged" else t.stars for t in tallies])).T
-            made[measure] = np.where(pixels > 0, flagged / np.maximum(1, pixels), np.nan)
+            pixels, flagged = (weights @ np.array([t.clear if measure == "flagged" else t.stars for t in tallies])).T
+            made[measure] = np.where(pixels > 0, flagged / np.maximum(1, pixels), np.nan)[places]
         else:
-            made[measure] = np.where(measured & (method.graded | (measure in MASK)), values[measure], np.nan)
+            there = some & (method.graded or measure in MASK)
+            made[measure] = np.where(there, values[measure], np.nan)[places]
     return made
 
 

@@ -184,9 +184,8 @@ def _draw_place(
     for axis, values, colours in ((line[2], truth, _TRUTH), (line[3], kinds, _MASK)):
         palette = ListedColormap(["white", *colours.values()])
         axis.imshow(values[cut], cmap=palette, vmin=0, vmax=len(colours), **shown)
-    for axis, text in zip(
-        line, (f"{picture.exposure.root}", f"row {place.y}, column {place.x}", "truth", "mask"), strict=True
-    ):
+    where = f"{picture.exposure.root}\nrow {place.y}, column {place.x}"
+    for axis, text in zip(line, (where, "map, 0 to 1", "truth", "mask"), strict=True):
         axis.set_axis_on()
         axis.set(xticks=[], yticks=[])
         axis.set_title(text, fontsize=8)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.morphology import reconstruction
 
 from deepcr_lightning.prediction.fill import fill_median
 from deepcr_lightning.tiles.sky import sky_and_noise
 
 _FALL = 5.0
 _SHARPEST = 0.4
+_NEARLY = 0.999
 _DISTANCES = (3, 6, 12)
 _DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 _BINOMIAL = (0.25, 0.5, 0.25)
@@ -22,9 +24,11 @@ def star_peaks(electrons: NDArray[np.float32], cr: NDArray[np.bool_], ignore: ND
     """Find the brightest pixels of the stars of an image.
 
     The image, its true CRs filled from their surroundings, is smoothed with the weights (1, 2, 1) / 4 in both
-    directions. A star is a local maximum of 3 x 3 pixels from which the smoothed image falls in each of four
-    directions, to at least one of the two sides, by five times the local noise of a pixel, all at 3, all at 6 or all at
-    12 pixels; and its brightest pixel stands not more than 2.5 times as high as the smoothed peak.
+    directions. A star is a local maximum of the smoothed image that
+
+    - stands by five times the local noise of a pixel above every saddle that leads to a higher one,
+    - falls by as much in each of four directions, to at least one of the two sides, all at 3, 6 or 12 pixels, and
+    - is no single pixel: its brightest one stands not more than 2.5 times as high as the smoothed peak.
 
     Parameters
     ----------
@@ -43,8 +47,9 @@ def star_peaks(electrons: NDArray[np.float32], cr: NDArray[np.bool_], ignore: ND
     Smoothing takes half of the peak of the sharpest stars here, those of WFPC2, which must stand ten times the noise
     above their surroundings therefore. It takes three quarters of a single pixel: the last rule leaves out hot pixels,
     which are 8 in 1000 of the peaks there and stand apart (0.25 to 0.37 against 0.42 and more). The noise of the
-    smoothed image is 0.38 of a pixel's, so five times a pixel's noise is 13 sigma. Trails do not fall along themselves;
-    a neighbour in a crowd blocks one side only; a nebula or a galaxy is smooth.
+    smoothed image is 0.38 of a pixel's, so five times a pixel's noise is 13 sigma. Traces of spectra and satellites do
+    not fall along themselves; a neighbour in a crowd blocks one side only; a trailed star is one peak, and so is the
+    core of a galaxy.
     """
     sky, noise = sky_and_noise(electrons, ~ignore)
     filled = fill_median(electrons, ndimage.binary_dilation(cr, _EIGHT) | ignore).astype(np.float64)
@@ -52,7 +57,8 @@ def star_peaks(electrons: NDArray[np.float32], cr: NDArray[np.bool_], ignore: ND
     least = _FALL * np.sqrt(noise**2 + np.maximum(smooth - sky, 0))
     stands = np.any([_falls(smooth, distance, least) for distance in _DISTANCES], axis=0)
     away = ndimage.binary_dilation(cr, _EIGHT, iterations=2) | ignore
-    peak = stands & (smooth == ndimage.maximum_filter(smooth, 3)) & ~away
+    prominent = smooth - reconstruction(smooth - least, smooth) > _NEARLY * least
+    peak = stands & prominent & (smooth == ndimage.maximum_filter(smooth, 3)) & ~away
     rows, columns = _brightest(electrons, peak, away)
     base = ndimage.minimum_filter(smooth, _AROUND)[rows, columns]
     height = ndimage.maximum_filter(smooth, 3)[rows, columns] - base
