@@ -1,7 +1,9 @@
 """How models do on real images: every set of ../shared/data/real and the exposures of uvis_2013fy27.
 
 MODEL: universal, a checkpoint, ACS-WFC or WFC3-UVIS (deepCR), lacosmic (astroscrappy at its usual settings),
-lacosmic-best (at those of the highest F1 of each set, of 28), cosmic-conn-ground, cosmic-conn-hst (Cosmic-CoNN 0.6.1).
+lacosmic-best (at those of the highest F1 of each set, of 28; takes minutes), cosmic-conn-ground, cosmic-conn-hst
+(Cosmic-CoNN, GPL-3, which brings its weights: pip install --no-deps --target FOLDER cosmic-conn, and PYTHONPATH=FOLDER
+before the command).
 
 AP       average precision; pixels that touch a true CR from outside count as neither, "strict" as false
 C 0.1 %  completeness at a false-positive rate of 0.1 %

@@ -141,13 +141,17 @@ def draw_sheet(
     for part, places, name in zip(
         figure.subfigures(1, 2), (false, missed), ("worst false pixels", "worst misses"), strict=True
     ):
-        part.suptitle(name, fontsize=11)
+        part.suptitle(name if places else f"{name}: none", fontsize=11)
         axes = part.subplots(lines, 4, squeeze=False)
         for axis in axes.flat:
             axis.set_axis_off()
         for place, line in zip(places, axes, strict=False):
             _draw_place(line, place, pictures[place.picture], maps[place.picture][place.chip], threshold)
-    handles = [Patch(color=colour, label=label) for label, colour in (_TRUTH | _MASK).items()]
+    handles = [
+        Patch(color=colour, label=f"{panel}: {label}")
+        for panel, colours in (("truth", _TRUTH), ("mask", _MASK))
+        for label, colour in colours.items()
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
     figure.suptitle(f"{title}, mask at {threshold:.2g}", fontsize=13)
     save_figure(figure, path)
