@@ -65,6 +65,7 @@ def predict(cfg: DictConfig) -> None:
         summary,
         settings,
         cr_share_rate=float(model.description["data"].get("cr_share_rate", "nan")),
+        star_widths=model.description["data"].get("star_widths"),
         products=list(cfg.products),
         dq_bit=cfg.dq_bit,
         save_probability=cfg.save_probability,
@@ -113,7 +114,9 @@ def report(writer: ProductWriter, to_do: list[Path]) -> None:
     failures = [row for row in rows if row.status != CLEANED]
     for row in rows:
         if row.status == CLEANED:
-            log.info("%s: %.2f %% flagged", Path(row.file).name, 100 * row.flagged)
+            known = row.star_width > 0  # NaN where there are too few stars
+            stars = f"stars {row.star_width:.1f} pixels wide" if known else "width of its stars unknown"
+            log.info("%s: %.2f %% flagged, %s", Path(row.file).name, 100 * row.flagged, stars)
     kept = len(writer.places) - len(to_do)
     if kept:
         log.info("%s had their products already; overwrite=true makes them again", _exposures(kept))

@@ -40,6 +40,10 @@ class Row:
     flagged, expected : float
         Share of the pixels flagged, before the mask is grown, and expected from `cr_time`; NaN where that is not
         known.
+    star_width : float
+        FWHM of its stars in pixels; NaN where too few stars tell.
+    stars_flagged : float
+        Share of its stars that are flagged at their peak; NaN where their width is not known.
     threshold : float
         On the probability.
     grow : float
@@ -57,6 +61,8 @@ class Row:
     cr_time: float = math.nan
     flagged: float = math.nan
     expected: float = math.nan
+    star_width: float = math.nan
+    stars_flagged: float = math.nan
     threshold: float = math.nan
     grow: float = math.nan
     seconds: float = math.nan
@@ -69,6 +75,10 @@ class Row:
             return 1.0
         ratio = max(self.flagged, 1e-9) / self.expected
         return max(ratio, 1 / ratio)
+
+
+_NAMES = [field.name for field in fields(Row)]
+_EARLIER_NAMES = [name for name in _NAMES if name not in ("star_width", "stars_flagged")]
 
 
 class Summary:
@@ -94,10 +104,13 @@ class Summary:
             self._lock = FileLock(folder / f".{FILE}.lock")
             with self._lock:
                 if not self.path.exists() or not self.path.stat().st_size:
-                    self._append([field.name for field in fields(Row)])
+                    self._append(_NAMES)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
-        self.rows()
+        with self._lock:
+            names, _ = self._table()
+            if names != _NAMES:
+                self.tidy()
 
     def add(self, row: Row) -> None:
         """Append a row.
@@ -129,15 +142,9 @@ class Summary:
         InputError
             If the table is of another kind.
         """
-        names = [field.name for field in fields(Row)]
+        names, table = self._table()
         found: dict[str, Row] = {}
-        with self._lock:
-            lines = self.path.read_text().splitlines()
-        # Line by line: a quote that a killed process did not close ends with its line.
-        table = [next(csv.reader([line])) for line in lines if line]
-        if not table or table[0] != names:
-            raise InputError(f"{self.path}: is no summary of ours; remove it or choose another output_dir")
-        for cells in table[1:]:
+        for cells in table:
             if len(cells) == len(names):
                 values: dict[str, Any] = dict(zip(names, cells, strict=True))
                 values |= {name: _number(cell) for name, cell in values.items() if name not in _TEXTS}
@@ -155,16 +162,24 @@ class Summary:
         """
         with self._lock:
             rows = self.rows()
-            header = [field.name for field in fields(Row)]
 
             def write(partial: Path) -> None:
                 with partial.open("w", newline="") as file:
-                    csv.writer(file).writerows([header, *(_cells(asdict(row).values()) for row in rows)])
+                    csv.writer(file).writerows([_NAMES, *(_cells(asdict(row).values()) for row in rows)])
 
             write_atomically(self.path, write)
         return list(_with_expected(rows))
 
-    def _append(self, values: list[object]) -> None:
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        with self._lock:
+            lines = self.path.read_text().splitlines()
+        # Line by line: a quote that a killed process did not close ends with its line.
+        table = [next(csv.reader([line])) for line in lines if line]
+        if not table or table[0] not in (_NAMES, _EARLIER_NAMES):
+            raise InputError(f"{self.path}: is no summary of ours; remove it or choose another output_dir")
+        return table[0], table[1:]
+
+    def _append(self, values: Iterable[object]) -> None:
         with self.path.open("a+", newline="") as file:
             # A process that was killed while it wrote leaves a line cut short: it must not swallow this one.
             file.seek(max(0, file.seek(0, os.SEEK_END) - 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterable, Sequence
@@ -32,6 +33,9 @@ from deepcr_lightning.prediction.mask import grown, threshold_mask
 from deepcr_lightning.prediction.network_fill import CosmicRayFiller
 from deepcr_lightning.prediction.predictor import Failure, ProbabilityMaps
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
+from deepcr_lightning.prediction.unlike_training import look_at, unlike_training
+
+log = logging.getLogger(__name__)
 
 PRODUCTS = ("mask", "dq_copy", "clean")
 MODEL_DIGITS = 12
@@ -54,6 +58,8 @@ class ProductWriter(BasePredictionWriter):
         That the exposures were read with.
     cr_share_rate : float
         Share of the pixels that CRs take in a second, as training darks have it; NaN if that is not known.
+    star_widths : (float, float), optional
+        FWHM in pixels of the narrowest and the widest stars of the training, if they are known.
     products : sequence of str
         Of `PRODUCTS`: ``mask`` writes ``<root>_crmask.fits``, ``dq_copy`` a copy of the input under its own
         name with `dq_bit` set, ``clean`` a copy ``<root>_crclean.fits`` with the CR pixels filled.
@@ -79,6 +85,7 @@ class ProductWriter(BasePredictionWriter):
         summary: Summary,
         settings: ReadSettings | None = None,
         cr_share_rate: float = math.nan,
+        star_widths: Sequence[float] | None = None,
         products: Sequence[str] = ("mask",),
         dq_bit: int = 8192,
         save_probability: bool = False,
@@ -104,7 +111,8 @@ class ProductWriter(BasePredictionWriter):
         self.fill_label, self.compress = filler.label if filler is not None else fill, compress
         self.products, self.dq_bit = tuple(products), dq_bit
         self.save_probability, self.overwrite = save_probability, overwrite
-        self.summary, self.settings, self.cr_share_rate = summary, settings, cr_share_rate
+        self.summary, self.settings = summary, settings
+        self.cr_share_rate, self.star_widths = cr_share_rate, star_widths
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._pending: Future[None] | None = None
         self._refuse_clashes()
@@ -204,6 +212,7 @@ class ProductWriter(BasePredictionWriter):
             outputs = {product: path for product, path in outputs.items() if not path.exists()}
         chips = list(zip(exposure.chips, prediction.maps, strict=True))
         found = [threshold_mask(probability, provenance.threshold, ~chip.unusable) for chip, probability in chips]
+        sight = look_at(exposure, found)
         masks = [grown(mask, provenance.grow, ~chip.unusable) for mask, chip in zip(found, exposure.chips, strict=True)]
         if "mask" in outputs:
             maps = prediction.maps if self.save_probability else None
@@ -222,8 +231,13 @@ class ProductWriter(BasePredictionWriter):
             cr_time=exposure.cr_time,
             flagged=flagged_share(found),
             expected=self.cr_share_rate * exposure.cr_time,
+            star_width=sight.stars.width,
+            stars_flagged=sight.stars.share_flagged,
             seconds=time.monotonic() - prediction.begun,
         )
+        odd = unlike_training(sight, row, self.star_widths)
+        if odd:
+            log.warning("%s is unlike the training: %s", exposure.path.name, "; ".join(odd))
         return self._made_with(row)
 
 
