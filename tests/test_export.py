@@ -110,7 +110,8 @@ def test_onnx_is_the_network_at_any_size(depth: int, tmp_path: Path) -> None:
         with torch.no_grad():
             expected = torch.sigmoid(net(normalise(electrons, sky, noise)))
         [found] = session.run(None, {"electrons": electrons.numpy(), "sky": sky.numpy(), "noise": noise.numpy()})
-        np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+        # Another program sums in another order; 4e-6 has been seen.
+        np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-4)
 
 
 def test_onnx_of_a_checkpoint(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,7 +39,10 @@ def test_the_first_map_is_half_a_bridge_and_half_a_star(planes: Planes) -> None:
     assert fitted.any()
     saturated = fitted & (torch.arange(64) < 32)
     _, fewer = Filler(2, 4)(bridged, known, saturated, 6.0)
-    assert torch.equal(fewer != bridged, fitted & ~saturated), "what stars have saturated is not fitted"
+    left = fitted & ~saturated
+    assert torch.equal(fewer[~left], bridged[~left]), "what stars have saturated is not fitted"
+    # Fits of fewer pixels at once sum products in another order, which has changed them by 6e-5.
+    torch.testing.assert_close(fewer[left], stars[left], rtol=0, atol=1e-3)
 
 
 def test_batch_norm_is_folded_and_half_precision_is_close(planes: Planes) -> None:

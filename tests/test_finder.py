@@ -57,10 +57,13 @@ def test_units_do_not_matter(model: CosmicRayFinder, image: np.ndarray, factor: 
 def test_nddata_say_it_themselves(model: CosmicRayFinder, image: np.ndarray) -> None:
     expected = model.find_cosmic_rays(image, threshold=0.2)
     assert expected.any()
-    rate = CCDData(image / 400, unit=u.electron / u.s, meta={"EXPTIME": 400.0})
     counts = CCDData(image / 2, unit=u.adu, meta={"GAIN": 2.0})
-    for given in (rate, counts, NDData(image, unit=u.electron)):
+    for given in (counts, NDData(image, unit=u.electron)):
         np.testing.assert_array_equal(model.find_cosmic_rays(given, threshold=0.2), expected)
+    # Divided by 400 and multiplied again, electrons are rounded, and so is the map, by some 1e-7.
+    rate = CCDData(image / 400, unit=u.electron / u.s, meta={"EXPTIME": 400.0})
+    clear = np.abs(model.probability(image) - 0.2) > 1e-5
+    np.testing.assert_array_equal(model.find_cosmic_rays(rate, threshold=0.2)[clear], expected[clear])
     hidden = np.ma.MaskedArray(image, expected)
     assert not (model.find_cosmic_rays(hidden, threshold=0.2) & expected).any()
     masked = CCDData(image, unit=u.electron, mask=expected)
@@ -110,8 +113,11 @@ def test_chips_of_any_size(model: CosmicRayFinder, shape: tuple[int, int]) -> No
 
 def test_one_wild_pixel_does_not_empty_the_mask(model: CosmicRayFinder, image: np.ndarray) -> None:
     expected = model.find_cosmic_rays(image, threshold=0.2)
+    # One pixel less moves sky and noise a little, and the map by some 1e-4.
+    clear = (np.abs(model.probability(image) - 0.2) > 2e-3)[:40, :50]
+    assert (clear & expected[:40, :50]).any()
     for value in (np.nan, np.inf, -np.inf, 1e30, -1e30, 1e300):
         wild = image.astype(np.float64)
         wild[50, 60] = value
         found = model.find_cosmic_rays(wild, threshold=0.2)
-        np.testing.assert_array_equal(found[:40, :50], expected[:40, :50])
+        np.testing.assert_array_equal(found[:40, :50][clear], expected[:40, :50][clear])

@@ -37,10 +37,12 @@ def test_margin_is_all_that_a_tile_must_see(depth: int) -> None:
         left = net(image[..., : 128 + net.margin])[..., :128]
         closer = net(image[..., 128 - net.margin + net.step :])[..., net.margin - net.step :]
     scale = whole.abs().max()
-    assert (right - whole[..., 128:]).abs().max() / scale < 1e-5
-    assert (left - whole[..., :128]).abs().max() / scale < 1e-5
+    # Images of other sizes are summed in another order, which has made 3e-6 of this; a step less of margin makes 6e-3.
+    rounding = 1e-4
+    assert (right - whole[..., 128:]).abs().max() / scale < rounding
+    assert (left - whole[..., :128]).abs().max() / scale < rounding
     if depth < 4:  # of its 48 pixels it needs 46
-        assert (closer - whole[..., 128:]).abs().max() / scale > 1e-5
+        assert (closer - whole[..., 128:]).abs().max() / scale > rounding
 
 
 @pytest.mark.parametrize("settings", [{"depth": 0}, {"depth": 6}, {"hidden": 0}, {"norm": "layer"}])
@@ -81,6 +83,10 @@ def test_layout_changes_nothing_but_the_speed(
         logits.square().mean().backward()
         found.append((logits, *(parameter.grad for parameter in net.parameters())))
     assert net.down[0](for_training(image, hidden)).is_contiguous() is usual
-    for one, other in zip(found[0], found[1], strict=True):
-        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    # Layouts sum in other orders, which changes logits by some 3e-6; and where that takes an activation across the zero
+    # of a ReLU, gradients, the largest of which is 8, by up to 3e-3.
+    for logits, *gradients in found[1:]:
+        torch.testing.assert_close(logits, found[0][0], rtol=0, atol=1e-4)
+        for one, other in zip(found[0][1:], gradients, strict=True):
+            torch.testing.assert_close(other, one, rtol=0, atol=0.02)
     assert for_training(image, hidden).data_ptr() == image.data_ptr(), "no copy"

@@ -20,6 +20,9 @@ from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.prediction.sliding_window import predict_probability, reflected, windows
 from deepcr_lightning.training.checkpoint import load_model
 
+ROUNDING = 1e-4
+"""Of probabilities. In tiles of another size sums are made in another order, which has changed a map by up to 2e-5."""
+
 
 def lively(depth: int, norm: str = "none") -> UNet:
     """Make a network whose far pixels matter."""
@@ -51,7 +54,7 @@ def test_no_seam_shows(depth: int, shape: tuple[int, int]) -> None:
     assert expected.std() > 1e-3, "a flat map would show nothing"
     for tile in (64, 100):
         tiled = predict_probability(net, electrons, 30.0, 6.0, margin=net.margin, step=net.step, tile=tile)
-        np.testing.assert_allclose(tiled, expected, atol=1e-5)
+        np.testing.assert_allclose(tiled, expected, rtol=0, atol=ROUNDING)
 
 
 @pytest.mark.slow
@@ -75,7 +78,7 @@ def test_a_margin_too_small_would_show() -> None:
     net = lively(2)
     expected = whole_chip(net, electrons, 30.0, 6.0)
     tiled = predict_probability(net, electrons, 30.0, 6.0, margin=net.margin - 2, step=net.step, tile=64)
-    assert np.abs(tiled - expected).max() > 1e-5
+    assert np.abs(tiled - expected).max() > ROUNDING
 
 
 @given(st.integers(1, 60), st.integers(-200, 0), st.integers(1, 300))

@@ -16,6 +16,8 @@ from deepcr_lightning.networks.star_fit import PLANES, StarFit
 NOISE = 6.0
 NONE = torch.zeros(1, 1, 1, 1, dtype=torch.bool)
 """No pixel that a star has saturated."""
+ROUNDING = 1e-3
+"""Normalised. Fits of more or fewer pixels at once sum products in another order, which has changed them by 6e-5."""
 
 
 def field(count: int, seed: int, width: float = 1.9, oblong: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -73,7 +75,7 @@ def test_fits_are_of_holes_near_stars_and_do_not_see_into_them() -> None:
     saturated[..., 11, :] = ~known[..., 11, :]
     some = fit(bridged, known, saturated, NOISE)
     assert torch.equal(some[:, 1:2] > 0, fitted & ~saturated), "nobody fills what a star has saturated"
-    assert torch.equal(some[..., :11, :], planes[..., :11, :])
+    torch.testing.assert_close(some[..., :11, :], planes[..., :11, :], rtol=0, atol=ROUNDING)
 
 
 def test_how_many_are_fitted_at_once_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +85,7 @@ def test_how_many_are_fitted_at_once_makes_no_difference(monkeypatch: pytest.Mon
     whole = fit(bridged, known, NONE, NOISE)
     monkeypatch.setattr(star_fit, "_SCORED_AT_ONCE", 2)
     monkeypatch.setattr(star_fit, "_FITTED_AT_ONCE", 5)
-    assert torch.allclose(fit(bridged, known, NONE, NOISE), whole, atol=1e-3)
+    torch.testing.assert_close(fit(bridged, known, NONE, NOISE), whole, rtol=0, atol=ROUNDING)
 
 
 def test_a_single_known_pixel_is_enough_to_give_a_number() -> None:

@@ -36,12 +36,19 @@ def test_another_psf_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fit.table.diff(n=3, dim=1).square().mean() < 0.05, "noise is not learned"
 
 
-def test_a_run_that_begins_again_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_run_that_begins_again_learns_the_same(monkeypatch: pytest.MonkeyPatch, deterministic: bool) -> None:
+    """To the bit with trainer.deterministic=true; without it several threads add up gradients in any order."""
     monkeypatch.setattr(star_shapes, "_STEPS", 5)
     one, other = StarFit(), StarFit()
-    for fit in (one, other):
-        learn_shapes(fit, *whole_stars(*stars(300, 5)), seed=1)
-    assert torch.equal(one.table, other.table)
+    torch.use_deterministic_algorithms(deterministic)
+    try:
+        for fit in (one, other):
+            learn_shapes(fit, *whole_stars(*stars(300, 5)), seed=1)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    # Two threads have made a difference of 2e-4, another seed makes one of 0.5.
+    torch.testing.assert_close(one.table, other.table, rtol=0, atol=0 if deterministic else 0.01)
 
 
 def test_stars_that_lack_a_pixel_of_the_core_or_are_faint_teach_nothing() -> None:
