@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.simulation import draw_cosmic_rays, simulate_set
-from deepcr_lightning.simulation.__main__ import main
-from deepcr_lightning.simulation.conditions import WIDE, Conditions, draw_conditions
-from deepcr_lightning.simulation.plan import SetSettings, plan_set
+from deepcr_lightning.simulation.conditions import Conditions
 from deepcr_lightning.simulation.psf import psf_stamps
 from deepcr_lightning.simulation.stars import draw_stars
 from deepcr_lightning.tiles.dark_cr import COSMIC_RAY, UNKNOWN, extract_cr_layers
@@ -74,53 +72,15 @@ def test_the_usual_set_is_as_it_was(tmp_path: Path) -> None:
     assert "conditions" not in (tmp_path / "set" / "simulation.json").read_text()
 
 
-def test_wide_conditions_spread_over_their_ranges() -> None:
-    drawn = draw_conditions(60, 20, np.random.default_rng(3))
-    assert drawn == draw_conditions(60, 20, np.random.default_rng(3))
-    assert drawn != draw_conditions(60, 20, np.random.default_rng(4))
-    for name, (low, high) in WIDE.items():
-        values = np.log([getattr(each, name) for each in drawn]) / np.log(high / low)
-        start = np.log(low) / np.log(high / low)
-        assert values.min() >= start
-        assert values.max() <= start + 1
-        # One in each part of the range, so that no tenth of it stays empty.
-        assert np.histogram(values - start, 10, (0, 1))[0].min() == 6
-    assert sum(each.flash for each in drawn) == 30
-    assert all(len({each.stars for each in drawn[i : i + 3]}) == 1 for i in range(0, 60, 3))
-    assert draw_conditions(0, 0, np.random.default_rng(3)) == []
-
-
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("name", ["stars", "psf", "sky", "silicon", "pitch", "crs", "read_noise", "gain", "scale"])
 def test_conditions_are_positive(name: str) -> None:
     with pytest.raises(InputError, match=name):
         Conditions(**{name: 0.0})
 
 
-def test_only_wide_can_be_drawn() -> None:
-    with pytest.raises(InputError, match="narrow"):
-        SetSettings(("F336W",), 1, 1, conditions="narrow")  # type: ignore[arg-type]
-
-
-def test_wide_set_on_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = [str(tmp_path), "--filters", "F336W", "--exposures", "3", "--darks", "4", "--size", "48", "64", "--quiet"]
-    command += ["--chips", "1", "--exposure-times", "30", "3000", "--seed", "2"]
-    assert main([*command, "--wide"]) == 0
-    settings = SetSettings(("F336W",), 3, 4, (48, 64), 1, exposure_times=(30.0, 3000.0), seed=2, conditions="wide")
-    planned = plan_set(settings)
-    noises = {each.conditions.read_noise for each in planned}
-    assert len(noises) == 6  # two visits of science, four darks
-    for each in planned:
-        folder = "darks" if each.is_dark else "science"
-        header = fits.getheader(tmp_path / folder / f"{each.root}_flc.fits")
-        assert header["READNSEC"] == pytest.approx(each.conditions.read_noise)
-        assert (header["FLASHLVL"] > 0) <= each.conditions.flash
-    assert main(command) == 1  # the same without --wide
-    assert "conditions" in capsys.readouterr().err
-
-
 def pixels_per_event(silicon: float) -> tuple[float, float]:
     """Pixels above 100 e, and charge, an event."""
-    image = draw_cosmic_rays((300, 300), 1000, np.random.default_rng(1), silicon=silicon)
+    image = draw_cosmic_rays((300, 300), 1000, np.random.default_rng(1), Conditions(silicon=silicon))
     events = 1.4 * 1000 * (300 * 15e-4) ** 2
     return float((image > 100).sum() / events), float(image.sum() / events)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.simulation.cameras import CAMERAS
 from deepcr_lightning.simulation.conditions import USUAL
 from deepcr_lightning.simulation.dataset import simulate_set
 from deepcr_lightning.simulation.filters import FILTERS
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             dark_time=options.dark_time,
             seed=options.seed,
             dithers=options.dithers,
-            conditions="wide" if options.wide else USUAL,
+            conditions=options.camera or USUAL,
             progress=not options.quiet,
         )
     except InputError as error:
@@ -109,10 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dark-time", type=float, default=900.0, metavar="S", help="exposure time of darks in s")
     parser.add_argument(
-        "--wide",
-        action="store_true",
-        help="let stars, PSF, sky, silicon, read noise and post-flash differ from visit to visit and filter to filter, "
-        "as they do between programs and cameras",
+        "--camera",
+        choices=CAMERAS,
+        help="camera instead of an ideal WFC3/UVIS: its silicon, pixels and electronics, with stars, focus or seeing, "
+        "sky and guiding that differ from visit to visit and filter to filter",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")

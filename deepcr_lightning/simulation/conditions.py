@@ -1,17 +1,14 @@
-"""The conditions of an exposure: what differs from visit to visit and from camera to camera."""
+"""The conditions of an exposure: what sets it apart from the usual one of WFC3/UVIS."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.simulation.readout import READ_NOISE
+from deepcr_lightning.simulation.psf import HALO
+from deepcr_lightning.simulation.readout import GAIN, READ_NOISE
 
-WIDE = {"stars": (0.25, 16.0), "psf": (0.8, 2.0), "sky": (0.5, 8.0), "silicon": (0.7, 3.0), "read_noise": (2.0, 8.0)}
-"""Ranges of wide conditions, all of them log-uniform."""
+_POSITIVE = ("stars", "light", "psf", "sky", "silicon", "pitch", "crs", "read_noise", "gain", "full_well", "scale")
 
 
 @dataclass(frozen=True)
@@ -22,17 +19,45 @@ class Conditions:
     ----------
     stars : float
         Number of stars over that of the field type.
+    light : float
+        Light of all sources over that which HST gathers; the sky is not among them.
     psf : float
-        Width of the point-spread function over that of the filter: focus, jitter, other cameras. Below 1 the
+        Width of the point-spread function over that of the filter: focus, seeing, other pixels. Below 1 the
         pixels are coarser.
+    beta : float or None
+        Exponent of the Moffat profile of a star seen through the atmosphere; None for the optics of HST.
+    halo : float
+        Share of the light that the optics of HST scatter out of the core.
+    trail : (float, float)
+        Length in pixels of the line that each star draws while the telescope drifts, and its angle to the rows in rad.
     sky : float
-        Sky over that of the filter: earthshine, zodiacal light.
+        Sky over that of the filter: earthshine, zodiacal light, the night sky.
     silicon : float
         Thickness of the silicon over that of UVIS: the length, charge and blur of cosmic rays.
+    depleted : bool
+        Whether an electric field reaches through all of the silicon, as in thick CCDs: their charge spreads less.
+    pitch : float
+        Size of a pixel over that of UVIS, 15 um.
+    crs : float
+        Flux of cosmic rays over that in HST's orbit.
+    worms : float
+        Share of electrons that wander among them.
     read_noise : float
         In electrons.
+    gain : float
+        Electrons per count: how coarsely the image is rounded.
+    full_well : float
+        Over that of UVIS.
     flash : bool
         Whether low backgrounds are post-flashed.
+    resampled : bool
+        Whether the image was shifted and turned by interpolation, which correlates its noise.
+    flattened : bool
+        Whether the sky was subtracted.
+    scale : float
+        What the file calls an electron, in electrons: the gain may be known badly.
+    instrument, detector : str
+        As the header has them.
 
     Raises
     ------
@@ -41,48 +66,32 @@ class Conditions:
     """
 
     stars: float = 1.0
+    light: float = 1.0
     psf: float = 1.0
+    beta: float | None = None
+    halo: float = HALO
+    trail: tuple[float, float] = (0.0, 0.0)
     sky: float = 1.0
     silicon: float = 1.0
+    depleted: bool = False
+    pitch: float = 1.0
+    crs: float = 1.0
+    worms: float = 0.07
     read_noise: float = READ_NOISE
+    gain: float = GAIN
+    full_well: float = 1.0
     flash: bool = True
+    resampled: bool = False
+    flattened: bool = False
+    scale: float = 1.0
+    instrument: str = "WFC3"
+    detector: str = "UVIS"
 
     def __post_init__(self) -> None:
-        for name in WIDE:
+        for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise InputError(f"conditions: {name} must be positive, got {getattr(self, name)}")
 
 
 USUAL = Conditions()
 """Those of WFC3/UVIS."""
-
-
-def draw_conditions(groups: int, visits: int, rng: np.random.Generator) -> list[Conditions]:
-    """Draw wide conditions, each spread evenly over its range.
-
-    Parameters
-    ----------
-    groups : int
-        How many: the filters of each visit, one visit after the other; or the darks.
-    visits : int
-        Their visits, the groups of which have their stars in common; 0 for darks.
-    rng : numpy.random.Generator
-        Source of all random numbers.
-
-    Returns
-    -------
-    list of Conditions
-        One a group. Half of them are post-flashed.
-    """
-    drawn = {name: _spread(groups, limits, rng) for name, limits in WIDE.items()}
-    if visits:
-        drawn["stars"] = np.repeat(_spread(visits, WIDE["stars"], rng), groups // visits)
-    flash = rng.permutation(groups) % 2 == 0
-    return [Conditions(**{name: float(drawn[name][i]) for name in WIDE}, flash=bool(flash[i])) for i in range(groups)]
-
-
-def _spread(count: int, limits: tuple[float, float], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw log-uniform numbers, one in each of `count` equal parts of the range, in random order."""
-    # A set has few visits: independent draws would leave gaps, and give darks other silicon than science exposures.
-    shares = (rng.permutation(count) + rng.random(count)) / max(count, 1)
-    return np.asarray(limits[0] * (limits[1] / limits[0]) ** shares)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from deepcr_lightning.simulation.conditions import USUAL, Conditions
 from deepcr_lightning.simulation.silicon import (
     PIXEL_UM,
     THICKNESS_UM,
@@ -39,6 +40,8 @@ _DIFFUSION_FLOOR_PX = 0.05
 _DIFFUSION_BACK_PX = 0.62
 _FIELD_FREE_DEPTH = 0.9
 _FIELD_FREE_SPREAD = 1.7
+# Spread of charge that drifts through all of a depleted CCD, whatever its thickness: voltages grow with it.
+_DEPLETED_BACK_UM = 6.5
 # Pixels over which charge spreads.
 _REACH = 3
 
@@ -47,8 +50,8 @@ def draw_cosmic_rays(
     shape: tuple[int, int],
     seconds: float,
     rng: np.random.Generator,
+    conditions: Conditions = USUAL,
     rate: float = CR_RATE,
-    silicon: float = 1.0,
 ) -> NDArray[np.float32]:
     """Draw the CR charge that one chip collects in one exposure.
 
@@ -61,10 +64,10 @@ def draw_cosmic_rays(
         and the wait for read-out.
     rng : numpy.random.Generator
         Source of all random numbers.
+    conditions : Conditions
+        With the silicon, the pixels, and the flux and the kinds of CRs.
     rate : float
-        CR flux in events / s / cm^2.
-    silicon : float
-        Thickness of the silicon over that of UVIS.
+        CR flux in HST's orbit in events / s / cm^2.
 
     Returns
     -------
@@ -79,18 +82,23 @@ def draw_cosmic_rays(
     if seconds < 0 or rate < 0:
         raise ValueError(f"time and rate must not be negative, got {seconds} s and {rate}")
     height, width = shape
-    area_cm2 = height * width * (PIXEL_UM * 1e-4) ** 2
-    counts = {kind: int(rng.poisson(rate * seconds * area_cm2 * share)) for kind, share in KIND_SHARES.items()}
-    extent = (height * PIXEL_UM, width * PIXEL_UM)
-    thickness = silicon * THICKNESS_UM
+    pixel_um = conditions.pitch * PIXEL_UM
+    events = conditions.crs * rate * seconds * height * width * (pixel_um * 1e-4) ** 2
+    others = 1 - KIND_SHARES["electrons"]
+    shares = {kind: share * (1 - conditions.worms) / others for kind, share in KIND_SHARES.items()}
+    counts = {
+        kind: int(rng.poisson(events * share)) for kind, share in (shares | {"electrons": conditions.worms}).items()
+    }
+    extent = (height * pixel_um, width * pixel_um)
+    thickness = conditions.silicon * THICKNESS_UM
     tracks, deltas = straight_tracks(counts["tracks"], extent, rng, thickness)
     electrons = electron_walks(counts["electrons"], extent, rng, thickness, knocked_out=deltas)
     points = point_deposits(counts["points"], extent, rng, thickness)
     # A margin takes the charge that diffuses past the edge, so that nothing needs a check.
-    reach = math.ceil(_REACH * math.sqrt(silicon))
+    reach = _REACH if conditions.depleted else math.ceil(_REACH * math.sqrt(conditions.silicon))
     image = np.zeros((height + 2 * reach, width + 2 * reach), dtype=np.float64)
     for deposits in (tracks, electrons, points):
-        _collect(image, deposits, silicon, reach)
+        _collect(image, deposits, conditions, reach)
     return image[reach:-reach, reach:-reach].astype(np.float32)
 
 
@@ -134,18 +142,23 @@ def trail_charge(
     return np.ascontiguousarray(trailed if readout_row == 0 else trailed[::-1])
 
 
-def _collect(image: NDArray[np.float64], deposits: Deposits, silicon: float, reach: int) -> None:
+def _collect(image: NDArray[np.float64], deposits: Deposits, conditions: Conditions, reach: int) -> None:
     """Diffuse deposits to the gates and add them to the padded image, in place."""
-    y = deposits.y / PIXEL_UM + reach
-    x = deposits.x / PIXEL_UM + reach
+    y = deposits.y / (conditions.pitch * PIXEL_UM) + reach
+    x = deposits.x / (conditions.pitch * PIXEL_UM) + reach
     height, width = image.shape
     inside = (y >= reach) & (y < height - reach) & (x >= reach) & (x < width - reach)
     y, x = y[inside], x[inside]
-    depth = deposits.z[inside] / (silicon * THICKNESS_UM)
-    # The time that charge drifts, and the square of its spread, grow with the way to the gates.
-    back = math.sqrt(silicon) * _DIFFUSION_BACK_PX
-    sigma = np.sqrt(_DIFFUSION_FLOOR_PX**2 + back**2 * depth**3)
-    sigma = np.where(depth > _FIELD_FREE_DEPTH, _FIELD_FREE_SPREAD * sigma, sigma)
+    depth = deposits.z[inside] / (conditions.silicon * THICKNESS_UM)
+    if conditions.depleted:
+        # In an electric field the square of the spread grows with the time of the drift.
+        back = _DEPLETED_BACK_UM / (conditions.pitch * PIXEL_UM)
+        sigma = np.sqrt(_DIFFUSION_FLOOR_PX**2 + back**2 * depth)
+    else:
+        # The time that charge drifts, and the square of its spread, grow with the way to the gates.
+        back = math.sqrt(conditions.silicon) * _DIFFUSION_BACK_PX / conditions.pitch
+        sigma = np.sqrt(_DIFFUSION_FLOOR_PX**2 + back**2 * depth**3)
+        sigma = np.where(depth > _FIELD_FREE_DEPTH, _FIELD_FREE_SPREAD * sigma, sigma)
     row = np.floor(y).astype(np.int64)
     column = np.floor(x).astype(np.int64)
     in_rows = _pixel_shares(y - row, sigma, reach)

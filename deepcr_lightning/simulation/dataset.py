@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from astropy.table import Table, vstack
@@ -33,6 +32,7 @@ from deepcr_lightning.simulation.products import (
     truth_hdus,
 )
 from deepcr_lightning.simulation.readout import expose
+from deepcr_lightning.simulation.reduction import reduced
 from deepcr_lightning.simulation.scene import Scene, draw_scene, render_scene
 from deepcr_lightning.simulation.stars import DEFAULT_FIELDS
 
@@ -56,7 +56,7 @@ def simulate_set(
     exposure_times: tuple[float, float] = (350.0, 1300.0),
     dark_time: float = 900.0,
     seed: int = 0,
-    conditions: Conditions | Literal["wide"] = USUAL,
+    conditions: Conditions | str = USUAL,
     dithers: int = DITHERS,
     progress: bool = True,
 ) -> list[Path]:
@@ -86,9 +86,9 @@ def simulate_set(
         Exposure time of the darks in s.
     seed : int
         Seed; every file derives its random numbers from the seed and its own index.
-    conditions : Conditions or "wide"
-        Those of all exposures, darks included; "wide" draws them for every filter of a visit and
-        every dark, from `conditions.WIDE`.
+    conditions : Conditions or str
+        Those of all exposures, darks included; or the name of a camera, with which they are drawn for every filter of
+        a visit and every dark (`cameras.CAMERAS`).
     dithers : int
         Exposures of a visit in each filter, each at a sub-pixel offset of its own.
     progress : bool
@@ -179,7 +179,8 @@ def simulate_exposure(
     """
     rng = np.random.default_rng([settings.seed, 5, planned.index])
     height, width = settings.size
-    seconds = cosmic_ray_time(planned.seconds, planned.flash / FLASH_RATE, "WFC3", settings.size)
+    conditions = planned.conditions
+    seconds = cosmic_ray_time(planned.seconds, planned.flash / FLASH_RATE, conditions.instrument, settings.size)
     rate = CR_RATE * float(np.exp(rng.normal(0, _RATE_SCATTER)))
     simulated: list[SimulatedChip] = []
     tables: list[Table] = []
@@ -187,10 +188,10 @@ def simulate_exposure(
         light = np.zeros(settings.size)
         if scene is not None:
             origin = (planned.dither[0] + number * (height + CHIP_GAP), planned.dither[1])
-            light, table = render_scene(scene, planned.filter_name, settings.size, origin, planned.conditions)
+            light, table = render_scene(scene, planned.filter_name, settings.size, origin, conditions)
             table.add_column(np.full(len(table), number + 1), name="extver", index=0)
             tables.append(table)
-        charge = draw_cosmic_rays((height, width), seconds, rng, rate, planned.conditions.silicon)
+        charge = draw_cosmic_rays((height, width), seconds, rng, conditions, rate)
         # The amplifiers lie below chip 2 (EXTVER 1) and above chip 1.
         charge = trail_charge(charge, _TRANSFER_LOSS, readout_row=-number)
         frame = expose(
@@ -201,9 +202,11 @@ def simulate_exposure(
             flash=planned.flash,
             subtract_dark=not planned.is_dark,
             rng=rng,
-            read_noise=planned.conditions.read_noise,
+            read_noise=conditions.read_noise,
+            gain=conditions.gain,
+            full_well=conditions.full_well,
         )
-        simulated.append(SimulatedChip(frame, charge))
+        simulated.append(reduced(SimulatedChip(frame, charge), conditions, rng))
     return simulated, vstack(tables) if tables else None
 
 

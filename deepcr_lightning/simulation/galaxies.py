@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from deepcr_lightning.simulation.conditions import USUAL, Conditions
 from deepcr_lightning.simulation.filters import get_filter
 from deepcr_lightning.simulation.stars import blackbody_colour
 
@@ -43,7 +44,7 @@ class Galaxies:
     temperature: NDArray[np.float64]
 
 
-def draw_galaxies(shape: tuple[int, int], rng: np.random.Generator) -> Galaxies:
+def draw_galaxies(shape: tuple[int, int], rng: np.random.Generator, bright: bool = False) -> Galaxies:
     """Draw background galaxies; faint ones are more and smaller.
 
     Parameters
@@ -52,14 +53,19 @@ def draw_galaxies(shape: tuple[int, int], rng: np.random.Generator) -> Galaxies:
         Rows and columns of the pointing.
     rng : numpy.random.Generator
         Source of all random numbers.
+    bright : bool
+        Whether there are as many bright, smooth and large ones, as in a nearby cluster of galaxies.
 
     Returns
     -------
     Galaxies
-        Galaxies between AB magnitudes 19 and 26 in F606W.
+        Galaxies between AB magnitudes 19 and 26 in F606W; bright ones between 15 and 19.
     """
     count = int(rng.poisson(_GALAXIES_PER_PIXEL * shape[0] * shape[1]))
     magnitude = 26 + np.log10(10**-2.45 + (1 - 10**-2.45) * rng.random(count)) / 0.35
+    if bright:
+        magnitude = np.concatenate([magnitude, rng.uniform(15, 19, max(1, count))])
+        count = len(magnitude)
     return Galaxies(
         y=rng.uniform(0, shape[0], count),
         x=rng.uniform(0, shape[1], count),
@@ -77,7 +83,7 @@ def add_galaxies(
     galaxies: Galaxies,
     filter_name: str,
     origin: tuple[float, float],
-    psf_width: float = 1.0,
+    conditions: Conditions = USUAL,
 ) -> None:
     """Add Sersic profiles (Graham & Driver 2005, PASA 22, 118, eq. 1) to an image, in place.
 
@@ -91,11 +97,11 @@ def add_galaxies(
         Name of the filter.
     origin : tuple of float
         Position (y, x) of the first pixel in the pointing, in pixels.
-    psf_width : float
-        Factor on the width of the PSF.
+    conditions : Conditions
+        With the width of the PSF and the factor on all light.
     """
     magnitude = galaxies.magnitude + blackbody_colour(galaxies.temperature, filter_name)
-    rates = get_filter(filter_name).count_rate(magnitude)
+    rates = conditions.light * get_filter(filter_name).count_rate(magnitude)
     height, width = image.shape
     for i, rate in enumerate(rates):
         y, x = galaxies.y[i] - origin[0], galaxies.x[i] - origin[1]
@@ -111,7 +117,7 @@ def add_galaxies(
         radius = np.hypot(dx * cosine + dy * sine, (dy * cosine - dx * sine) / galaxies.ratio[i])
         n = galaxies.index[i]
         profile = np.exp(-(2 * n - 1 / 3) * (radius / galaxies.radius[i]) ** (1 / n))
-        profile = ndimage.gaussian_filter(profile, psf_width * _PSF_SIGMA)
+        profile = ndimage.gaussian_filter(profile, conditions.psf * _PSF_SIGMA)
         profile *= rate / profile.sum()
         image[top:bottom, left:right] += profile[
             top - row + reach : bottom - row + reach, left - column + reach : right - column + reach

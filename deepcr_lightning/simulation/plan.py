@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.simulation.chip import MEAN_DARK
-from deepcr_lightning.simulation.conditions import USUAL, Conditions, draw_conditions
+from deepcr_lightning.simulation.cameras import CAMERAS, draw_exposures, get_camera
+from deepcr_lightning.simulation.chip import FULL_WELL, MEAN_DARK
+from deepcr_lightning.simulation.conditions import USUAL, Conditions
 from deepcr_lightning.simulation.filters import get_filter
 from deepcr_lightning.simulation.stars import DEFAULT_FIELDS, FIELDS
 
@@ -24,6 +25,7 @@ FLASH_RATE = 2.6
 """Post-flash in electrons / s at the simulated lamp current."""
 
 _BACKGROUND = (12.0, 20.0)
+_MOST_SKY = 0.3
 DITHERS = 2
 """Exposures of a visit in one filter, where nothing else is said."""
 
@@ -56,9 +58,9 @@ class SetSettings:
         Exposure time of the darks in s.
     seed : int
         Seed of all random numbers.
-    conditions : Conditions or "wide"
-        Those of all exposures, darks included; "wide" draws them for every filter of a visit and
-        every dark, from `conditions.WIDE`.
+    conditions : Conditions or str
+        Those of all exposures, darks included; or the name of a camera, with which they are drawn for every filter of
+        a visit and every dark (`cameras.CAMERAS`).
     dithers : int
         Exposures of a visit in each filter, each at an offset of its own; the last visit has what is left.
 
@@ -77,7 +79,7 @@ class SetSettings:
     exposure_times: tuple[float, float] = (350.0, 1300.0)
     dark_time: float = 900.0
     seed: int = 0
-    conditions: Conditions | Literal["wide"] = USUAL
+    conditions: Conditions | str = USUAL
     dithers: int = DITHERS
 
     def __post_init__(self) -> None:
@@ -103,8 +105,8 @@ class SetSettings:
             raise InputError(f"dark time: must be above 0 s, got {self.dark_time}")
         if self.seed < 0:
             raise InputError(f"seed: must not be negative, got {self.seed}")
-        if isinstance(self.conditions, str) and self.conditions != "wide":
-            raise InputError(f"conditions: Conditions or 'wide', got {self.conditions!r}")
+        if isinstance(self.conditions, str):
+            get_camera(self.conditions)
 
     @property
     def subarray(self) -> bool:
@@ -188,7 +190,7 @@ def plan_set(settings: SetSettings) -> list[PlannedExposure]:
     """
     planned: list[PlannedExposure] = []
     visits = _visits(settings.exposures, settings.dithers)
-    conditions = _conditions(settings, len(visits) * len(settings.filters), len(visits), 6)
+    conditions = _conditions(settings, list(settings.filters) * len(visits), len(visits), 6)
     for visit, members in enumerate(visits):
         rng = np.random.default_rng([settings.seed, 1, visit])
         field = settings.fields[visit % len(settings.fields)]
@@ -198,13 +200,16 @@ def plan_set(settings: SetSettings) -> list[PlannedExposure]:
             ours = conditions[visit * len(settings.filters) + nth]
             seconds = float(np.round(np.exp(rng.uniform(*np.log(settings.exposure_times)))))
             seconds = float(np.clip(seconds, *settings.exposure_times))
+            # Nobody exposes until the sky fills the wells.
+            most = _MOST_SKY * ours.full_well * FULL_WELL[0] / (get_filter(name).sky * seconds)
+            ours = replace(ours, sky=min(ours.sky, most))
             sky = ours.sky * get_filter(name).sky * seconds + MEAN_DARK / 3600 * seconds
             flash = _flash(sky, rng) if ours.flash else 0.0
             for member in range(members):
                 planned.append(
                     PlannedExposure(
                         index=len(planned),
-                        root=_root("isim", visit, number),
+                        root=_root(_program(settings, dark=False), visit, number),
                         filter_name=name,
                         field=field,
                         visit=visit,
@@ -217,7 +222,7 @@ def plan_set(settings: SetSettings) -> list[PlannedExposure]:
                 )
                 number += 1
     # Darks are few: each has conditions of its own, so that those of one side of a split cover their ranges.
-    conditions = _conditions(settings, settings.darks, 0, 7)
+    conditions = _conditions(settings, [settings.filters[0]] * settings.darks, 0, 7)
     for visit, members in enumerate(_visits(settings.darks, _DARKS_PER_VISIT)):
         rng = np.random.default_rng([settings.seed, 2, visit])
         flash = _flash(MEAN_DARK / 3600 * settings.dark_time, rng)
@@ -226,7 +231,7 @@ def plan_set(settings: SetSettings) -> list[PlannedExposure]:
             planned.append(
                 PlannedExposure(
                     index=len(planned),
-                    root=_root("idrk", visit, member),
+                    root=_root(_program(settings, dark=True), visit, member),
                     filter_name=settings.filters[0],
                     field="dark",
                     visit=visit,
@@ -240,11 +245,12 @@ def plan_set(settings: SetSettings) -> list[PlannedExposure]:
     return planned
 
 
-def _conditions(settings: SetSettings, groups: int, visits: int, stream: int) -> list[Conditions]:
+def _conditions(settings: SetSettings, filters: list[str], visits: int, stream: int) -> list[Conditions]:
     """Conditions of each filter of each visit."""
     if isinstance(settings.conditions, Conditions):
-        return [settings.conditions] * groups
-    return draw_conditions(groups, visits, np.random.default_rng([settings.seed, stream]))
+        return [settings.conditions] * len(filters)
+    camera = get_camera(settings.conditions)
+    return draw_exposures(camera, filters, visits, np.random.default_rng([settings.seed, stream]))
 
 
 def _visits(exposures: int, most: int) -> Sequence[int]:
@@ -257,6 +263,15 @@ def _flash(background: float, rng: np.random.Generator) -> float:
     """Post-flash in electrons that lifts a background to 12-20 e; the lamp ticks in 0.1 s."""
     wanted = max(0.0, float(rng.uniform(*_BACKGROUND)) - background)
     return float(np.ceil(10 * wanted / FLASH_RATE) / 10 * FLASH_RATE)
+
+
+def _program(settings: SetSettings, dark: bool) -> str:
+    """First four letters of rootnames: sets of several cameras and seeds train together, and share no name."""
+    if isinstance(settings.conditions, Conditions):
+        return "idrk" if dark else "isim"
+    letter = _DIGITS[10 + list(CAMERAS).index(settings.conditions)]
+    first, second = divmod(settings.seed % len(_DIGITS) ** 2, len(_DIGITS))
+    return f"{letter}{'d' if dark else 's'}{_DIGITS[first]}{_DIGITS[second]}"
 
 
 def _root(program: str, visit: int, number: int) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.dq import unusable_bits
 from deepcr_lightning.simulation.plan import CHIP_GAP, FLASH_RATE, PlannedExposure, SetSettings
-from deepcr_lightning.simulation.readout import GAIN, ChipFrame
+from deepcr_lightning.simulation.readout import ChipFrame
 
 TRUTH_SIGMA = 3.0
 """A pixel belongs to a cosmic ray if its charge exceeds this many times the local noise."""
@@ -107,14 +107,14 @@ def _primary_header(planned: PlannedExposure, settings: SetSettings) -> fits.Hea
     cards: list[tuple[str, str | float | int | bool, str]] = [
         ("FILENAME", f"{planned.root}_flc.fits", "name of file"),
         ("TELESCOP", "HST", "telescope used to acquire data"),
-        ("INSTRUME", "WFC3", "identifier for instrument used to acquire data"),
+        ("INSTRUME", planned.conditions.instrument, "identifier for instrument used to acquire data"),
         ("ROOTNAME", planned.root, "rootname of the observation set"),
         ("IMAGETYP", "DARK" if planned.is_dark else "EXT", "type of exposure identifier"),
         ("TARGNAME", "DARK" if planned.is_dark else f"SIM-{planned.field.upper()}", "target"),
         ("EXPSTART", planned.mjd, "exposure start time (Modified Julian Date)"),
         ("EXPEND", planned.mjd + planned.seconds / 86400, "exposure end time (MJD)"),
         ("EXPTIME", planned.seconds, "exposure duration (seconds)"),
-        ("DETECTOR", "UVIS", "detector in use: UVIS or IR"),
+        ("DETECTOR", planned.conditions.detector, "detector in use"),
         ("OBSMODE", "ACCUM", "operating mode"),
         ("SUBARRAY", settings.subarray, "data from a subarray (T) or full frame (F)"),
         ("FILTER", planned.filter_name, "element selected from filter wheel"),
@@ -128,7 +128,7 @@ def _primary_header(planned: PlannedExposure, settings: SetSettings) -> fits.Hea
     ]
     for amplifier in "ABCD":
         used = amplifier in amplifiers
-        cards.append((f"ATODGN{amplifier}", GAIN if used else 0.0, "calibrated gain"))
+        cards.append((f"ATODGN{amplifier}", planned.conditions.gain if used else 0.0, "calibrated gain"))
         cards.append((f"READNSE{amplifier}", planned.conditions.read_noise if used else 0.0, "read noise"))
     cards.append(("FIELDTYP", planned.field, "simulated field type"))
     cards.append(("SIMULATE", True, "simulated data"))

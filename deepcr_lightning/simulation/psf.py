@@ -28,9 +28,9 @@ _APERTURE_M = 2.4
 _OBSCURATION = 0.33
 _VANE = 0.022
 _COMA_TILT = 3 * (1 + _OBSCURATION**2)
-# Light that mid-frequency polishing errors scatter out of the core; share and radius are
-# set so that the encircled energy beyond 0.2 arcsec is near that of TinyTim.
-_HALO_SHARE = 0.07
+HALO = 0.07
+"""Share of the light that mid-frequency polishing errors scatter out of the core; it and the radius are set so that the
+encircled energy beyond 0.2 arcsec is near that of TinyTim."""
 _HALO_PX = 4.0
 
 _TABLE_NM = (200, 300, 400, 500, 600, 700, 800, 900, 1000, 1100)
@@ -55,7 +55,13 @@ def expected_fwhm(filter_name: str) -> float:
 
 
 @lru_cache(maxsize=16)
-def psf_stamps(filter_name: str, width: float = 1.0) -> NDArray[np.float32]:
+def psf_stamps(
+    filter_name: str,
+    width: float = 1.0,
+    beta: float | None = None,
+    trail: tuple[float, float] = (0.0, 0.0),
+    halo: float = HALO,
+) -> NDArray[np.float32]:
     """Tabulate the pixel-integrated PSF of a filter at sub-pixel positions.
 
     Parameters
@@ -64,6 +70,13 @@ def psf_stamps(filter_name: str, width: float = 1.0) -> NDArray[np.float32]:
         Name of a filter.
     width : float
         Factor on the FWHM. What is narrower than the telescope can make it is seen by coarser pixels.
+    beta : float, optional
+        Exponent of a Moffat profile, which is what the atmosphere makes (Moffat 1969, A&A 3, 455; Trujillo et al. 2001,
+        MNRAS 328, 977); the optics of HST by default.
+    trail : (float, float)
+        Length in pixels of the line that each star draws while the telescope drifts, and its angle to the rows in rad.
+    halo : float
+        Share of the light that the optics of HST scatter out of the core.
 
     Returns
     -------
@@ -78,7 +91,14 @@ def psf_stamps(filter_name: str, width: float = 1.0) -> NDArray[np.float32]:
         If the filter is unknown.
     """
     band = get_filter(filter_name)
-    fine = _blurred(_diffraction(band, _PIXEL_RAD / min(width, 1.0)), width * expected_fwhm(filter_name))
+    fwhm = width * expected_fwhm(filter_name)
+    if beta is None:
+        coarse = min(width, 1.0)
+        fine = _blurred(_scattered(_diffraction(band, _PIXEL_RAD / coarse), halo, coarse * _HALO_PX), fwhm)
+    else:
+        fine = _moffat(fwhm, beta)
+    if trail[0] > 0:
+        fine = _trailed(fine, *trail)
     # The mean over a pixel, at every fine position: a box filter of PHASES samples.
     ahead = np.cumsum(np.cumsum(np.pad(fine, ((1, 0), (1, 0))), axis=0), axis=1)
     boxed = ahead[PHASES:, PHASES:] - ahead[:-PHASES, PHASES:] - ahead[PHASES:, :-PHASES] + ahead[:-PHASES, :-PHASES]
@@ -118,11 +138,33 @@ def _diffraction(band: Filter, pixel_rad: float) -> NDArray[np.float64]:
         field = fft.fft2(fft.ifftshift(pupil * np.exp(2j * np.pi * waves)).astype(np.complex64))
         intensity = np.abs(fft.fftshift(field)).astype(np.float64) ** 2
         pattern += intensity / intensity.sum()
-    distance = np.hypot(step, step.T) / (PHASES * _HALO_PX)
+    return pattern / pattern.sum()
+
+
+def _scattered(pattern: NDArray[np.float64], share: float, radius: float) -> NDArray[np.float64]:
+    """Scatter a share of the light of a pattern into a halo of this radius (pixels)."""
+    step = (np.arange(len(pattern)) - len(pattern) // 2)[None, :]
+    distance = np.hypot(step, step.T) / (PHASES * radius)
     halo: NDArray[np.float64] = (1 + distance**2) ** -1.5
-    mixed: NDArray[np.float64] = (1 - _HALO_SHARE) * pattern / pattern.sum()
-    mixed += _HALO_SHARE * halo / halo.sum()
+    mixed: NDArray[np.float64] = (1 - share) * pattern
+    mixed += share * halo / halo.sum()
     return mixed
+
+
+def _moffat(fwhm: float, beta: float) -> NDArray[np.float64]:
+    """Make a Moffat profile of this FWHM (pixels), on a grid of PHASES samples a pixel."""
+    place = (np.arange(PHASES * _SIZE_PX) - PHASES * _SIZE_PX // 2) / PHASES
+    core = fwhm / (2 * np.sqrt(2 ** (1 / beta) - 1))
+    profile = (1 + (place[:, None] ** 2 + place**2) / core**2) ** -beta
+    return np.asarray(profile / profile.sum())
+
+
+def _trailed(pattern: NDArray[np.float64], length: float, angle: float) -> NDArray[np.float64]:
+    """Draw a pattern out along a line of this length (pixels)."""
+    frequency = fft.fftfreq(len(pattern), d=1 / PHASES)
+    along = np.sin(angle) * frequency[:, None] + np.cos(angle) * frequency
+    transform = fft.fft2(fft.ifftshift(pattern).astype(np.complex64)) * np.sinc(length * along).astype(np.float32)
+    return np.asarray(np.maximum(fft.fftshift(fft.ifft2(transform).real), 0), np.float64)
 
 
 def _blurred(pattern: NDArray[np.float64], fwhm: float) -> NDArray[np.float64]:

@@ -55,6 +55,8 @@ def expose(
     subtract_dark: bool,
     rng: np.random.Generator,
     read_noise: float = READ_NOISE,
+    gain: float = GAIN,
+    full_well: float = 1.0,
 ) -> ChipFrame:
     """Expose a chip, read it out and calibrate the result as calwf3 does.
 
@@ -76,6 +78,10 @@ def expose(
         Source of all random numbers.
     read_noise : float
         In electrons.
+    gain : float
+        Electrons per count.
+    full_well : float
+        Factor on the full well of the chip.
 
     Returns
     -------
@@ -86,9 +92,9 @@ def expose(
     # Beyond 1e9 electrons only the bleeding matters, and a Poisson draw would be slow.
     charge = rng.poisson(np.minimum(expected, 1e9)).astype(np.float32) + cosmic_rays
     charge -= np.minimum(chip.trap_depth, 0.9 * charge)
-    charge, saturated = bleed(charge, chip.full_well)
+    charge, saturated = bleed(charge, np.float32(full_well) * chip.full_well)
     charge += rng.normal(0, read_noise, charge.shape).astype(np.float32)
-    measured, over = digitise(charge, rng)
+    measured, over = digitise(charge, rng, gain)
     dq = chip.dq.copy()
     dq[saturated] |= WFC3DQ.SATURATED.value
     dq[over] |= WFC3DQ.AD_SATURATED.value
@@ -137,7 +143,9 @@ def bleed(charge: NDArray[np.float32], full_well: NDArray[np.float32]) -> tuple[
     return out, saturated
 
 
-def digitise(charge: NDArray[np.float32], rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def digitise(
+    charge: NDArray[np.float32], rng: np.random.Generator, gain: float = GAIN
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Convert charge to counts and back, with the limits of the A/D converter.
 
     Parameters
@@ -146,6 +154,8 @@ def digitise(charge: NDArray[np.float32], rng: np.random.Generator) -> tuple[NDA
         Charge in electrons, read noise included.
     rng : numpy.random.Generator
         Source of the fractional bias level of each pixel.
+    gain : float
+        Electrons per count.
 
     Returns
     -------
@@ -156,6 +166,6 @@ def digitise(charge: NDArray[np.float32], rng: np.random.Generator) -> tuple[NDA
     """
     # The bias is no whole number of counts, so the rounding leaves no comb behind.
     bias = BIAS_COUNTS + rng.random(charge.shape, dtype=np.float32)
-    counts = np.clip(np.rint(charge / np.float32(GAIN) + bias), 0, AD_MAXIMUM)
-    measured = (counts - bias) * np.float32(GAIN)
+    counts = np.clip(np.rint(charge / np.float32(gain) + bias), 0, AD_MAXIMUM)
+    measured = (counts - bias) * np.float32(gain)
     return measured.astype(np.float32), counts >= AD_MAXIMUM

@@ -16,13 +16,22 @@ from scipy import ndimage
 from deepcr_lightning.simulation.conditions import USUAL, Conditions
 from deepcr_lightning.simulation.filters import get_filter
 from deepcr_lightning.simulation.galaxies import Galaxies, add_galaxies, draw_galaxies
+from deepcr_lightning.simulation.psf import expected_fwhm
+from deepcr_lightning.simulation.spectrum import Spectrum, add_spectrum, draw_spectrum
 from deepcr_lightning.simulation.stars import Stars, add_stars, blackbody_colour, draw_stars
 
 # Pixels of the chip per sample of the diffuse light, and samples beyond each edge.
 _CELL = 16
 _MARGIN = 3
 # Chance and surface brightness (AB mag / pixel in F606W) of nebulosity, by field type.
-_NEBULOSITY = {"sparse": (0.25, 31.0), "cluster": (0.25, 30.5), "galaxy": (0.7, 29.6), "nebula": (1.0, 28.0)}
+_NEBULOSITY = {
+    "sparse": (0.25, 31.0),
+    "cluster": (0.25, 30.5),
+    "galaxy": (0.7, 29.6),
+    "nebula": (1.0, 28.0),
+    "ellipticals": (0.0, 31.0),
+    "spectrum": (0.0, 31.0),
+}
 _NEBULA_K = 9000.0
 # Filaments of a bright nebula: their light over that around them, and the half width of a ridge in units of
 # the field whose zero line it follows, which comes to some 2 pixels.
@@ -47,6 +56,8 @@ class Scene:
         by the black-body temperature (K) that gives their colour.
     filaments : ndarray or None
         Coarse map whose zero lines are thin bright filaments of the nebula; None where there are none.
+    spectrum : Spectrum or None
+        Of a long slit; None where the camera takes images.
     """
 
     field: str
@@ -54,6 +65,7 @@ class Scene:
     galaxies: Galaxies
     diffuse: dict[float, NDArray[np.float64]]
     filaments: NDArray[np.float64] | None = None
+    spectrum: Spectrum | None = None
 
 
 def draw_scene(field: str, shape: tuple[int, int], rng: np.random.Generator, stars: float = 1.0) -> Scene:
@@ -81,7 +93,7 @@ def draw_scene(field: str, shape: tuple[int, int], rng: np.random.Generator, sta
         If the field type is unknown.
     """
     resolved = draw_stars(field, shape, rng, stars)
-    galaxies = draw_galaxies(shape, rng)
+    galaxies = draw_galaxies(shape, rng, bright=field == "ellipticals")
     coarse = (shape[0] // _CELL + 2 * _MARGIN + 1, shape[1] // _CELL + 2 * _MARGIN + 1)
     diffuse: dict[float, NDArray[np.float64]] = {}
     chance, brightness = _NEBULOSITY[field]
@@ -96,7 +108,8 @@ def draw_scene(field: str, shape: tuple[int, int], rng: np.random.Generator, sta
         level = 10 ** (-0.4 * (rng.uniform(28.6, 29.8) - 30))
         diffuse[5000.0] = level * np.exp(-along) * np.exp(0.1 * _gaussian_field(coarse, rng))
     filaments = _gaussian_field(coarse, rng) if field == "nebula" else None
-    return Scene(field, resolved, galaxies, diffuse, filaments)
+    spectrum = draw_spectrum(shape, rng) if field == "spectrum" else None
+    return Scene(field, resolved, galaxies, diffuse, filaments, spectrum)
 
 
 def render_scene(
@@ -119,7 +132,7 @@ def render_scene(
     origin : tuple of float
         Position (y, x) of the chip's first pixel in the pointing, in pixels.
     conditions : Conditions
-        Its sky and the width of its PSF.
+        Its sky, its light and the shape of its PSF.
 
     Returns
     -------
@@ -142,12 +155,15 @@ def render_scene(
         if scene.filaments is not None and kelvin == _NEBULA_K:
             ridge = _on_chip(scene.filaments, shape, origin) / _FILAMENT_WIDTH
             light *= 1 + _FILAMENT_CONTRAST * np.exp(-0.5 * ridge**2)
-        image += rate * light
-    add_galaxies(image, scene.galaxies, filter_name, origin, conditions.psf)
+        image += conditions.light * rate * light
+    if scene.spectrum is None:
+        add_galaxies(image, scene.galaxies, filter_name, origin, conditions)
+    else:
+        add_spectrum(image, scene.spectrum, origin, conditions, conditions.psf * expected_fwhm(filter_name))
     y, x = scene.stars.y - origin[0], scene.stars.x - origin[1]
     magnitude = scene.stars.magnitude_in(filter_name)
-    rate = band.count_rate(magnitude)
-    add_stars(image, y, x, rate, filter_name, conditions.psf)
+    rate = conditions.light * band.count_rate(magnitude)
+    add_stars(image, y, x, rate, filter_name, conditions)
     inside = (y >= -0.5) & (y < shape[0] - 0.5) & (x >= -0.5) & (x < shape[1] - 0.5)
     table = Table(
         {

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.simulation.conditions import USUAL, Conditions
 from deepcr_lightning.simulation.filters import get_filter
-from deepcr_lightning.simulation.psf import PHASES, RADIUS, psf_stamps
+from deepcr_lightning.simulation.psf import PHASES, RADIUS, expected_fwhm, psf_stamps
 
-FIELDS = ("sparse", "cluster", "galaxy", "nebula")
-"""Known field types: high latitude, globular cluster, resolved galaxy, bright nebula with young stars."""
+FIELDS = ("sparse", "cluster", "galaxy", "nebula", "ellipticals", "spectrum")
+"""Known field types: high latitude, globular cluster, resolved galaxy, bright nebula with young stars, bright smooth
+galaxies, and the spectrum of a long slit."""
 DEFAULT_FIELDS = FIELDS[:3]
 """Those of a set that does not name any."""
 
@@ -22,6 +25,7 @@ _POPULATIONS = {
     "cluster": (6.0e-3, 15.0, 27.0, 0.30),
     "galaxy": (1.2e-2, 18.0, 27.5, 0.33),
     "nebula": (2.0e-3, 16.0, 27.5, 0.28),
+    "ellipticals": (2.0e-4, 16.0, 27.5, 0.2),
 }
 _DENSITY_SCATTER = 0.5
 _REFERENCE_NM = 588.9
@@ -102,6 +106,9 @@ def draw_stars(field: str, shape: tuple[int, int], rng: np.random.Generator, fac
     InputError
         If the field type is unknown.
     """
+    if field == "spectrum":
+        nothing = np.empty(0)
+        return Stars(nothing, nothing, nothing, nothing)
     if field not in _POPULATIONS:
         raise InputError(f"unknown field type {field!r}: choose from {', '.join(FIELDS)}")
     density, bright, faint, slope = _POPULATIONS[field]
@@ -125,7 +132,7 @@ def add_stars(
     x: NDArray[np.float64],
     rate: NDArray[np.float64],
     filter_name: str,
-    psf_width: float = 1.0,
+    conditions: Conditions = USUAL,
 ) -> None:
     """Add the light of stars to an image, in place.
 
@@ -139,10 +146,11 @@ def add_stars(
         Rate of each star in electrons / s.
     filter_name : str
         Name of the filter whose PSF they have.
-    psf_width : float
-        Factor on the width of the PSF.
+    conditions : Conditions
+        With the shape of the PSF.
     """
-    stamps = psf_stamps(filter_name, psf_width)
+    stamps = psf_stamps(filter_name, conditions.psf, conditions.beta, conditions.trail, conditions.halo)
+    broad = math.ceil(2 * conditions.psf * expected_fwhm(filter_name) + conditions.trail[0] / 2)
     height, width = image.shape
     # A margin of a stamp's size, so that no stamp needs clipping.
     margin = 2 * RADIUS + 1
@@ -154,7 +162,8 @@ def add_stars(
     near = (row > -RADIUS) & (row < height + RADIUS)
     near &= (column > -RADIUS) & (column < width + RADIUS)
     above = 0.0
-    for limit, radius in _STAMP_RADII:
+    for limit, enough in _STAMP_RADII:
+        radius = min(max(enough, broad), RADIUS)
         chosen = np.flatnonzero(near & (rate >= above) & (rate < limit))
         above = limit
         window = slice(RADIUS - radius, RADIUS + radius + 1)
