@@ -232,3 +232,43 @@ def test_classes_of_time_and_crowding() -> None:
 def test_unknown_balance_is_refused() -> None:
     with pytest.raises(InputError, match=r"data\.balance: weather"):
         LabelFreeDataModule(balance=["weather"])
+
+
+def test_cameras_train_together_each_with_its_own_darks(survey: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    science, darks = [str(survey / "science")], [str(survey / "darks")]
+    for n in range(4):
+        other = {"INSTRUME": "ACS", "DETECTOR": "WFC"}
+        noise = rng.normal(50, 5, (64, 96)).astype(np.float32)
+        write_hst(tmp_path / "science" / f"jvis0{n}a1q_flc.fits", [noise], FILTER="F606W", **other)
+        write_hst(tmp_path / "darks" / f"jdrk0{n}a1q_flc.fits", [noise - 45], IMAGETYP="DARK", TARGNAME="DARK", **other)
+    data = LabelFreeDataModule(
+        [*science, str(tmp_path / "science")],
+        [*darks, str(tmp_path / "darks")],
+        tile_size=32,
+        batch_size=4,
+        store_dir=str(tmp_path / "tiles"),
+        test_fraction=0.0,
+        balance=["camera"],
+    )
+    data.prepare_data()
+    data.setup()
+    assert data.store is not None
+    cameras = {"WFC3 UVIS 1x1", "ACS WFC 1x1"}
+    for side in ("train", "val"):
+        assert set(data.store.table["camera"][data.tiles[side]]) == cameras
+        assert {data.store.layers[i].camera for i in data.layers[side]} == cameras
+        dataset = PairedTiles(data.store, data.layers[side], (1, 2))
+        layers = [data.store.layers[i] for i in data.layers[side]]
+        for tile in data.tiles[side].tolist():
+            chosen, *_ = dataset._pairs(dataset._kind[[tile] * 8], np.arange(8))
+            assert {layers[n].camera for n in chosen.ravel()} == {data.store.table["camera"][tile]}
+
+
+def test_science_of_a_camera_without_darks_is_refused(survey: Path, tmp_path: Path) -> None:
+    write_hst(tmp_path / "jvis01a1q_flc.fits", [np.ones((64, 96))], FILTER="F606W", INSTRUME="ACS", DETECTOR="WFC")
+    data = LabelFreeDataModule(
+        [str(survey / "science"), str(tmp_path)], str(survey / "darks"), tile_size=32, store_dir=str(tmp_path / "tiles")
+    )
+    with pytest.raises(InputError, match=r"jvis01a1q_flc.fits of ACS WFC 1x1.*needs darks of the same"):
+        data.prepare_data()

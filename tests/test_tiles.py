@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import REPOSITORY, write_hst
+from conftest import REPOSITORY, write_hst, write_truth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -272,3 +272,16 @@ def test_small_darks_are_refused(survey: Path, tmp_path: Path) -> None:
     dark = write_hst(tmp_path / "idrk01d1q_flt.fits", [np.ones((24, 24))], **DARK)
     with pytest.raises(InputError, match=r"a dark of 24 x 24 pixels, below a tile of 32"):
         build_store(tmp_path / "s", files(survey, "science"), [dark], 32)
+
+
+def test_cosmic_rays_of_unknown_charge_become_gaps(survey: Path, tmp_path: Path) -> None:
+    first, *_ = files(survey, "science")
+    mask = np.zeros((64, 96), bool)
+    mask[20, 30:34] = True
+    truth = write_truth(tmp_path / "ivis01a0q_truth.fits", mask)
+    store = build_store(tmp_path / "s", [first], files(survey, "darks"), 32, truths={"ivis01a0q": truth})
+    assert store.own_charge is not None
+    assert not store.own_charge.any()
+    (tile,) = (n for n in range(len(store)) if (store.table["y"][n], store.table["x"][n]) == (0, 0))
+    assert not store.usable[tile][19:22, 29:].any()
+    assert store.usable[tile].mean() > 0.9

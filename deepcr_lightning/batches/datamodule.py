@@ -21,7 +21,7 @@ from deepcr_lightning.batches.groups import check_balance, tile_groups
 from deepcr_lightning.batches.normalise import OURS, SCALES
 from deepcr_lightning.batches.same_data import require_same_data
 from deepcr_lightning.batches.selection import evenly_spaced, tiles_of_filters
-from deepcr_lightning.batches.splits import split_by_visit
+from deepcr_lightning.batches.splits import split_by_camera
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import root_of
 from deepcr_lightning.exposures.paths import find_exposures
@@ -64,7 +64,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
     val_tiles : int, optional
         At most so many validation and so many test tiles, evenly spaced; all by default.
     balance : list of str, optional
-        Of filter, exposure_time and crowding: every group of these is drawn equally often (`batches.groups`).
+        Of camera, filter, exposure_time and crowding: every group of these is drawn equally often (`batches.groups`).
     label_snr : float
         Added charge is a CR from this many times the local noise (`batches.compose`).
     normalisation : str
@@ -166,16 +166,20 @@ class LabelFreeDataModule(pl.LightningDataModule):
             return
         store = self._open_store()
         chosen = tiles_of_filters(store, self.filters)
-        visits, files = (store.table[name][chosen].tolist() for name in ("visit", "file"))
-        split = split_by_visit("science", visits, [root_of(Path(file)) for file in files], self.fractions, self.seed)
+        cameras, visits, files = (store.table[name][chosen].tolist() for name in ("camera", "visit", "file"))
+        roots = [root_of(Path(file)) for file in files]
+        split = split_by_camera("science", cameras, visits, roots, self.fractions, self.seed)
         self.tiles = {side: chosen[index] for side, index in split.items()}
+        cameras, visits = ([getattr(layer, name) for layer in store.layers] for name in ("camera", "visit"))
+        roots = [root_of(Path(layer.file)) for layer in store.layers]
+        self.layers = split_by_camera("darks", cameras, visits, roots, self.fractions, self.seed)
         for side in ("val", "test"):
+            # Too few darks for a side of their own: an unseen side would need CRs that trained.
+            there = [store.layers[i].camera for i in self.layers[side]]
+            tiles = self.tiles[side]
+            lone = store.layers and "" not in there
+            self.tiles[side] = tiles[np.isin(store.table["camera"][tiles], [*there, ""])] if lone else tiles
             self.tiles[side] = evenly_spaced(self.tiles[side], self.val_tiles)
-        dark_visits, dark_roots = [d.visit for d in store.layers], [root_of(Path(d.file)) for d in store.layers]
-        self.layers = split_by_visit("darks", dark_visits, dark_roots, self.fractions, self.seed)
-        if store.layers and not len(self.layers["test"]):
-            # Too few darks for a side of their own: an unseen test side would need CRs that trained.
-            self.tiles["test"] = self.tiles["test"][:0]
         self.store, self.bank, self.fingerprint = store, self._open_bank(store), store_fingerprint(store)
         self.cr_share_rate = cr_share_rate(store, self.layers["train"], self.tiles["train"])
         for side, tiles in self.tiles.items():

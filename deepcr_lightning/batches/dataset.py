@@ -51,15 +51,14 @@ class PairedTiles(Dataset[dict[str, Tensor]]):
         self._time, self._noise = (
             np.array([getattr(layer, name) for layer in info], np.float32) for name in ("cr_time", "noise")
         )
-        # Charge-transfer tails point away from the read-out, which lies on opposite sides of the two chips.
-        layer_chips = np.array([layer.chip for layer in info])
-        self._of_chip = {chip: np.flatnonzero(layer_chips == chip) for chip in np.unique(layer_chips)}
-        self._all = np.arange(len(info))
+        self._layers = [(layer.camera, layer.chip) for layer in info]
+        kinds, self._kind = np.unique([store.table[name] for name in ("camera", "chip")], axis=1, return_inverse=True)
+        self._candidates = [self._of_kind(camera, int(chip)) for camera, chip in kinds.T]
 
     def __getitems__(self, draws: Sequence[Draw]) -> dict[str, Tensor]:
         """Make a batch; PyTorch's loader calls this with the draws of one."""
         tile, seeds = np.array(draws, np.int64).T
-        layer, present, y, x = self._pairs(self.store.table["chip"][tile], seeds)
+        layer, present, y, x = self._pairs(self._kind[tile], seeds)
         columns = self._columns[layer]
         table = {name: self.store.table[column][tile] for name, column in _COLUMNS.items()}
         where = {"tile": tile, "first": self._start[layer] + y * columns + x, "width": columns, "seed": seeds}
@@ -68,7 +67,15 @@ class PairedTiles(Dataset[dict[str, Tensor]]):
         batch = {name: torch.from_numpy(value.astype(np.int64)) for name, value in where.items()} | floats
         return self.bank.cut(batch) if self.bank is not None else batch
 
-    def _pairs(self, chips: NDArray[np.int64], seeds: NDArray[np.int64]) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    def _of_kind(self, camera: str, chip: int) -> NDArray[np.int64]:
+        """Find the layers whose CRs look like those of a tile."""
+        # A header may name no camera.
+        ours = [n for n, (of, _) in enumerate(self._layers) if of == camera or not (of and camera)]
+        # Charge-transfer tails point away from the read-out, which lies on opposite sides of the two chips.
+        same = [n for n in ours if self._layers[n][1] == chip]
+        return np.array(same or ours, np.int64)
+
+    def _pairs(self, kinds: NDArray[np.int64], seeds: NDArray[np.int64]) -> tuple[NDArray, NDArray, NDArray, NDArray]:
         """Draw layers and places in them, all of shape (B, n); `present` is False where a tile gets fewer."""
         fewest, most = self.layer_range
         if not most:
@@ -78,9 +85,9 @@ class PairedTiles(Dataset[dict[str, Tensor]]):
         count = fewest + (next(chance) * (most - fewest + 1)).astype(np.int64)
         layer = np.empty((len(seeds), most), np.int64)
         picks = np.stack([next(chance) for _ in range(most)], axis=1)
-        for chip in np.unique(chips):
-            here = chips == chip
-            layers = self._of_chip.get(chip, self._all)
+        for kind in np.unique(kinds):
+            here = kinds == kind
+            layers = self._candidates[kind]
             layer[here] = layers[distinct(picks[here], len(layers))]
         y, x = (
             (np.stack([next(chance) for _ in range(most)], axis=1) * (lengths[layer] - self.size + 1)).astype(np.int64)

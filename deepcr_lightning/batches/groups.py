@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 
-CLASSES = {"filter": None, "exposure_time": (150.0, 700.0), "crowding": (0.05, 0.2)}
+CLASSES = {"camera": None, "filter": None, "exposure_time": (150.0, 700.0), "crowding": (0.05, 0.2)}
 """What tiles can be sorted by, columns of the tile store; with the limits between classes where it is a number:
 seconds, and the share of pixels well above the sky (CRs alone make some hundredths of them)."""
 

@@ -15,8 +15,8 @@ SIDES = ("train", "val", "test")
 
 def split_by_visit(
     what: str,
-    visits: Sequence[str],
-    exposures: Sequence[str],
+    visits: Sequence[str] | NDArray[np.str_],
+    exposures: Sequence[str] | NDArray[np.str_],
     fractions: tuple[float, float],
     seed: int,
 ) -> dict[str, NDArray[np.int64]]:
@@ -63,6 +63,38 @@ def split_by_visit(
     bounds = np.cumsum(sizes)
     sides = dict(zip(("val", "test", "train"), np.split(names, bounds), strict=True))
     return {side: np.flatnonzero(np.isin(groups, sides[side])) for side in SIDES}
+
+
+def split_by_camera(
+    what: str,
+    cameras: Sequence[str],
+    visits: Sequence[str],
+    exposures: Sequence[str],
+    fractions: tuple[float, float],
+    seed: int,
+) -> dict[str, NDArray[np.int64]]:
+    """Split tiles or layers into train, validation and test so that each side has every camera.
+
+    Parameters
+    ----------
+    what, visits, exposures, fractions, seed
+        As in `split_by_visit`, which splits each camera by itself.
+    cameras : sequence of str, length N
+        Camera of each item.
+
+    Returns
+    -------
+    dict of str to ndarray of int64
+        Indices of the items of ``train``, ``val`` and ``test``, in order.
+    """
+    sides: dict[str, list[NDArray[np.int64]]] = {side: [np.empty(0, np.int64)] for side in SIDES}
+    for camera in sorted(set(cameras)):
+        mine = np.flatnonzero(np.asarray(cameras) == camera)
+        of_camera = what if len(set(cameras)) == 1 else f"{what} of {camera or 'no camera'}"
+        split = split_by_visit(of_camera, np.asarray(visits)[mine], np.asarray(exposures)[mine], fractions, seed)
+        for side in SIDES:
+            sides[side].append(mine[split[side]])
+    return {side: np.sort(np.concatenate(parts)) for side, parts in sides.items()}
 
 
 def _group_counts(groups: int, fractions: tuple[float, float]) -> tuple[int, int]:

@@ -159,7 +159,9 @@ def find_truths(option: str, folder: str | Path) -> dict[str, Path]:
     InputError
         If there is none.
     """
-    found = {path.name.removesuffix(ENDING): path for path in sorted(Path(folder).expanduser().rglob(f"*{ENDING}"))}
+    paths = sorted(Path(folder).expanduser().rglob(f"*{ENDING}"))
+    # Hidden files are those that another process is writing.
+    found = {path.name.removesuffix(ENDING): path for path in paths if not path.name.startswith(".")}
     if not found:
         raise InputError(f"{option}={folder}: no <root>{ENDING} there")
     return found

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from tqdm import tqdm
 
 from deepcr_lightning.errors import InputError
@@ -30,9 +31,9 @@ from deepcr_lightning.tiles.store import COLUMNS, LayerInfo, TileStore
 log = logging.getLogger(__name__)
 
 Cameras = dict[str, Path]
-"""The cameras seen so far, each with its first file: there may be one."""
+"""The cameras seen so far, each with its first file."""
 
-FORMAT = 7
+FORMAT = 8
 """Raised whenever the meaning of the files changes; older stores are then built again."""
 _LAST = "store.json"
 
@@ -81,7 +82,7 @@ def build_store(
     settings : ReadSettings, optional
     truths : mapping of str to Path, optional
         Truth file of each science exposure, by root: its true CR charge is kept too, and pixels of which it knows
-        nothing are unusable.
+        nothing are unusable; so are its CRs where it knows their places alone.
 
     Returns
     -------
@@ -118,9 +119,10 @@ def _build(
     settings: ReadSettings,
     truths: Mapping[str, Path] | None,
 ) -> None:
-    cameras: Cameras = {}
-    tiles = _write_tiles(partial, science, size, settings, truths, cameras)
-    layers = _write_layers(partial, darks, size, settings, cameras)
+    seen: dict[str, Cameras] = {"science": {}, "dark": {}}
+    tiles = _write_tiles(partial, science, size, settings, truths, seen["science"], bool(darks))
+    layers = _write_layers(partial, darks, size, settings, seen["dark"])
+    _require_darks(**seen)
     info = {"tile_size": size, "tiles": tiles, "layers": [asdict(layer) for layer in layers]}
     (partial / _LAST).write_text(json.dumps(info))
     what = f"{tiles} tiles of {size} px, " if science else ""
@@ -138,13 +140,20 @@ def _read_as(kind: str, path: Path, settings: ReadSettings, cameras: Cameras) ->
         )
     if exposure.camera:
         cameras.setdefault(exposure.camera, path)
-    if len(cameras) > 1:
-        (camera, first), *_ = cameras.items()
-        raise InputError(
-            f"{path}: of {exposure.camera}, but {first.name} of {camera} (camera, detector and binning); darks and "
-            "science exposures of a run must be of the same"
-        )
     return exposure
+
+
+def _require_darks(science: Cameras, dark: Cameras) -> None:
+    """Refuse science exposures of a camera whose CRs no dark has; headers that name no camera are believed."""
+    for camera, first in science.items():
+        if dark and camera not in dark:
+            other, its = next(iter(dark.items()))
+            raise InputError(
+                f"{its}: of {other}, but {first.name} of {camera} (camera, detector and binning); every camera of the "
+                "science exposures needs darks of the same"
+            )
+    for camera in sorted(set(dark) - set(science)) if science else ():
+        log.warning("Darks of %s are not used: no science exposure is of that camera", camera)
 
 
 def _write_tiles(
@@ -154,6 +163,7 @@ def _write_tiles(
     settings: ReadSettings,
     truths: Mapping[str, Path] | None,
     cameras: Cameras,
+    with_darks: bool,
 ) -> int:
     columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
     with ExitStack() as stack:
@@ -165,7 +175,7 @@ def _write_tiles(
             exposure = _read_as("science", path, settings, cameras)
             own = None
             if truths:
-                exposure, own = _with_truth(exposure, truths)
+                exposure, own = _with_truth(exposure, truths, with_darks)
             for tile in cut_sky_tiles(exposure, size, own):
                 for name, file in files.items():
                     getattr(tile, name).tofile(file)
@@ -178,19 +188,30 @@ def _write_tiles(
     return len(columns["file"])
 
 
-def _with_truth(exposure: Exposure, truths: Mapping[str, Path]) -> tuple[Exposure, dict[int, NDArray[np.float32]]]:
+def _with_truth(
+    exposure: Exposure, truths: Mapping[str, Path], with_darks: bool
+) -> tuple[Exposure, dict[int, NDArray[np.float32]]]:
     """Take what the truth knows nothing of for unusable; return the true charge beside it."""
     if exposure.root not in truths:
         raise InputError(f"data.truth: holds no truth of {exposure.path}")
     path = truths[exposure.root]
     own: dict[int, NDArray[np.float32]] = {}
     truth = read_matching_truth(path, exposure)
-    chips = tuple(replace(chip, unusable=chip.unusable | truth[chip.extver].ignore) for chip in exposure.chips)
-    for version, known in truth.items():
+    chips = []
+    for chip in exposure.chips:
+        known = truth[chip.extver]
+        lost = known.ignore
+        if known.charge is None and not with_darks:
+            raise InputError(
+                f"{path}: has no CRCHARGE,{chip.extver}, which says what to learn where there are no darks; "
+                "give data.darks= too"
+            )
         if known.charge is None:
-            raise InputError(f"{path}: has no CRCHARGE,{version}; data.truth needs the charge, as simulations give it")
-        own[version] = known.charge
-    return replace(exposure, chips=chips), own
+            # Without the charge of its CRs an image serves as one that has none: they and their rims become gaps.
+            lost = lost | ndimage.binary_dilation(known.cr, np.ones((3, 3), bool))
+        chips.append(replace(chip, unusable=chip.unusable | lost))
+        own[chip.extver] = np.zeros(chip.electrons.shape, np.float32) if known.charge is None else known.charge
+    return replace(exposure, chips=tuple(chips)), own
 
 
 def _write_layers(
@@ -212,8 +233,17 @@ def _write_layers(
                     )
                 np.save(f"{scratch}/{count}.npy", chip.electrons)
                 np.save(f"{scratch}/{count}_unusable.npy", _unknown_in_dark(chip, exposure.instrument))
-                info = LayerInfo(str(path), exposure.visit, chip.number, exposure.cr_time, count, rows, columns)
-                groups[exposure.detector, chip.number, chip.corner, rows, columns].append(info)
+                info = LayerInfo(
+                    file=str(path),
+                    visit=exposure.visit,
+                    chip=chip.number,
+                    cr_time=exposure.cr_time,
+                    start=count,
+                    rows=rows,
+                    columns=columns,
+                    camera=exposure.camera,
+                )
+                groups[exposure.camera, chip.number, chip.corner, rows, columns].append(info)
                 count += 1
         return _write_charge(folder, Path(scratch), list(groups.values()), count)
 

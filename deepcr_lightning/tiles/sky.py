@@ -72,7 +72,7 @@ class SkyTile:
     usable : ndarray of bool, shape (size, size)
     sky, noise : float
         Of the whole chip, in electrons: what prediction will normalise this place with.
-    filter, visit, file : str
+    filter, visit, file, camera : str
     exposure_time, cr_time : float
         In seconds; `cr_time` is the time in which the tile collected its own CRs.
     chip : int
@@ -92,6 +92,7 @@ class SkyTile:
     filter: str
     visit: str
     file: str
+    camera: str
     exposure_time: float
     cr_time: float
     chip: int
@@ -168,6 +169,7 @@ def _tile(exposure: Exposure, chip: Chip, sky: float, noise: float, y: int, x: i
         filter=exposure.filter,
         visit=exposure.visit,
         file=str(exposure.path),
+        camera=exposure.camera,
         exposure_time=exposure.exposure_time,
         cr_time=exposure.cr_time,
         chip=chip.number,

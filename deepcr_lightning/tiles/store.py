@@ -31,6 +31,7 @@ class LayerInfo:
     rows: int
     columns: int
     noise: float = 0.0
+    camera: str = ""
 
 
 class TileStore:
