@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import REAL_DATA
+from conftest import PLAIN, REAL_DATA, call_script
 
 from deepcr_lightning.batches.normalise import normalise
 from deepcr_lightning.errors import InputError
@@ -25,10 +25,10 @@ from deepcr_lightning.training.model_file import find_model_file
 PEER = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 
 
-def lively(depth: int = 2, norm: str = "none") -> UNet:
+def lively(depth: int = 2, norm: str = "none", contrast: bool = False, fold: int = 1) -> UNet:
     """Make a network that answers to its input, with batch statistics that are not 0 and 1."""
     torch.manual_seed(depth)
-    net = UNet(depth, 6, norm).eval()
+    net = UNet(depth, 6, norm, contrast=contrast, fold=fold).eval()
     for module in net.modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
             torch.nn.init.kaiming_normal_(module.weight)
@@ -52,18 +52,29 @@ def our_map(path: Path | str, electrons: np.ndarray) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3])
-def test_batch_norm_folds_into_the_same_map(depth: int) -> None:
-    net, image = lively(depth, "batch"), torch.randn(1, 1, 40, 56)
+@pytest.mark.parametrize(("depth", "settings"), [(1, {}), (2, {}), (3, {}), (3, {"contrast": True, "fold": 2})])
+def test_batch_norm_folds_into_the_same_map(depth: int, settings: dict[str, int]) -> None:
+    net, image = lively(depth, "batch", **settings), torch.randn(1, 1, 40, 56)
     with torch.no_grad():
         torch.testing.assert_close(fold_batch_norm(net)(image), net(image), atol=1e-4, rtol=1e-5)
     assert fold_batch_norm(net).norm == "none"
 
 
+@pytest.fixture(scope="module")
+def published_shape(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train a tiny network of the published shape, which deepCR can hold."""
+    folder = tmp_path_factory.mktemp("published")
+    data = [f"data.science={survey}/science", f"data.darks={survey}/darks", f"data.store_dir={folder}/tiles"]
+    shape = ["model.contrast=false", "model.fold=1", f"hydra.run.dir={folder}/run"]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert call_script(monkeypatch, folder, "train.py", *data, *PLAIN, *shape) == 0
+    return folder / "run"
+
+
 @PEER
-def test_deepcr_loads_what_we_export(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_deepcr_loads_what_we_export(published_shape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     deepcr = pytest.importorskip("deepCR")
-    checkpoint, electrons = trained / "checkpoints" / "best.ckpt", chip()
+    checkpoint, electrons = published_shape / "checkpoints" / "best.ckpt", chip()
     assert main([str(checkpoint), str(tmp_path / "ours.pth")]) == 0
     usage = capsys.readouterr().out
     assert "hidden=4" in usage
@@ -99,9 +110,14 @@ def test_a_dead_channel_is_exported_too() -> None:
     torch.testing.assert_close(weight, net.down[0][0].weight.detach())
 
 
-@pytest.mark.parametrize("depth", [1, 2, 4])
-def test_onnx_is_the_network_at_any_size(depth: int, tmp_path: Path) -> None:
-    net = lively(depth)
+def test_a_network_that_deepcr_cannot_hold_is_refused() -> None:
+    with pytest.raises(InputError, match=r"fold 2 cannot be a deepCR file.*ONNX"):
+        deepcr_state(UNet(2, 6, fold=2))
+
+
+@pytest.mark.parametrize(("depth", "settings"), [(1, {}), (2, {}), (4, {}), (2, {"contrast": True, "fold": 2})])
+def test_onnx_is_the_network_at_any_size(depth: int, settings: dict[str, int], tmp_path: Path) -> None:
+    net = lively(depth, **settings)  # type: ignore[arg-type]
     write_onnx(net, normalise, tmp_path / "net.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
     for shape in ((1, 64, 80), (3, 51, 37), (1, 5, 7)):
@@ -124,10 +140,10 @@ def test_onnx_of_a_checkpoint(trained: Path, tmp_path: Path, capsys: pytest.Capt
     ("out", "message"), [("net.txt", "must be .pth"), ("missing/../file/net.pth", "cannot be written")]
 )
 def test_bad_places_are_one_line(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, message: str
+    published_shape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, message: str
 ) -> None:
     (tmp_path / "file").touch()
-    assert main([str(trained / "checkpoints" / "best.ckpt"), str(tmp_path / out)]) == 1
+    assert main([str(published_shape / "checkpoints" / "best.ckpt"), str(tmp_path / out)]) == 1
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -162,8 +178,8 @@ def test_an_export_under_a_published_name_is_itself(tmp_path: Path) -> None:
         load_model(tmp_path / "example_model.pth")
 
 
-def test_a_description_that_is_none_is_refused(tmp_path: Path, trained: Path) -> None:
-    assert main([str(trained / "checkpoints" / "best.ckpt"), str(tmp_path / "ours.pth")]) == 0
+def test_a_description_that_is_none_is_refused(tmp_path: Path, published_shape: Path) -> None:
+    assert main([str(published_shape / "checkpoints" / "best.ckpt"), str(tmp_path / "ours.pth")]) == 0
     (tmp_path / "ours.pth.json").write_text("{}")
     with pytest.raises(InputError, match=r"does not describe ours\.pth"):
         load_model(tmp_path / "ours.pth")

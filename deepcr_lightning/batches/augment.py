@@ -30,6 +30,8 @@ class Augmentation:
         Gaussian noise added, uniform, in units of the tile's own noise.
     layers : (int, int)
         Number of dark CR layers added, uniform, both ends included.
+    gaps : float
+        Chance that a tile loses pixels of a kind: single ones, columns, blocks, cores of bright sources.
 
     Raises
     ------
@@ -43,8 +45,11 @@ class Augmentation:
     charge: tuple[float, float] = (1.0, 1.0)
     noise: tuple[float, float] = (0.0, 0.0)
     layers: tuple[int, int] = (1, 1)
+    gaps: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.gaps <= 1:
+            raise InputError(f"augmentation gaps: {self.gaps} must be a chance, 0 to 1")
         lowest: dict[str, float] = {
             "flux": 1e-3,
             "sky": -1.0,

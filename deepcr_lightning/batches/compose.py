@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from deepcr_lightning.batches.augment import Augmentation, log_uniform, mirror, turn, uniform
+from deepcr_lightning.batches.gaps import draw_gaps
 from deepcr_lightning.batches.normalise import OURS, normalise_batch
 from deepcr_lightning.tiles.dark_cr import COSMIC_RAY, UNKNOWN
 
@@ -66,7 +67,8 @@ def compose_batch(
     dict of Tensor
         ``image`` (B, 1, S, S) float32, normalised; ``cr_mask`` (B, 1, S, S) float32, 1 on added CRs;
         ``ignore`` (B, 1, S, S) bool, pixels without a meaning; ``unusable`` (B, 1, S, S) bool, those of them that the
-        science tile itself has, such as saturated ones; ``significance`` (B, 1, S, S) float32, labelled
+        science tile itself has, such as saturated ones, or that augmentation took from it; ``significance``
+        (B, 1, S, S) float32, labelled
         charge over local noise; ``charge`` (B, 1, S, S) float32, that charge in electrons; ``sky`` and ``noise``
         (B, 1, 1, 1) float32 of the composed image; ``dark_share`` (B,) float32, the share of the CRs
         that is labelled: 1 where the tiles' own are.
@@ -105,6 +107,8 @@ def compose_batch(
     image = normalise_batch(normalisation, tiles + charge.sum(1) * factor, sky, noise)
 
     unusable = ~batch["usable"]
+    if augmentation.gaps > 0:
+        unusable = unusable | draw_gaps(image, augmentation.gaps, generator)
     planes = [image, cr_mask & ~unknown, unusable | unknown, unusable, significance, labelled]
     if augmentation.turns:
         planes = turn(planes, generator)

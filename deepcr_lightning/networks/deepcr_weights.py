@@ -85,9 +85,11 @@ def deepcr_state(net: UNet) -> dict[str, Tensor]:
     InputError
         If the network is of another depth or has group norm.
     """
-    if net.depth != 2:
+    if net.depth != 2 or net.contrast or net.fold > 1:
+        shape = f"depth {net.depth}, contrast {net.contrast}, fold {net.fold}"
         raise InputError(
-            f"a network of depth {net.depth} cannot be a deepCR file, which has depth 2; write ONNX instead"
+            f"a network of {shape} cannot be a deepCR file, which has depth 2 and neither of the others; "
+            "write ONNX instead"
         )
     plain = fold_batch_norm(net)
     weights = {key: value.detach().clone() for key, value in plain.state_dict().items()}
@@ -127,7 +129,7 @@ def fold_batch_norm(net: UNet) -> UNet:
         return net
     if net.norm != "batch":
         raise InputError(f"{net.norm} norm cannot be folded into the convolutions")
-    folded = UNet(net.depth, net.hidden, "none", net.inputs, net.outputs)
+    folded = UNet(net.depth, net.hidden, "none", net.inputs, net.outputs, net.contrast, net.fold)
     for part in ("down", "merge"):
         for block, plain in zip(getattr(net, part), getattr(folded, part), strict=True):
             convolutions = [m for m in block if isinstance(m, nn.Conv2d)]

@@ -48,7 +48,7 @@ class _FusedUNet(nn.Module):
             self.halves.append((above, below))
 
     def forward(self, image: Tensor) -> Tensor:
-        x = _block(image, self.net.down[0])
+        x = _block(self.net.folded(image), self.net.down[0])
         skips: list[Tensor] = []
         for conv in list(self.net.down)[1:]:
             skips.append(x)
@@ -62,7 +62,7 @@ class _FusedUNet(nn.Module):
                 joined, x, below, None, _ONE, _ONE, _ONE, 1, "add", 1.0, "relu", [], ""
             )
             x = _convolve(x, _layer(merge, 2).weight, _layer(merge, 2).bias, "relu")
-        return self.net.out(x)
+        return self.net.unfolded(self.net.out(x), image)
 
 
 def _block(x: Tensor, block: nn.Module) -> Tensor:

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.networks.contrast import REACH, contrast
+from deepcr_lightning.networks.layout import channels_last
 
 NORMS = ("none", "batch", "group")
 FIRST_LOGIT = -4.0
@@ -32,6 +34,12 @@ class UNet(nn.Module):
         Planes that it sees.
     outputs : int
         Numbers that it gives.
+    contrast : bool
+        Whether it makes itself a second plane, of `contrast.contrast`.
+    fold : {1, 2}
+        With 2 it works at half of the resolution: blocks of 2 x 2 pixels become four channels at the door and pixels
+        again at the end (Shi et al. 2016, CVPR, arXiv 1609.05158). Nothing is lost, and four times the weights run as
+        fast, since most of the time of a narrow network at full resolution goes into moving it through memory.
 
     Raises
     ------
@@ -39,7 +47,16 @@ class UNet(nn.Module):
         If a parameter is out of its range.
     """
 
-    def __init__(self, depth: int = 2, hidden: int = 32, norm: str = "none", inputs: int = 1, outputs: int = 1) -> None:
+    def __init__(
+        self,
+        depth: int = 2,
+        hidden: int = 32,
+        norm: str = "none",
+        inputs: int = 1,
+        outputs: int = 1,
+        contrast: bool = False,
+        fold: int = 1,
+    ) -> None:
         super().__init__()
         if not 1 <= depth <= 5:
             raise InputError(f"model.depth={depth}: must be 1 to 5")
@@ -48,34 +65,54 @@ class UNet(nn.Module):
         if norm not in NORMS:
             raise InputError(f"model.norm={norm}: must be one of {', '.join(NORMS)}")
         self.depth, self.hidden, self.norm, self.inputs, self.outputs = depth, hidden, norm, inputs, outputs
+        if fold not in (1, 2):
+            raise InputError(f"model.fold={fold}: must be 1 or 2")
+        self.contrast, self.fold = contrast, fold
+        seen = (inputs + contrast) * fold**2
         widths = [hidden * 2**level for level in range(depth)]
         self.down = nn.ModuleList(
-            _double_conv(inputs if level == 0 else widths[level - 1], width, norm) for level, width in enumerate(widths)
+            _double_conv(seen if level == 0 else widths[level - 1], width, norm) for level, width in enumerate(widths)
         )
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * width, width, 2, stride=2) for width in widths[:-1])
         self.merge = nn.ModuleList(_double_conv(2 * width, width, norm) for width in widths[:-1])
-        self.out = nn.Conv2d(hidden, outputs, 1)
+        self.out = nn.Conv2d(hidden, outputs * fold**2, 1)
         # One pixel in fifty is a CR: starting there spares the first steps from learning it.
-        self.out.bias = nn.Parameter(torch.full((outputs,), FIRST_LOGIT))
+        self.out.bias = nn.Parameter(torch.full((outputs * fold**2,), FIRST_LOGIT))
 
     @property
     def step(self) -> int:
         """Pixels to which the offset of a tile must be aligned for pooling to fall in the same places."""
-        return 2 ** (self.depth - 1)
+        return self.fold * 2 ** (self.depth - 1)
 
     @property
     def margin(self) -> int:
         """Pixels that a tile aligned to `step` must look beyond what it keeps: the reach of the network.
 
         Counted from a kept pixel through the convolutions of each level, down and up again, and rounded up
-        to a multiple of `step`: 2, 8, 24, 48 and 96 pixels for a depth of 1 to 5.
+        to a multiple of `step`: 2, 8, 24, 48 and 96 pixels for a depth of 1 to 5, twice that for a folded
+        network, and 4 more for the contrast.
         """
         reach = 2
         for _ in range(self.depth - 1):  # down: the two convolutions that merge, then half as far
             reach = -(-reach // 2) + 2
         for _ in range(self.depth - 1):  # and up again: twice as far, then the two that open the level
             reach = 2 * reach + 2
+        reach = self.fold * reach + (REACH if self.contrast else 0)
         return -(-reach // self.step) * self.step
+
+    def folded(self, image: Tensor) -> Tensor:
+        """Give what the first convolution sees: the image and its contrast, folded."""
+        planes = torch.cat([image, contrast(image)], dim=1) if self.contrast else image
+        if self.fold > 1:
+            rows, columns = (-length % self.fold for length in image.shape[-2:])
+            planes = F.pixel_unshuffle(F.pad(planes, (0, columns, 0, rows), mode="replicate"), self.fold)
+        return planes if planes is image else channels_last(planes)
+
+    def unfolded(self, numbers: Tensor, image: Tensor) -> Tensor:
+        """Lay the numbers of the last convolution out as the pixels of the image."""
+        if self.fold == 1:
+            return numbers
+        return F.pixel_shuffle(numbers, self.fold)[..., : image.shape[-2], : image.shape[-1]]
 
     def forward(self, image: Tensor) -> Tensor:
         """Give the map of an image.
@@ -89,7 +126,7 @@ class UNet(nn.Module):
         -------
         Tensor, shape (B, outputs, H, W)
         """
-        x = self.down[0](image)
+        x = self.down[0](self.folded(image))
         skips: list[Tensor] = []
         for conv in self.down[1:]:
             skips.append(x)
@@ -99,7 +136,7 @@ class UNet(nn.Module):
             skip = skips.pop()
             x = up(x)[..., : skip.shape[-2], : skip.shape[-1]]
             x = merge(torch.cat([skip, x], dim=1))
-        return self.out(x)
+        return self.unfolded(self.out(x), image)
 
 
 def _double_conv(inputs: int, outputs: int, norm: str) -> nn.Sequential:

@@ -61,6 +61,7 @@ class ExposurePredictor(pl.LightningModule):
         if tile is not None and tile < 64:
             raise InputError(f"tile={tile}: must be at least 64 pixels")
         self.net, self.scale, self.tile, self.plateau = model.net, model.scale, tile, plateau
+        self.closes_gaps = model.closes_gaps
         if compile:
             self.net.compile()
         # A tuple hides it from Lightning, which would count and move its weights a second time.
@@ -93,6 +94,7 @@ class ExposurePredictor(pl.LightningModule):
             electrons,
             sky,
             noise,
+            usable=~unusable if self.closes_gaps else None,
             scale=self.scale.apply,
             margin=self.net.margin,
             step=self.net.step,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deepcr_lightning.batches.normalise import normalise
+from deepcr_lightning.networks.gaps import close_gaps
 from deepcr_lightning.networks.layout import channels_last
 
 
@@ -62,6 +63,7 @@ def predict_probability(
     sky: float,
     noise: float,
     *,
+    usable: NDArray[np.bool_] | None = None,
     scale: Callable[[Tensor, float, float], Tensor] = normalise,
     margin: int,
     step: int,
@@ -80,6 +82,8 @@ def predict_probability(
         Chip in electrons, finite, of any size.
     sky, noise : float
         Of the chip, in electrons; what `scale` takes.
+    usable : ndarray of bool, shape (H, W), optional
+        What is not usable is filled smoothly before the network sees it (`networks.gaps`); by default nothing is.
     scale : callable
         Puts electrons on the scale of the network (`batches.normalise.Scale`).
     margin, step : int
@@ -97,10 +101,15 @@ def predict_probability(
     chip = torch.from_numpy(electrons)
     chip = chip.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else chip.to(device)
 
-    def probability(cut: Tensor) -> Tensor:
-        return torch.sigmoid(_logits(net, scale(cut[0], sky, noise)))
+    image = scale(chip, sky, noise)
+    if usable is not None:
+        # Of the whole chip: a gap that a tile cuts would be filled in two ways.
+        image = close_gaps(image, torch.from_numpy(usable).to(device))
 
-    return in_tiles(probability, chip[None], margin=margin, step=step, tile=tile).cpu().numpy()
+    def probability(cut: Tensor) -> Tensor:
+        return torch.sigmoid(_logits(net, cut[0]))
+
+    return in_tiles(probability, image[None], margin=margin, step=step, tile=tile).cpu().numpy()
 
 
 def in_tiles(apply: Callable[[Tensor], Tensor], planes: Tensor, *, margin: int, step: int, tile: int) -> Tensor:

@@ -53,7 +53,7 @@ def describe(
     Parameters
     ----------
     network : dict
-        ``depth``, ``hidden`` and ``norm`` of the `UNet`.
+        ``depth``, ``hidden``, ``norm``, ``contrast`` and ``fold`` of the `UNet`.
     threshold : float
         Default threshold on the probability.
     calibrated : bool
@@ -79,6 +79,7 @@ def describe(
         "version": deepcr_lightning.__version__,
         "network": dict(network),
         "normalisation": data.get("normalisation", OURS),
+        "gaps": "closed",
         "threshold": float(threshold),
         "calibrated": bool(calibrated),
         "curves": curves,
@@ -120,6 +121,11 @@ class Model:
         if self.path == SHIPPED:
             filters = ", ".join(self.description["data"]["filters"])
             log.info("Model: universal, trained on simulated WFC3/UVIS exposures in %s (docs/universal.md)", filters)
+
+    @property
+    def closes_gaps(self) -> bool:
+        """Whether it was trained on images whose unusable pixels were filled smoothly; older ones were not."""
+        return self.description.get("gaps") == "closed"
 
     @property
     def scale(self) -> Scale:
@@ -189,7 +195,7 @@ def _read_deepcr(path: Path) -> tuple[UNet, dict[str, Any]]:
     net, normalisation = deepcr_network(path.stem, weights)
     data: dict[str, Any] = {"filters": [], "science": [], "darks": [], "label_snr": LABEL_SNR}
     description = describe({"depth": 2, "hidden": net.hidden, "norm": "none"}, 0.5, False, data)
-    return net, {**description, "normalisation": normalisation}
+    return net, {**description, "normalisation": normalisation, "gaps": "open"}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -263,7 +269,7 @@ def require_same_network(path: Path, settings: Mapping[str, Any]) -> None:
     path : Path
         The checkpoint.
     settings : mapping
-        With ``depth``, ``hidden``, ``norm`` and ``loss``; with ``cleaned_by`` if it is to fill.
+        With ``depth``, ``hidden``, ``norm``, ``contrast``, ``fold`` and ``loss``; with ``cleaned_by`` if it is to fill.
 
     Raises
     ------
@@ -279,6 +285,8 @@ def require_same_network(path: Path, settings: Mapping[str, Any]) -> None:
         raise InputError(f"ckpt_path={path}: is of a {kind} of cosmic rays; resume {cure}")
     if kind == FILLER and checkpoint[DESCRIPTION_KEY].get("recipe") != RECIPE:
         raise InputError(f"ckpt_path={path}: is of an earlier version, which saw images in another way; begin anew")
+    if kind == FINDER:
+        network = {"contrast": False, "fold": 1, **network}  # checkpoints of earlier versions do not say
     other = [f"model.{name}={value}" for name, value in network.items() if settings[name] != value]
     loss = checkpoint.get("hyper_parameters", {}).get("loss")
     if loss != settings.get("loss"):

@@ -11,6 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.networks.gaps import close_gaps
 from deepcr_lightning.networks.layout import channels_last, for_training
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.training.calibration import fit_scale
@@ -29,7 +30,7 @@ class CosmicRaySegmenter(pl.LightningModule):
 
     Parameters
     ----------
-    depth, hidden, norm
+    depth, hidden, norm, contrast, fold
         Shape of the network (`networks.unet.UNet`).
     loss : {"calibrated_bce", "bce"}
         `training.losses`; with ``bce`` the map saturates at the dark share.
@@ -55,9 +56,11 @@ class CosmicRaySegmenter(pl.LightningModule):
 
     def __init__(
         self,
-        depth: int = 2,
+        depth: int = 3,
         hidden: int = 16,
         norm: str = "none",
+        contrast: bool = True,
+        fold: int = 2,
         loss: str = "calibrated_bce",
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-4,
@@ -72,7 +75,7 @@ class CosmicRaySegmenter(pl.LightningModule):
         check_rates(learning_rate, warmup, schedule)
         check_target(threshold)
         self.save_hyperparameters()
-        self.net = UNet(depth, hidden, norm)
+        self.net = UNet(depth, hidden, norm, contrast=contrast, fold=fold)
         self.loss = LOSSES[loss]
         self.calibrated = loss == "calibrated_bce"
         self.threshold = CALIBRATED_THRESHOLD
@@ -96,7 +99,7 @@ class CosmicRaySegmenter(pl.LightningModule):
 
     def _loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         # Half precision is for the convolutions; the loss and its logarithms are computed in full.
-        logits = self(batch["image"]).float()
+        logits = self(close_gaps(batch["image"], ~batch["unusable"])).float()
         return self.loss(logits, batch["cr_mask"], batch["ignore"], batch["dark_share"]), logits
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
@@ -180,7 +183,7 @@ class CosmicRaySegmenter(pl.LightningModule):
         """Put beside the weights all that prediction needs to know of them."""
         datamodule = getattr(self.trainer, "datamodule", None)
         data = datamodule.description() if datamodule is not None else {}
-        network = {name: self.hparams[name] for name in ("depth", "hidden", "norm")}
+        network = {name: self.hparams[name] for name in ("depth", "hidden", "norm", "contrast", "fold")}
         curves = kept_curves(self.last_curves) if self.last_curves else None
         calibration = (self.scale, self.shift)
         checkpoint[DESCRIPTION_KEY] = describe(
