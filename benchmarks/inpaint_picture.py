@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepcr_lightning.batches.normalise import normalise
+from deepcr_lightning.networks.scale import normalise
 
 
 @dataclass(frozen=True)

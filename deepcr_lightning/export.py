@@ -128,7 +128,7 @@ def _image_for_deepcr(model: Model) -> str:
         return "electrons minus their mean, over their standard deviation"
     return (
         "normalise(torch.from_numpy(electrons), *sky_and_noise(electrons)).numpy(), which deepCR cannot do itself;\n"
-        "    from deepcr_lightning.batches.normalise import normalise\n"
+        "    from deepcr_lightning.networks.scale import normalise\n"
         "    from deepcr_lightning.tiles.sky import sky_and_noise"
     )
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from deepcr_lightning.batches.augment import Augmentation
 from deepcr_lightning.batches.compose import compose_batch, dark_share
 from deepcr_lightning.batches.dataset import TileDraws
-from deepcr_lightning.batches.normalise import SOFTENING, normalise
 from deepcr_lightning.batches.splits import split_by_visit
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.networks.scale import SOFTENING, normalise
 from deepcr_lightning.tiles.dark_cr import UNKNOWN
 
 STRONG = Augmentation(True, (0.2, 1.0), (-0.7, 2.0), (0.5, 2.0), (0.0, 0.5), (1, 3))

@@ -10,11 +10,11 @@ import pytest
 import torch
 from conftest import PLAIN, REAL_DATA, call_script
 
-from deepcr_lightning.batches.normalise import normalise
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.export import main
 from deepcr_lightning.networks.deepcr_weights import deepcr_state, fold_batch_norm
 from deepcr_lightning.networks.onnx_graph import write_onnx
+from deepcr_lightning.networks.scale import normalise
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.prediction.sliding_window import predict_probability
 from deepcr_lightning.tiles.sky import sky_and_noise

@@ -9,8 +9,8 @@ import pytest
 import torch
 from conftest import add_cosmic_rays, scene
 
-from deepcr_lightning.batches.normalise import denormalise, normalise
 from deepcr_lightning.networks.holes import bridge, saturated_by_stars, spread_over_stars
+from deepcr_lightning.networks.scale import denormalise, normalise
 from deepcr_lightning.training.inpainter import CosmicRayInpainter, square_error
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from deepcr_lightning.batches.normalise import normalise
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.networks.scale import normalise
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.prediction.fill import FILLS, fill_median
 from deepcr_lightning.prediction.mask import threshold_mask

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepcr_lightning.batches.normalise import normalise
 from deepcr_lightning.networks import star_fit
 from deepcr_lightning.networks.holes import bridge
+from deepcr_lightning.networks.scale import normalise
 from deepcr_lightning.networks.star_fit import PLANES, StarFit
 
 NOISE = 6.0

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
-from deepcr_lightning.batches.normalise import OURS
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.networks.scale import OURS
 from deepcr_lightning.training.averaging import WarmEMA
 from deepcr_lightning.training.checkpoint import load_model, read_checkpoint
 from deepcr_lightning.training.losses import LOSSES, calibrated_bce_with_logits, masked_bce_with_logits

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from deepcr_lightning.batches.augment import Augmentation, log_uniform, mirror, turn, uniform
 from deepcr_lightning.batches.gaps import draw_gaps
-from deepcr_lightning.batches.normalise import OURS, normalise_batch
+from deepcr_lightning.networks.scale import OURS, normalise_batch
 from deepcr_lightning.tiles.dark_cr import COSMIC_RAY, UNKNOWN
 
 LABEL_SNR = 2.0
@@ -60,7 +60,7 @@ def compose_batch(
         A pixel is labelled where the added charge is at least this many times the noise of the composed
         image there, which is the tile's noise and the Poisson noise of the light above its sky.
     normalisation : str
-        Scale of the image, by its name in `batches.normalise.SCALES`.
+        Scale of the image, by its name in `networks.scale.SCALES`.
 
     Returns
     -------

@@ -18,7 +18,6 @@ from deepcr_lightning.batches.bank import CACHES, TileBank, choose_cache
 from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch
 from deepcr_lightning.batches.dataset import PairedTiles, TileDraws
 from deepcr_lightning.batches.groups import check_balance, tile_groups
-from deepcr_lightning.batches.normalise import OURS, SCALES
 from deepcr_lightning.batches.same_data import require_same_data
 from deepcr_lightning.batches.selection import evenly_spaced, tiles_of_filters
 from deepcr_lightning.batches.splits import split_by_camera
@@ -27,6 +26,7 @@ from deepcr_lightning.exposures.exposure import root_of
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.truth import find_truths
 from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.networks.scale import OURS, SCALES
 from deepcr_lightning.tiles.build import build_store
 from deepcr_lightning.tiles.cr_rate import cr_share_rate
 from deepcr_lightning.tiles.fingerprint import store_fingerprint
@@ -68,7 +68,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
     label_snr : float
         Added charge is a CR from this many times the local noise (`batches.compose`).
     normalisation : str
-        Scale on which the network sees an image (`batches.normalise.SCALES`).
+        Scale on which the network sees an image (`networks.scale.SCALES`).
     augmentation : dict, optional
         Ranges of `batches.augment.Augmentation` for training.
     val_fraction, test_fraction : float

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deepcr_lightning.batches.normalise import stabilised
+from deepcr_lightning.networks.scale import stabilised
 
 WINDOW = 5
 """Side of the window in pixels: what is narrower stands out."""
@@ -25,7 +25,7 @@ def contrast(image: Tensor) -> Tensor:
     Parameters
     ----------
     image : Tensor of float32, shape (B, 1, H, W)
-        Normalised image (`batches.normalise.normalise`).
+        Normalised image (`networks.scale.normalise`).
 
     Returns
     -------

@@ -35,7 +35,7 @@ def deepcr_network(name: str, weights: Any) -> tuple[UNet, str]:
         Without norms; its logits go through the sigmoid that deepCR's network ends with.
     normalisation : str
         ``standard`` for weights with weight norm, ``electrons`` for those with batch norm, as the package
-        prepares their input (`batches.normalise.SCALES`).
+        prepares their input (`networks.scale.SCALES`).
 
     Raises
     ------

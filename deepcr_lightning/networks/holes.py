@@ -33,7 +33,7 @@ def saturated_by_stars(image: Tensor, known: Tensor, unusable: Tensor) -> Tensor
     Parameters
     ----------
     image : Tensor of float32, shape (B, 1, H, W)
-        Normalised image (`batches.normalise.normalise`).
+        Normalised image (`networks.scale.normalise`).
     known, unusable : Tensor of bool, shape (B, 1, H, W)
         Pixels with a meaning; unusable ones that are not to be filled.
 

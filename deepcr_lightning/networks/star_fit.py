@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepcr_lightning.batches.normalise import denormalise, normalise
 from deepcr_lightning.networks.holes import HIGHEST, LOWEST
+from deepcr_lightning.networks.scale import denormalise, normalise
 
 PLANES = 3
 """Planes that `StarFit` gives of an image with holes."""

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deepcr_lightning.batches.normalise import normalise
 from deepcr_lightning.networks.gaps import close_gaps
 from deepcr_lightning.networks.layout import channels_last
+from deepcr_lightning.networks.scale import normalise
 
 
 def reflected(start: int, stop: int, length: int) -> NDArray[np.int64]:
@@ -85,7 +85,7 @@ def predict_probability(
     usable : ndarray of bool, shape (H, W), optional
         What is not usable is filled smoothly before the network sees it (`networks.gaps`); by default nothing is.
     scale : callable
-        Puts electrons on the scale of the network (`batches.normalise.Scale`).
+        Puts electrons on the scale of the network (`networks.scale.Scale`).
     margin, step : int
         Reach and alignment of the network (`networks.unet.UNet`).
     tile : int

@@ -14,10 +14,10 @@ from torch import Tensor
 
 import deepcr_lightning
 from deepcr_lightning.batches.compose import LABEL_SNR
-from deepcr_lightning.batches.normalise import OURS, SCALES, Scale
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.deepcr_weights import deepcr_network, fold_batch_norm
 from deepcr_lightning.networks.holes import RECIPE
+from deepcr_lightning.networks.scale import OURS, SCALES, Scale
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.training.model_file import (
     SHIPPED,

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from deepcr_lightning.batches.normalise import OURS, SOFTENING, denormalise, normalise
 from deepcr_lightning.batches.science_tiles import science_tiles
 from deepcr_lightning.batches.selection import evenly_spaced
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.filler import Filler
 from deepcr_lightning.networks.holes import bridge, saturated_by_stars, spread_over_stars
 from deepcr_lightning.networks.layout import channels_last
+from deepcr_lightning.networks.scale import OURS, SOFTENING, denormalise, normalise
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, load_model
 from deepcr_lightning.training.fill_checkpoint import describe_filler
 from deepcr_lightning.training.model_file import UNIVERSAL
