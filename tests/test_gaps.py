@@ -106,9 +106,9 @@ def test_training_gaps_are_few_and_of_every_kind() -> None:
         Augmentation(gaps=1.5)
 
 
-def test_composed_gaps_do_not_count() -> None:
+def blank_batch() -> dict[str, torch.Tensor]:
     one = torch.ones(2)
-    batch = {
+    return {
         "electrons": torch.full((2, 64, 64), 50.0),
         "usable": torch.ones(2, 64, 64, dtype=torch.bool),
         "sky": 50 * one,
@@ -119,6 +119,21 @@ def test_composed_gaps_do_not_count() -> None:
         "dark_time": torch.ones(2, 1),
         "dark_noise": torch.ones(2, 1),
     }
-    made = compose_batch(batch, torch.Generator().manual_seed(2), Augmentation(gaps=1.0))
+
+
+def test_hot_pixels_are_bright_and_no_cosmic_rays() -> None:
+    generator = torch.Generator().manual_seed(3)
+    made = [compose_batch(blank_batch(), generator, Augmentation(hot=1.0)) for _ in range(20)]
+    images = torch.cat([each["image"] for each in made])
+    bright = images > 4
+    assert 1e-5 < bright.float().mean() < 3e-3
+    assert not torch.cat([each["cr_mask"] for each in made]).any()
+    assert not torch.cat([each["ignore"] for each in made]).any()
+    with pytest.raises(InputError, match="hot"):
+        Augmentation(hot=-0.1)
+
+
+def test_composed_gaps_do_not_count() -> None:
+    made = compose_batch(blank_batch(), torch.Generator().manual_seed(2), Augmentation(gaps=1.0))
     assert made["unusable"].any()
     assert (made["ignore"] | ~made["unusable"]).all()

@@ -265,3 +265,14 @@ def test_a_single_exposure_says_what_to_do(run_script: Run, tmp_path: Path, surv
     assert result.status == 0, result.err
     assert "A single exposure of science: it both trains and validates" in result.out
     assert "give more of them to have a validation side" in result.out
+
+
+def test_the_last_checkpoint_is_the_last_even_if_another_is_the_best(
+    survey: Path, run_script: Run, tmp_path: Path
+) -> None:
+    data = (f"data.science={survey}/science", f"data.darks={survey}/darks")
+    still = ("model.learning_rate=1e-12", "trainer.max_epochs=3", "augmentation=none", "hydra.run.dir=run")
+    assert run_script("train.py", *PLAIN, *data, *still).status == 0
+    best, last = (torch.load(tmp_path / "run" / "checkpoints" / f"{n}.ckpt", weights_only=True) for n in ("best", "last"))
+    assert last["epoch"] == 2
+    assert best["epoch"] < 2

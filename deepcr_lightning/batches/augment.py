@@ -11,6 +11,10 @@ from torch import Tensor
 from deepcr_lightning.errors import InputError
 
 
+_HOT_SHARE = (1e-5, 3e-3)
+_HOT_CHARGE = (5.0, 1000.0)
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """Ranges of the random changes that a training image goes through.
@@ -30,6 +34,8 @@ class Augmentation:
         Gaussian noise added, uniform, in units of the tile's own noise.
     layers : (int, int)
         Number of dark CR layers added, uniform, both ends included.
+    hot : float
+        Chance that a tile gets hot pixels that no DQ names: single ones, of 5 to 1000 times the noise.
     gaps : float
         Chance that a tile loses pixels of a kind: single ones, columns, blocks, cores of bright sources.
 
@@ -45,11 +51,13 @@ class Augmentation:
     charge: tuple[float, float] = (1.0, 1.0)
     noise: tuple[float, float] = (0.0, 0.0)
     layers: tuple[int, int] = (1, 1)
+    hot: float = 0.0
     gaps: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.gaps <= 1:
-            raise InputError(f"augmentation gaps: {self.gaps} must be a chance, 0 to 1")
+        for name in ("hot", "gaps"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"augmentation {name}: {getattr(self, name)} must be a chance, 0 to 1")
         lowest: dict[str, float] = {
             "flux": 1e-3,
             "sky": -1.0,
@@ -112,6 +120,31 @@ def log_uniform(low_high: tuple[float, float], count: int, generator: torch.Gene
     """
     low, high = (float(torch.log(torch.tensor(value))) for value in low_high)
     return uniform((low, high), count, generator).exp()
+
+
+def hot_pixels(count: int, size: int, chance: float, generator: torch.Generator) -> Tensor:
+    """Draw hot pixels, which no optics and no track spreads over their neighbours.
+
+    Parameters
+    ----------
+    count, size : int
+        Number of tiles and their side in pixels.
+    chance : float
+        That a tile has any; then it has 1 in 100,000 to 3 in 1,000.
+    generator : torch.Generator
+
+    Returns
+    -------
+    Tensor of float32, shape (count, size, size)
+        Their charge in units of the noise of the tile; 0 elsewhere. On the generator's device.
+    """
+
+    def unit(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=generator.device)
+
+    rate = torch.where(unit(count, 1, 1) < chance, log_uniform(_HOT_SHARE, count, generator), 0.0)
+    low, high = _HOT_CHARGE
+    return torch.where(unit(count, size, size) < rate, low * (high / low) ** unit(count, size, size), 0.0)
 
 
 def turn(images: list[Tensor], generator: torch.Generator) -> list[Tensor]:

@@ -47,3 +47,9 @@ class RunCheckpoint(ModelCheckpoint):
         if trainer.global_step == 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             assert self.dirpath is not None
             trainer.save_checkpoint(Path(self.dirpath) / f"{self.CHECKPOINT_NAME_LAST}{self.FILE_EXTENSION}")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the last state after every epoch: Lightning does so only after those that are the best so far."""
+        super().on_train_epoch_end(trainer, pl_module)
+        if not self._should_skip_saving_checkpoint(trainer):
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
