@@ -37,10 +37,14 @@ SEAM = 8
 def main() -> None:
     """Find the peer's best setting, measure in turns, print the ratios."""
     options = parser(__doc__)
-    options.add_argument("--tile", type=int, default=704, help="largest side of our tiles")
+    options.add_argument("--tile", type=int, default=1376, help="largest side of our tiles")
     options.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     options.add_argument(
-        "--shapes", nargs="+", default=["2-16"], metavar="DEPTH-HIDDEN", help="other shapes to measure"
+        "--shapes",
+        nargs="+",
+        default=["3-16-2"],
+        metavar="DEPTH-HIDDEN[-FOLD]",
+        help="other shapes to measure; those with a fold have a contrast plane, too",
     )
     options.add_argument("--measure", help="used by the benchmark itself")
     chosen = options.parse_args()
@@ -123,8 +127,9 @@ def measure(
         before = peak_memory()
         keep_freed_memory()
         if what == "shape":
-            depth, hidden = (int(number) for number in name.split("-"))
-            net, scale = UNet(depth, hidden).eval().to(memory_format=torch.channels_last), SCALES[OURS]
+            depth, hidden, *folded = (int(number) for number in name.split("-"))
+            net = UNet(depth, hidden, contrast=bool(folded), fold=folded[0] if folded else 1).eval()
+            net, scale = net.to(memory_format=torch.channels_last), SCALES[OURS]
         else:
             model = load_model(name)
             net, scale = model.net, model.scale

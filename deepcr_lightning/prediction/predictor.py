@@ -20,7 +20,7 @@ from deepcr_lightning.training.checkpoint import Model
 
 log = logging.getLogger(__name__)
 
-_TILE_ON_CPU, _TILE_ON_GPU = 704, 2048
+_TILE_ON_CPU, _TILE_ON_GPU = 1376, 2048
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class ExposurePredictor(pl.LightningModule):
     model : Model
         From `training.checkpoint.load_model`.
     tile : int, optional
-        Largest side of a tile in pixels; memory grows with its square, not with the chip. By default 704 on a CPU,
-        three to the rows of a chip, and 2048 on a GPU, which it fills.
+        Largest side of a tile in pixels; memory grows with its square, not with the chip. By default 1376 on a CPU,
+        six to a chip of WFC3, and 2048 on a GPU, which it fills.
     plateau : float
         Value at which the map saturates, to divide it by.
     compile : bool

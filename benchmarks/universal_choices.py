@@ -1,0 +1,81 @@
+"""What each choice of the universal model gains on real images: variants of its training, each with a small budget.
+
+usage, after make universal: python benchmarks/universal_choices.py outputs/universal [--only NAME ...]
+
+Every variant trains on the exposures that `benchmarks/train_universal.sh` simulated, for two epochs of 8000 tiles of
+128 pixels (or as many pixels), with its schedule, and is scored on the real images beside the checkout. What is done
+already is not done again. Some four minutes each on one core; one seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from real_sky_methods import open_method
+from real_sky_scores import CONTROLS, MEAN, score_sets
+from real_sky_sets import DATA, read_sets
+
+LARGE = ("data.tile_size=256", "data.tiles_per_epoch=2000")
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "as shipped": (),
+    "no contrast plane": ("model.contrast=false",),
+    "no batch norm": ("model.norm=none",),
+    "full resolution, 8 channels": ("model.fold=1", "model.hidden=8"),
+    "depth 2": ("model.depth=2",),
+    "no gaps, no hot pixels": ("data.augmentation.gaps=0", "data.augmentation.hot=0"),
+    "tiles drawn as they come": ("data.balance=[]",),
+    "WFC3/UVIS alone": (
+        "data.science='{train}/wfc3_uvis_?/science/*.fits'",
+        "data.darks='{train}/wfc3_uvis_?/darks/*.fits'",
+    ),
+    "tiles of 256, a quarter of the steps": LARGE,
+}
+COLUMNS = {
+    "AP": (MEAN, "average_precision"),
+    "F1": (MEAN, "f1"),
+    "flagged, controls": (CONTROLS, "flagged"),
+    "stars, controls": (CONTROLS, "stars"),
+    "AP, wfpc2_f336w": ("wfpc2_f336w", "average_precision"),
+    "purity there": ("wfpc2_f336w", "purity"),
+    "AP, kast_ucsc": ("kast_ucsc", "average_precision"),
+    "AP, uvis": ("uvis_2013fy27", "average_precision"),
+}
+
+
+def train(folder: Path, name: str) -> Path:
+    """Train a variant; return its last checkpoint."""
+    run = folder / "choices" / "".join(letter if letter.isalnum() else "_" for letter in name)
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    if not (run / "done").exists():
+        data = [f"data.science='{folder}/train/*/science/*.fits'", f"data.darks='{folder}/train/*/darks/*.fits'"]
+        asked = [option.format(train=folder / "train") for option in VARIANTS[name]]
+        common = [f"data.truth={folder}/train", "data.test_fraction=0", "trainer.max_epochs=2", "~callbacks.figures"]
+        command = [sys.executable, "train.py", "experiment=universal", *data, *common, *asked, f"hydra.run.dir={run}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{name}: {done.stderr[-2000:]}")
+        (run / "done").touch()
+    return checkpoint
+
+
+def main() -> None:
+    """Train and score the variants, and print a row for each."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    options.add_argument("folder", type=Path, help="where make universal left its exposures")
+    options.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
+    options.add_argument("--data", type=Path, default=DATA, help="folder with the real images")
+    chosen = options.parse_args()
+    print(f"| variant | {' | '.join(COLUMNS)} |\n|" + "---|" * (1 + len(COLUMNS)), flush=True)
+    for name in chosen.only:
+        checkpoint = train(chosen.folder, name)
+        scores = score_sets(open_method(str(checkpoint), chosen.data), read_sets(chosen.data))
+        values = [(measure, scores[place][measure].value) for place, measure in COLUMNS.values()]
+        cells = [f"{value:.2%}" if measure in ("flagged", "stars") else f"{value:.4f}" for measure, value in values]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
