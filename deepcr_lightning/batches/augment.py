@@ -11,8 +11,9 @@ from torch import Tensor
 from deepcr_lightning.errors import InputError
 
 
-_HOT_SHARE = (1e-5, 3e-3)
-_HOT_CHARGE = (5.0, 1000.0)
+_HOT_SHARE = (1e-5, 1e-2)
+_HOT_CHARGE = (3.0, 1000.0)
+_COLD, _COLDEST = 0.25, 10.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Augmentation:
     layers : (int, int)
         Number of dark CR layers added, uniform, both ends included.
     hot : float
-        Chance that a tile gets hot pixels that no DQ names: single ones, of 5 to 1000 times the noise.
+        Chance that a tile gets hot and unstable pixels that no DQ names: single ones, most of a few times the noise.
     gaps : float
         Chance that a tile loses pixels of a kind: single ones, columns, blocks, cores of bright sources.
 
@@ -123,20 +124,21 @@ def log_uniform(low_high: tuple[float, float], count: int, generator: torch.Gene
 
 
 def hot_pixels(count: int, size: int, chance: float, generator: torch.Generator) -> Tensor:
-    """Draw hot pixels, which no optics and no track spreads over their neighbours.
+    """Draw hot and unstable pixels, which no optics and no track spreads over their neighbours.
 
     Parameters
     ----------
     count, size : int
         Number of tiles and their side in pixels.
     chance : float
-        That a tile has any; then it has 1 in 100,000 to 3 in 1,000.
+        That a tile has any; then it has 1 in 100,000 to 1 in 100.
     generator : torch.Generator
 
     Returns
     -------
     Tensor of float32, shape (count, size, size)
-        Their charge in units of the noise of the tile; 0 elsewhere. On the generator's device.
+        Their charge in units of the noise of the tile, 3 to 1000, most of it near 3; for every fourth, of up to 10, it
+        is missing. 0 elsewhere. On the generator's device.
     """
 
     def unit(*shape: int) -> Tensor:
@@ -144,7 +146,9 @@ def hot_pixels(count: int, size: int, chance: float, generator: torch.Generator)
 
     rate = torch.where(unit(count, 1, 1) < chance, log_uniform(_HOT_SHARE, count, generator), 0.0)
     low, high = _HOT_CHARGE
-    return torch.where(unit(count, size, size) < rate, low * (high / low) ** unit(count, size, size), 0.0)
+    charge = low * (high / low) ** unit(count, size, size) ** 2
+    charge = torch.where(unit(count, size, size) < _COLD, -charge.clamp(max=_COLDEST), charge)
+    return torch.where(unit(count, size, size) < rate, charge, 0.0)
 
 
 def turn(images: list[Tensor], generator: torch.Generator) -> list[Tensor]:
