@@ -41,9 +41,11 @@ def run(*arguments: object) -> None:
         raise SystemExit(f"{' '.join(map(str, arguments))}\n{done.stdout[-500:]}{done.stderr[-2000:]}")
 
 
-def simulate(folder: Path) -> None:
-    """Make the exposures to score on and those that the networks of one filter train on."""
+def simulate(folder: Path, alone: bool) -> None:
+    """Make the exposures to score on and, if there are any, those that the networks of one filter train on."""
     for name, numbers in SETS.items():
+        if name == "narrow" and not alone:
+            continue
         every = ("--filters", *FILTERS, "--fields", *FIELDS)
         run("-m", "deepcr_lightning.simulation", folder / name, *every, *SHAPE, *numbers, "--quiet")
 
@@ -125,7 +127,7 @@ def main() -> None:
     options.add_argument("--single", nargs="*", choices=FILTERS, default=list(SINGLE), help="networks of one filter")
     options.add_argument("--picture", type=Path, help="figure to draw")
     chosen = options.parse_args()
-    simulate(chosen.out)
+    simulate(chosen.out, bool(chosen.single))
     universal = score(chosen.out, chosen.ckpt_path, tuple(FILTERS), chosen.out / "scores" / "universal")
     print("\n".join(by_filter(universal)), flush=True)
     single = {

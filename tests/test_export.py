@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import PLAIN, REAL_DATA, call_script
+from conftest import REAL_DATA
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.export import main
@@ -60,21 +60,10 @@ def test_batch_norm_folds_into_the_same_map(depth: int, settings: dict[str, int]
     assert fold_batch_norm(net).norm == "none"
 
 
-@pytest.fixture(scope="module")
-def published_shape(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train a tiny network of the published shape, which deepCR can hold."""
-    folder = tmp_path_factory.mktemp("published")
-    data = [f"data.science={survey}/science", f"data.darks={survey}/darks", f"data.store_dir={folder}/tiles"]
-    shape = ["model.contrast=false", "model.fold=1", f"hydra.run.dir={folder}/run"]
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        assert call_script(monkeypatch, folder, "train.py", *data, *PLAIN, *shape) == 0
-    return folder / "run"
-
-
 @PEER
-def test_deepcr_loads_what_we_export(published_shape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_deepcr_loads_what_we_export(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     deepcr = pytest.importorskip("deepCR")
-    checkpoint, electrons = published_shape / "checkpoints" / "best.ckpt", chip()
+    checkpoint, electrons = trained / "checkpoints" / "best.ckpt", chip()
     assert main([str(checkpoint), str(tmp_path / "ours.pth")]) == 0
     usage = capsys.readouterr().out
     assert "hidden=4" in usage
@@ -140,10 +129,10 @@ def test_onnx_of_a_checkpoint(trained: Path, tmp_path: Path, capsys: pytest.Capt
     ("out", "message"), [("net.txt", "must be .pth"), ("missing/../file/net.pth", "cannot be written")]
 )
 def test_bad_places_are_one_line(
-    published_shape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, message: str
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, message: str
 ) -> None:
     (tmp_path / "file").touch()
-    assert main([str(published_shape / "checkpoints" / "best.ckpt"), str(tmp_path / out)]) == 1
+    assert main([str(trained / "checkpoints" / "best.ckpt"), str(tmp_path / out)]) == 1
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -178,8 +167,8 @@ def test_an_export_under_a_published_name_is_itself(tmp_path: Path) -> None:
         load_model(tmp_path / "example_model.pth")
 
 
-def test_a_description_that_is_none_is_refused(tmp_path: Path, published_shape: Path) -> None:
-    assert main([str(published_shape / "checkpoints" / "best.ckpt"), str(tmp_path / "ours.pth")]) == 0
+def test_a_description_that_is_none_is_refused(tmp_path: Path, trained: Path) -> None:
+    assert main([str(trained / "checkpoints" / "best.ckpt"), str(tmp_path / "ours.pth")]) == 0
     (tmp_path / "ours.pth.json").write_text("{}")
     with pytest.raises(InputError, match=r"does not describe ours\.pth"):
         load_model(tmp_path / "ours.pth")

@@ -152,7 +152,7 @@ def test_a_resumed_run_goes_on_as_it_was(survey: Path, tmp_path: Path) -> None:
 def test_checkpoint_is_plain_and_says_what_it_is(trained: Path) -> None:
     checkpoint = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     description = checkpoint["deepcr_lightning"]
-    assert description["network"] == {"depth": 2, "hidden": 4, "norm": "none", "contrast": True, "fold": 2}
+    assert description["network"] == {"depth": 2, "hidden": 4, "norm": "none", "contrast": False, "fold": 1}
     assert (description["normalisation"], description["threshold"], description["calibrated"]) == (
         OURS,
         0.5,

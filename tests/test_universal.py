@@ -56,7 +56,7 @@ def test_prediction_and_scores_without_a_checkpoint(run_script: Run, tmp_path: P
     )
     result = run_script("predict.py", "input=sim/science", "output_dir=out", *ON_CPU)
     assert result.status == 0, result.err
-    assert "Model: universal, trained on simulated WFC3/UVIS exposures in F225W, F275W" in result.out + result.err
+    assert "Model: universal, trained on simulated cameras in space and on the ground" in result.out + result.err
     assert "was not trained on it" not in result.out + result.err
     assert fits.getheader(next(tmp_path.glob("out/*_crmask.fits")))["DCRMODEL"] == "universal.ckpt"
     result = run_script("evaluate.py", "input=sim/science", "truth=sim/truth", "output_dir=scores", *ON_CPU)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from deepcr_lightning.errors import InputError
 
-
 _HOT_SHARE = (1e-5, 1e-2)
 _HOT_CHARGE = (3.0, 1000.0)
 _COLD, _COLDEST = 0.25, 10.0

@@ -119,8 +119,7 @@ class Model:
     def introduce(self) -> None:
         """Say what the model is, where it came with the package and nobody may have chosen it."""
         if self.path == SHIPPED:
-            filters = ", ".join(self.description["data"]["filters"])
-            log.info("Model: universal, trained on simulated WFC3/UVIS exposures in %s (docs/universal.md)", filters)
+            log.info("Model: universal, trained on simulated cameras in space and on the ground (docs/universal.md)")
 
     @property
     def closes_gaps(self) -> bool:

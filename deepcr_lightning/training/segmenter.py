@@ -56,11 +56,11 @@ class CosmicRaySegmenter(pl.LightningModule):
 
     def __init__(
         self,
-        depth: int = 3,
+        depth: int = 2,
         hidden: int = 16,
         norm: str = "none",
-        contrast: bool = True,
-        fold: int = 2,
+        contrast: bool = False,
+        fold: int = 1,
         loss: str = "calibrated_bce",
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-4,
