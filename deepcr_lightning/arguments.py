@@ -9,6 +9,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from deepcr_lightning.errors import InputError
+
 OVERRIDES = "overrides.yaml"
 """Name of the file in a run's folder that keeps what it was started with."""
 _PLAIN = re.compile(r"[\w./~+-]+")
@@ -45,6 +47,32 @@ def override(name: str, value: object) -> str:
         return f"{name}={text}"
     quote = '"' if "'" in text else "'"
     return f"{name}={quote}{text}{quote}"
+
+
+def fine_tuning_overrides(arguments: Sequence[str]) -> list[str]:
+    """Complete the command line of a run that starts from a model: few steps at a low rate, unless it says otherwise.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        What the person typed.
+
+    Returns
+    -------
+    list of str
+        With ``fine_tuning=default`` before them if ``init=`` is among them.
+
+    Raises
+    ------
+    InputError
+        If both ``init=`` and ``ckpt_path=`` are.
+    """
+    given = {argument.partition("=")[0]: argument.partition("=")[2] for argument in arguments}
+    if given.get("init", "null") in ("", "null"):
+        return list(arguments)
+    if given.get("ckpt_path", "null") not in ("", "null"):
+        raise InputError("init= begins a run from a model, ckpt_path= goes on with a run: give one of them")
+    return list(arguments) if "fine_tuning" in given else ["fine_tuning=default", *arguments]
 
 
 def resume_overrides(arguments: Sequence[str]) -> list[str]:

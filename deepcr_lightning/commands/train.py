@@ -15,11 +15,17 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LambdaCallback
 
 from deepcr_lightning.arguments import OVERRIDES
+from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.command import choose_device
 from deepcr_lightning.exposures.atomic import remove_partials, write_atomically
-from deepcr_lightning.training.checkpoint import require_same_network
+from deepcr_lightning.training.callbacks import RunFigures
+from deepcr_lightning.training.checkpoint import Model, require_same_network
 from deepcr_lightning.training.checkpoint_io import WholeCheckpoints
 from deepcr_lightning.training.fit import checkpoint_of_requeued_job, fit
+from deepcr_lightning.training.initialise import read_start, start_from
+from deepcr_lightning.training.inpainter import CosmicRayInpainter
+from deepcr_lightning.training.judgement import Judgement, judge
+from deepcr_lightning.training.kept_model import settle
 from deepcr_lightning.training.report import REPORT, basis_of_scores
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 from deepcr_lightning.training.wandb_run import finish_wandb, start_wandb
@@ -33,11 +39,17 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
     choose_device(cfg)
     if cfg.ckpt_path is None:
         cfg.ckpt_path = checkpoint_of_requeued_job(run_dir)
+    start = None
+    if cfg.init is not None:
+        start = read_start(cfg.init)
+        start_from(start, cfg, HydraConfig.get().overrides.task)
     if cfg.ckpt_path is not None:
         require_same_network(Path(cfg.ckpt_path), cfg.model)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     data = instantiate(cfg.data, _convert_="all")
     model = instantiate(cfg.model, _convert_="all")
+    if start is not None:
+        model.net.load_state_dict(start.net.state_dict())
     callbacks = [instantiate(c, _convert_="all") for c in cfg.callbacks.values()]
     # Once the run goes: a resume that is refused leaves the folder as it is.
     callbacks.append(LambdaCallback(on_train_start=lambda *_: save_config(cfg, run_dir)))
@@ -60,15 +72,14 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
     for logger in loggers:
         logger.log_hyperparams(config)
 
-    best = ""
+    best, judgement = "", None
     scores: dict[str, float] = {}
     try:
+        before = None if start is None else dict(trainer.validate(model, data, verbose=False)[0])
         fit(trainer, model, data, cfg.ckpt_path, cfg.trainer.find_batch_size)
         best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else ""
-        # The last epoch may not be the best: the scores are those of the weights that are kept.
-        sides = [trainer.validate, trainer.test] if len(data.tiles["test"]) else [trainer.validate]
-        for side in sides if best else []:
-            scores |= side(model, data, ckpt_path=best, weights_only=True, verbose=False)[0]
+        if best:
+            scores, judgement = score_best(trainer, model, data, best, start, before)
     finally:
         finish_wandb(loggers, best)
     told = ", ".join(f"{k} {v:.4f}" for k, v in scores.items()) or "none"
@@ -81,7 +92,38 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
     if (run_dir / REPORT).is_file():
         log.info("Report: %s", run_dir / REPORT)
     log.info("Best checkpoint: %s", best or "none")
+    if judgement is not None and judgement.words:
+        better = judgement.kept and start is not None
+        log.log(logging.INFO if better else logging.WARNING, "%s", judgement.words)
     return scores, best
+
+
+def score_best(
+    trainer: pl.Trainer,
+    model: CosmicRaySegmenter | CosmicRayInpainter,
+    data: LabelFreeDataModule,
+    best: str,
+    start: Model | None,
+    before: dict[str, float] | None,
+) -> tuple[dict[str, float], Judgement]:
+    """Score the best checkpoint and judge it against what the run started from; return the scores of what is kept."""
+    # The last epoch may not be the best: the scores are those of the weights that are kept.
+    scores = dict(trainer.validate(model, data, ckpt_path=best, weights_only=True, verbose=False)[0])
+    judgement = judge(scores, before, labelled=data.truth is not None)
+    if judgement.words and trainer.is_global_zero:
+        settle(Path(best), judgement, start)
+    trainer.strategy.barrier()
+    if not judgement.kept:
+        assert start is not None
+        assert before is not None
+        assert isinstance(model, CosmicRaySegmenter)
+        scores, model.threshold = before, start.threshold
+    if len(data.tiles["test"]):
+        scores |= trainer.test(model, data, ckpt_path=best, weights_only=True, verbose=False)[0]
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, RunFigures) and callback.history:
+            callback.report(trainer, "finished")
+    return scores, judgement
 
 
 @rank_zero_only

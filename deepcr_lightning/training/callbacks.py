@@ -9,6 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from deepcr_lightning.errors import InputError
@@ -45,6 +46,7 @@ class RunFigures(pl.Callback):
             raise InputError(f"callbacks.figures.every={every}: must be 1 or more")
         self.folder, self.every = Path(folder), every
         self.history: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        self.start: dict[str, float] = {}
         self._tiles: tuple[dict[str, Tensor], Tensor] | None = None
         self._drawn = False
         self._curves: dict[str, tuple[dict[str, Tensor], float]] = {}
@@ -79,6 +81,11 @@ class RunFigures(pl.Callback):
                     made = pl_module(batch["image"]).float()
                 self._tiles, self._drawn = (batch, made), False
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note the scores of the model that the run starts from, which is validated before the first step."""
+        if trainer.state.fn == TrainerFn.VALIDATING and not self.history:
+            self.start = {name: float(value) for name, value in trainer.callback_metrics.items()}
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note the scores of the epoch, draw, and write the report."""
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if "/" in name}
@@ -88,13 +95,13 @@ class RunFigures(pl.Callback):
                 self.history[name].append((trainer.current_epoch, value))
         if (trainer.current_epoch + 1) % self.every == 0:
             self._draw(trainer, pl_module)
-        self._report(trainer, "running")
+        self.report(trainer, "running")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the last epoch, and send the curves to the loggers."""
         self._draw(trainer, pl_module)
         self._send(trainer, "curves", "reliability")
-        self._report(trainer, "finished")
+        self.report(trainer, "finished")
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the test side, which the best checkpoint was scored on."""
@@ -105,13 +112,18 @@ class RunFigures(pl.Callback):
                 self.history[name] = [(trainer.current_epoch, float(value))]
         self._draw_scores(trainer, pl_module, "test tiles, best checkpoint")
         self._send(trainer, "curves", "reliability")
-        self._report(trainer, "finished")
+        self.report(trainer, "finished")
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Say in the report that the run is over."""
         if self.history:
             with suppress(InputError):  # a full disk is the news, not the report
-                self._report(trainer, "stopped")
+                self.report(trainer, "stopped")
+
+    def report(self, trainer: pl.Trainer, state: str) -> None:
+        """Write the report; `state` as in `training.report.write_report`."""
+        if trainer.is_global_zero:
+            write_report(self.folder / REPORT, state, self.history, trainer.max_epochs, _basis(trainer), self.start)
 
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero or self._tiles is None or self._drawn:
@@ -141,10 +153,6 @@ class RunFigures(pl.Callback):
         for name in names if trainer.is_global_zero else ():
             if self._picture(name).is_file():
                 send_picture(trainer.loggers, self._picture(name), trainer.global_step)
-
-    def _report(self, trainer: pl.Trainer, state: str) -> None:
-        if trainer.is_global_zero:
-            write_report(self.folder / REPORT, state, self.history, trainer.max_epochs, _basis(trainer))
 
     def _picture(self, name: str) -> Path:
         return self.folder / "figures" / f"{name}.png"

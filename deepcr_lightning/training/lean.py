@@ -9,6 +9,8 @@ from deepcr_lightning.exposures.exposure import root_of
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, read_checkpoint
 from deepcr_lightning.training.model_file import sha256_of
 
+_OF_THE_RUN = ("started", "versions", "started_from", "judgement")
+
 
 def lean_checkpoint(path: Path) -> dict[str, Any]:
     """Take what prediction needs out of a checkpoint of a run.
@@ -38,5 +40,5 @@ def lean_checkpoint(path: Path) -> dict[str, Any]:
     data["science"] = [root_of(Path(file)) for file in data["science"]]
     weights = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith("net.")}
     # The record of the run names the command, with its paths.
-    run = {name: value for name, value in (description.get("run") or {}).items() if name in ("started", "versions")}
+    run = {name: value for name, value in (description.get("run") or {}).items() if name in _OF_THE_RUN}
     return {"state_dict": weights, DESCRIPTION_KEY: {**description, "data": data, "run": run}}

@@ -72,7 +72,14 @@ def basis_of_scores(truth: str | None) -> str:
     return "estimated without truth" if truth is None else "against the truth"
 
 
-def write_report(path: Path, state: str, history: History, epochs: int | None, basis: str) -> None:
+def write_report(
+    path: Path,
+    state: str,
+    history: History,
+    epochs: int | None,
+    basis: str,
+    start: Mapping[str, float] | None = None,
+) -> None:
     """Write the report of a run from what lies in its folder, whole or not at all.
 
     Parameters
@@ -87,6 +94,8 @@ def write_report(path: Path, state: str, history: History, epochs: int | None, b
         How many the run is to have.
     basis : str
         What the scores rest on, such as "estimated without truth".
+    start : dict of str to float, optional
+        Scores of the model that the run started from, by the same names; none where it started from no model.
 
     Raises
     ------
@@ -98,8 +107,9 @@ def write_report(path: Path, state: str, history: History, epochs: int | None, b
     done = 1 + max((epoch for epoch, _ in history.get("val/loss", [])), default=-1)
     sections = [
         ("", _summary(record, state, done, epochs)),
+        ("What came of it", _judgement(best)),
         ("Use it", _use(best)),
-        (f"Scores, {basis}", _scores(history, best)),
+        (f"Scores, {basis}", _scores(history, best, start or {})),
         *((title, _picture(folder, name, text)) for name, (title, text) in _PICTURES.items()),
         ("Data", _data(record.get("data", {}))),
         ("Repeat it", _repeat(folder, record)),
@@ -126,7 +136,15 @@ def _summary(record: Mapping[str, Any], state: str, done: int, epochs: int | Non
         rows["Took" if state != "running" else "So far"] = _duration(datetime.now().astimezone() - started)
         several = f"{device['count']} x " if device["count"] > 1 else ""
         rows["Device"] = f"{several}{device['name']}, {device['precision']}"
+        if "started_from" in record:
+            rows["Started from"] = "{name}, SHA-256 {sha256}".format(**record["started_from"])
     return table(rows.items())
+
+
+def _judgement(best: _Best | None) -> str:
+    run = (best.description.get("run") if best else None) or {}
+    words = run.get("judgement", {}).get("words", "")
+    return f"<p><b>{escape(words)}</b></p>" if words else ""
 
 
 def _duration(time: timedelta) -> str:
@@ -163,11 +181,15 @@ def _how_chosen(best: _Best) -> str:
     return "one in two" if best.description["calibrated"] else "half of the value at which the map saturates"
 
 
-def _scores(history: History, best: _Best | None) -> str:
+def _scores(history: History, best: _Best | None, start: Mapping[str, float]) -> str:
     last = max((epoch for epoch, _ in history.get("val/loss", [])), default=None)
     columns: dict[str, dict[str, float]] = {}
+    if start:
+        columns["validation, the model it started from"] = {
+            key: start[f"val/{key}"] for key in _SCORES if f"val/{key}" in start
+        }
     for epoch in dict.fromkeys([best.epoch if best else None, last]):
-        if epoch is not None:
+        if epoch is not None and epoch >= 0:  # the best may be the model that it started from
             what = "best checkpoint" if best and epoch == best.epoch else "last"
             columns[f"validation, {what} (epoch {epoch + 1})"] = {
                 key: value for key in _SCORES for at, value in history.get(f"val/{key}", []) if at == epoch

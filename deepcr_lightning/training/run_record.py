@@ -6,7 +6,7 @@ import json
 import platform
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -36,10 +36,14 @@ class RunRecord(pl.Callback):
         Of the run.
     overrides : sequence of str
         What train.py was started with. A run that is resumed keeps what was written before, under ``earlier``.
+    started_from : mapping of str to str, optional
+        ``name`` and ``sha256`` of the model that the run starts from (`training.initialise`).
     """
 
-    def __init__(self, folder: str, overrides: Sequence[str] = ()) -> None:
-        self.path, self.overrides = Path(folder) / RECORD, list(overrides)
+    def __init__(
+        self, folder: str, overrides: Sequence[str] = (), started_from: Mapping[str, str] | None = None
+    ) -> None:
+        self.path, self.overrides, self.started_from = Path(folder) / RECORD, list(overrides), started_from
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write, once data and device are known."""
@@ -53,6 +57,8 @@ class RunRecord(pl.Callback):
             "device": _device(trainer),
             "data": _data(data) if isinstance(data, LabelFreeDataModule) else {},
         }
+        if self.started_from is not None:
+            record["started_from"] = dict(self.started_from)
         pl_module.run_record = record
         if not trainer.is_global_zero:
             return

@@ -1,0 +1,95 @@
+"""A run that starts from the weights of a model instead of from none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from deepcr_lightning.batches.compose import LABEL_SNR
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, FILLER, Model, kind_of, load_model, read_checkpoint
+from deepcr_lightning.training.model_file import known_models
+
+STARTED_FROM = "started_from"
+"""Where the record of a run says which model it started from."""
+
+
+def read_start(name: str) -> Model:
+    """Read the model that a run is to start from.
+
+    Parameters
+    ----------
+    name : str
+        A path, or a name that `training.model_file.find_model_file` knows.
+
+    Returns
+    -------
+    Model
+        Batch norm and calibration are in its weights.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, it fills cosmic rays instead of finding them, or it cannot be read.
+    """
+    known, path = known_models(), Path(name).expanduser()
+    path = path if path.is_file() else known.get(name, path)
+    if not path.is_file():
+        raise InputError(
+            f"init={name}: no such file; give the best.ckpt of outputs/.../checkpoints/, or one of "
+            f"{', '.join(sorted(known))}"
+        )
+    if path.suffix != ".pth" and kind_of(read_checkpoint(path)[DESCRIPTION_KEY]) == FILLER:
+        raise InputError(f"init={name}: is of a network that fills cosmic rays; give one that finds them")
+    return load_model(path)
+
+
+def start_from(model: Model, cfg: DictConfig, typed: Sequence[str]) -> None:
+    """Give a run the network, the labels and the scale of the model that it starts from, in place.
+
+    Parameters
+    ----------
+    model : Model
+        From `read_start`.
+    cfg : DictConfig
+        Of train.py, with ``init``. Its record will name the model.
+    typed : sequence of str
+        Overrides of the command line.
+
+    Raises
+    ------
+    InputError
+        If the run is to train a network that fills, one of these was typed and differs, or it is resumed and started
+        from another model.
+    """
+    if "cleaned_by" in cfg.model:
+        raise InputError(f"init={cfg.init}: is of a network that finds cosmic rays; leave model=inpaint out")
+    names = {override.partition("=")[0].lstrip("+") for override in typed}
+    settings = _settings(model)
+    other = [name for name, value in settings.items() if name in names and OmegaConf.select(cfg, name) != value]
+    if other:
+        has = " and ".join(f"{name}={settings[name]}" for name in other)
+        raise InputError(f"init={cfg.init}: was trained with {has}; leave {' and '.join(other)} out")
+    for name, value in settings.items():
+        OmegaConf.update(cfg, name, value)
+    origin = {"name": cfg.init if model.path.stem == cfg.init else model.path.name, "sha256": model.sha256}
+    if cfg.ckpt_path is not None:
+        run = read_checkpoint(Path(cfg.ckpt_path))[DESCRIPTION_KEY].get("run") or {}
+        if run.get(STARTED_FROM, origin)["sha256"] != origin["sha256"]:
+            raise InputError(
+                f"ckpt_path={cfg.ckpt_path}: started from another model than init={cfg.init} is; begin anew"
+            )
+    if "record" in cfg.callbacks:
+        OmegaConf.update(cfg, f"callbacks.record.{STARTED_FROM}", origin, force_add=True)
+
+
+def _settings(model: Model) -> dict[str, Any]:
+    net, description = model.net, model.description
+    return {
+        **{f"model.{name}": getattr(net, name) for name in ("depth", "hidden", "norm", "contrast", "fold")},
+        "data.label_snr": description["data"].get("label_snr", LABEL_SNR),
+        "data.normalisation": description["normalisation"],
+    }
