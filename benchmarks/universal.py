@@ -19,11 +19,11 @@ import numpy as np
 from astropy.io import fits
 
 from deepcr_lightning.simulation.filters import FILTERS
-from deepcr_lightning.simulation.stars import FIELDS
 from deepcr_lightning.training.checkpoint import load_model
 from deepcr_lightning.training.model_file import UNIVERSAL
 
 SINGLE = ("F275W", "F336W", "F606W", "F814W", "F350LP")
+FIELDS = ("sparse", "cluster", "galaxy", "nebula")
 SETS = {
     "test": ("--exposures", "8", "--darks", "4", "--seed", "101"),
     "narrow": ("--exposures", "24", "--darks", "16", "--seed", "2"),
