@@ -273,6 +273,8 @@ def test_the_last_checkpoint_is_the_last_even_if_another_is_the_best(
     data = (f"data.science={survey}/science", f"data.darks={survey}/darks")
     still = ("model.learning_rate=1e-12", "trainer.max_epochs=3", "augmentation=none", "hydra.run.dir=run")
     assert run_script("train.py", *PLAIN, *data, *still).status == 0
-    best, last = (torch.load(tmp_path / "run" / "checkpoints" / f"{n}.ckpt", weights_only=True) for n in ("best", "last"))
+    best, last = (
+        torch.load(tmp_path / "run" / "checkpoints" / f"{n}.ckpt", weights_only=True) for n in ("best", "last")
+    )
     assert last["epoch"] == 2
     assert best["epoch"] < 2

@@ -87,7 +87,10 @@ def test_spectra_are_told_by_their_lines_and_by_their_header(trained: Path, run_
     for path in (seen, said):
         warnings, row = predict(run_script, trained / "checkpoints/best.ckpt", path)
         assert len(warnings) == 1
-        assert f"{path.name} is unlike the training: it is a spectrum (take a model trained on spectra)" in warnings[0]
+        assert (
+            f"{path.name} is unlike the training: it is a spectrum (look at its mask; a model trained on such spectra may do better)"
+            in warnings[0]
+        )
         assert row["star_width"] == ""
 
 
@@ -96,7 +99,10 @@ def test_trailed_stars_are_told(trained: Path, run_script: Run, tmp_path: Path) 
     path = write_hst(tmp_path / NAME, [observe(star_field(2.0, 40, rng, trail=8.0), rng)])
     warnings, row = predict(run_script, trained / "checkpoints/best.ckpt", path)
     assert len(warnings) == 1
-    assert "its stars are trailed (raise threshold=, or fine-tune on such exposures)" in warnings[0]
+    assert (
+        "its stars are trailed (look at its mask; raise threshold= if they are flagged, or fine-tune with init=)"
+        in warnings[0]
+    )
     assert row["star_width"] == ""
 
 

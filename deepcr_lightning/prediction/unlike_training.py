@@ -128,9 +128,11 @@ def unlike_training(sight: Sight, row: Row, widths: Sequence[float] | None) -> l
     """
     found = []
     if sight.spectrum:
-        found.append("it is a spectrum (take a model trained on spectra)")
+        found.append("it is a spectrum (look at its mask; a model trained on such spectra may do better)")
     if sight.trailed:
-        found.append("its stars are trailed (raise threshold=, or fine-tune on such exposures)")
+        found.append(
+            "its stars are trailed (look at its mask; raise threshold= if they are flagged, or fine-tune with init=)"
+        )
     if sight.noise <= _NOISE_FLOOR:
         found.append(
             f"its noise is {_NOISE_FLOOR} electrons or less, as of coarse integers or of wrong units (check units= and "
