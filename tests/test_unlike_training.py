@@ -87,10 +87,7 @@ def test_spectra_are_told_by_their_lines_and_by_their_header(trained: Path, run_
     for path in (seen, said):
         warnings, row = predict(run_script, trained / "checkpoints/best.ckpt", path)
         assert len(warnings) == 1
-        assert (
-            f"{path.name} is unlike the training: it is a spectrum (look at its mask; a model trained on such spectra may do better)"
-            in warnings[0]
-        )
+        assert f"{path.name} is unlike the training: it is a spectrum (look at its mask; a model" in warnings[0]
         assert row["star_width"] == ""
 
 
