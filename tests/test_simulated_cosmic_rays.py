@@ -53,7 +53,7 @@ def event_figures(events: list[NDArray[np.float64]]) -> dict[str, NDArray[np.flo
 def events() -> list[NDArray[np.float64]]:
     """Events of a simulated exposure of 200 s, found like the real ones."""
     rng = np.random.default_rng(11)
-    image = draw_cosmic_rays((1024, 2052), 208, rng, RATE_TARGET)
+    image = draw_cosmic_rays((1024, 2052), 208, rng, rate=RATE_TARGET)
     assert image.dtype == np.float32
     assert image.min() >= 0
     return found_events(image, rng)

@@ -16,6 +16,7 @@ from deepcr_lightning.batches.science_tiles import science_tiles
 from deepcr_lightning.batches.selection import evenly_spaced
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.filler import Filler
+from deepcr_lightning.networks.gaps import close_gaps
 from deepcr_lightning.networks.holes import bridge, saturated_by_stars, spread_over_stars
 from deepcr_lightning.networks.layout import channels_last
 from deepcr_lightning.networks.scale import OURS, SOFTENING, denormalise, normalise
@@ -86,6 +87,7 @@ class CosmicRayInpainter(pl.LightningModule):
             raise InputError(f"model.cleaned_by={cleaned_by}: sees images on another scale; give a model of train.py")
         # A tuple hides it from Lightning, which would train and keep its weights with ours.
         self._finder = (finder.net.requires_grad_(False),)
+        self._closes_gaps = finder.closes_gaps
         self._own_logit = math.log(finder.threshold / (1 - finder.threshold))
         self.run_record: dict[str, Any] | None = None
 
@@ -113,10 +115,12 @@ class CosmicRayInpainter(pl.LightningModule):
 
     def _stars_of(self, tiles: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         image = normalise(tiles["electrons"], tiles["sky"], tiles["noise"])
-        return whole_stars(image, tiles["usable"] & ~self._own(image), tiles["noise"])
+        return whole_stars(image, tiles["usable"] & ~self._own(image, tiles["usable"]), tiles["noise"])
 
-    def _own(self, image: Tensor) -> Tensor:
+    def _own(self, image: Tensor, usable: Tensor) -> Tensor:
         """Find the CRs of science tiles, and a rim of a pixel."""
+        if self._closes_gaps:
+            image = close_gaps(image, usable)
         return _grown(self._finder[0].to(image.device)(channels_last(image)).float() > self._own_logit)
 
     def forward(self, image: Tensor, known: Tensor, saturated: Tensor, noise: Tensor) -> Tensor:
@@ -145,7 +149,7 @@ class CosmicRayInpainter(pl.LightningModule):
         levels = batch["sky"], batch["noise"]
         struck, charge = denormalise(batch["image"], *levels), batch["charge"]
         truth = normalise(struck - charge, *levels)
-        own = self._own(truth)  # without added CRs: own ones below these are found as well
+        own = self._own(truth, ~batch["unusable"])  # without added CRs: own ones below these are found as well
         hole = batch["cr_mask"] > 0.5
         # Masks are grown by some people and not by most: here those of every fourth tile.
         fourth = torch.arange(len(hole), device=hole.device).view(-1, 1, 1, 1) % 4 == 1
