@@ -20,7 +20,9 @@ from deepcr_lightning.training.checkpoint import Model
 
 log = logging.getLogger(__name__)
 
-_TILE_ON_CPU, _TILE_ON_GPU = 1376, 2048
+_TILE_ON_CPU, _TILE_ON_GPU = 704, 2048
+_MARGINS = 28
+"""A tile on a CPU is at least so many margins wide, of which a network that sees far has broad ones."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class ExposurePredictor(pl.LightningModule):
     model : Model
         From `training.checkpoint.load_model`.
     tile : int, optional
-        Largest side of a tile in pixels; memory grows with its square, not with the chip. By default 1376 on a CPU,
-        six to a chip of WFC3, and 2048 on a GPU, which it fills.
+        Largest side of a tile in pixels; memory grows with its square, not with the chip. By default 704 on a CPU,
+        or 28 times what the network sees beyond a pixel, and 2048 on a GPU, which it fills.
     plateau : float
         Value at which the map saturates, to divide it by.
     compile : bool
@@ -98,6 +100,9 @@ class ExposurePredictor(pl.LightningModule):
             scale=self.scale.apply,
             margin=self.net.margin,
             step=self.net.step,
-            tile=self.tile or (_TILE_ON_GPU if self.device.type == "cuda" else _TILE_ON_CPU),
+            tile=self.tile or (_TILE_ON_GPU if self.device.type == "cuda" else self._tile_on_cpu()),
         )
         return probability if self.plateau == 1 else np.minimum(probability / np.float32(self.plateau), 1)
+
+    def _tile_on_cpu(self) -> int:
+        return max(_TILE_ON_CPU, _MARGINS * self.net.margin)

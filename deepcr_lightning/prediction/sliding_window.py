@@ -67,7 +67,7 @@ def predict_probability(
     scale: Callable[[Tensor, float, float], Tensor] = normalise,
     margin: int,
     step: int,
-    tile: int = 1376,
+    tile: int = 704,
 ) -> NDArray[np.float32]:
     """Map the probability of a cosmic ray over a chip.
 
