@@ -5,8 +5,8 @@ from scratch, for ten epochs, which take some ten times as long. Scored are imag
 no training saw:
 
 uvis_2013fy27  five exposures and darks whose cosmic rays (CRs) are those of the five; scored on three others
-resampled      the same with every exposure shifted by half a pixel (bilinear), the darks not: the CRs that are
-               added are not those of the exposures, and train.py has to say so
+resampled      the same with every exposure shifted by half a pixel along both axes (bilinear; or --shift), the darks
+               not: the CRs that are added are not those of the exposures, and train.py has to say so
 sbig_agsq      darks of 1200 and 360 s, two of each, in the place of exposures, and three more of 1200 s as their darks,
                hot pixels NaN in all; scored on the four
 kast_ucsc      labels from three exposures of a slit (experiment=multi_exposure) in two cuts of it; trained on one
@@ -38,6 +38,7 @@ from scripts import run_script
 
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.training.checkpoint import load_model
+from deepcr_lightning.training.model_file import find_model_file, sha256_of
 
 SBIG, KAST, RESAMPLED = "sbig_agsq", "kast_ucsc", "resampled"
 BEFORE, AFTER, UNCHECKED, SCRATCH = "before", "after", "unchecked", "from scratch"
@@ -55,13 +56,13 @@ class Training:
     pictures: list[Picture]
 
 
-def trainings(data: Path, out: Path) -> dict[str, list[Training]]:
-    """Prepare the trainings of each set; copies of exposures go to `out`."""
+def trainings(data: Path, out: Path, shift: float = 0.5) -> dict[str, list[Training]]:
+    """Prepare the trainings of each set; copies of exposures go to `out`, some of them shifted by so many pixels."""
     sets = read_sets(data, [UVIS, SBIG, KAST])
     uvis, darks = data / UVIS, f"data.darks={data / UVIS}/darks"
-    shifted = [resample(file, out / "data" / "science") for file in sorted((uvis / "science").glob("idsj02b*"))]
+    shifted = [resample(file, out / "data" / "science", shift) for file in sorted((uvis / "science").glob("idsj02b*"))]
     for picture in sets[UVIS]:
-        resample(picture.exposure.path, out / "data" / "real" / RESAMPLED, picture)
+        resample(picture.exposure.path, out / "data" / "real" / RESAMPLED, shift, picture)
     for folder, kind, roots in (("real", "EXT", _SBIG_SCIENCE), ("darks", "DARK", _SBIG_DARKS)):
         for root in roots:
             without_hot(data / "real" / SBIG / f"{root}_flt.fits", out / "data" / folder / SBIG, kind)
@@ -87,8 +88,8 @@ def trainings(data: Path, out: Path) -> dict[str, list[Training]]:
     }
 
 
-def resample(file: Path, folder: Path, picture: Picture | None = None) -> Path:
-    """Copy an exposure of one chip, shifted by half a pixel along both axes; with its truth if `picture` has it.
+def resample(file: Path, folder: Path, shift: float, picture: Picture | None = None) -> Path:
+    """Copy an exposure of one chip, shifted by a part of a pixel along both axes; with its truth if `picture` has it.
 
     A pixel of the truth that is a CR by less than a half afterwards does not count.
     """
@@ -96,24 +97,24 @@ def resample(file: Path, folder: Path, picture: Picture | None = None) -> Path:
     root = file.name.split("_")[0]
     made = folder / f"{root}_flt.fits"
     with fits.open(file) as hdus:
-        hdus["SCI"].data = _shifted(hdus["SCI"].data.astype(np.float32)).astype(np.float32)
+        hdus["SCI"].data = _shifted(hdus["SCI"].data.astype(np.float32), shift).astype(np.float32)
         bad = hdus["DQ"].data
         bad = bad | np.roll(bad, 1, 0)
         hdus["DQ"].data = bad | np.roll(bad, 1, 1)
         hdus.writeto(made, overwrite=True)
     if picture is not None:
         (truth,) = picture.truth.values()
-        share = _shifted(truth.cr.astype(np.float32))
-        ignore = (_shifted(truth.ignore.astype(np.float32)) > 0) | ((share > 0) & (share < 0.5))
+        share = _shifted(truth.cr.astype(np.float32), shift)
+        ignore = (_shifted(truth.ignore.astype(np.float32), shift) > 0) | ((share > 0) & (share < 0.5))
         planes = {"CRTRUTH": share >= 0.5, "IGNORE": ignore}
         images = [fits.ImageHDU(plane.astype(np.uint8), name=name, ver=1) for name, plane in planes.items()]
         fits.HDUList([fits.PrimaryHDU(), *images]).writeto(folder / f"{root}_truth.fits", overwrite=True)
     return made
 
 
-def _shifted(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _shifted(image: NDArray[np.float32], shift: float) -> NDArray[np.float32]:
     for axis in (0, 1):
-        image = (image + np.roll(image, 1, axis)) / 2
+        image = (1 - shift) * image + shift * np.roll(image, 1, axis)
     return image
 
 
@@ -164,6 +165,15 @@ def score(several: Sequence[Training], models: Mapping[str, str], data: Path) ->
     return score_sets([Method(find, opened[0].threshold)], {"all": pictures})["all"]
 
 
+def keep_copy(file: Path, folder: Path) -> str:
+    """Copy a model, so that all figures are of the same one; refuse a folder of runs that started from another."""
+    copies = list(folder.glob("*"))
+    if any(sha256_of(copy) != sha256_of(file) for copy in copies):
+        raise SystemExit(f"{folder.parent}: holds runs that started from another model; give another --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(shutil.copyfile(file, folder / file.name))
+
+
 def is_kept(checkpoint: Path) -> bool:
     """Tell whether a fine-tuned network was kept, by what its best checkpoint says."""
     return load_model(checkpoint).description["run"]["judgement"]["kept"]
@@ -181,16 +191,20 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("model", nargs="?", default="universal", metavar="MODEL", help="universal by default")
     options.add_argument("--out", type=Path, default=Path("outputs/finetune"), help="folder of runs and copies")
+    options.add_argument("--sets", nargs="+", metavar="SET", help="all four by default")
+    options.add_argument("--shift", type=float, default=0.5, help="of resampled, in pixels; a new --out for each")
     options.add_argument("--data", type=Path, default=DATA, help="folder with real and uvis_2013fy27")
     options.add_argument("--threads", type=int, default=2, help="of each training")
     options.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, beside those before")
     chosen = options.parse_args()
     out = chosen.out.resolve()
-    model = str(Path(chosen.model).resolve()) if Path(chosen.model).is_file() else chosen.model
+    model = keep_copy(find_model_file(chosen.model), out / "start")
     rows: list[Row] = []
     head = ("set", "measure", BEFORE, AFTER, UNCHECKED, SCRATCH, "CR rate: before", "after", "from scratch")
     print(f"| {' | '.join(head)} |", "|---" * len(head) + "|", sep="\n")
-    for name, several in trainings(chosen.data, out).items():
+    for name, several in trainings(chosen.data, out, chosen.shift).items():
+        if name not in (chosen.sets or [name]):
+            continue
         tuned = {training.name: train(out, training, model, chosen.threads) for training in several}
         scratch = {training.name: train(out, training, None, chosen.threads) for training in several}
         files = {
