@@ -60,7 +60,7 @@ def fine_tuning_overrides(arguments: Sequence[str]) -> list[str]:
     Returns
     -------
     list of str
-        With ``fine_tuning=default`` before them if ``init=`` is among them.
+        With ``fine_tuning=default`` beside ``init=``, if that is among them.
 
     Raises
     ------
@@ -72,7 +72,10 @@ def fine_tuning_overrides(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     if given.get("ckpt_path", "null") not in ("", "null"):
         raise InputError("init= begins a run from a model, ckpt_path= goes on with a run: give one of them")
-    return list(arguments) if "fine_tuning" in given else ["fine_tuning=default", *arguments]
+    if "fine_tuning" in given:
+        return list(arguments)
+    place = next(n for n, argument in enumerate(arguments) if argument.startswith("init="))
+    return [*arguments[:place], "fine_tuning=default", *arguments[place:]]  # overrides stand together, flags apart
 
 
 def resume_overrides(arguments: Sequence[str]) -> list[str]:

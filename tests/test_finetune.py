@@ -209,6 +209,14 @@ def test_what_cannot_be_fine_tuned_is_refused_in_a_line(
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+def test_a_sweep_fine_tunes(model: Path, field: Path, run_script: Run, tmp_path: Path) -> None:
+    data = (*data_of(field), *QUICK, "data.tiles_per_epoch=16", "trainer.max_epochs=1", "hydra.sweep.dir=sweep")
+    result = run_script("train.py", "-m", f"init={model}", "model.learning_rate=1e-4,3e-4", *data)
+    assert result.status == 0, result.err
+    results = [json.loads((tmp_path / "sweep" / str(n) / "result.json").read_text()) for n in range(2)]
+    assert [done["status"] for done in results] == ["done", "done"]
+
+
 def test_a_single_exposure_says_so(model: Path, field: Path, run_script: Run) -> None:
     result = tune(run_script, model, field, "science/ivis00a1q_flc.fits", "trainer.max_epochs=1")
     assert result.status == 0, result.err

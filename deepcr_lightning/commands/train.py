@@ -92,7 +92,7 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
     if (run_dir / REPORT).is_file():
         log.info("Report: %s", run_dir / REPORT)
     log.info("Best checkpoint: %s", best or "none")
-    if judgement is not None and judgement.words:
+    if judgement is not None and judgement.words and trainer.is_global_zero:
         better = judgement.kept and start is not None
         log.log(logging.INFO if better else logging.WARNING, "%s", judgement.words)
     return scores, best
