@@ -11,7 +11,7 @@ seeds=${SEEDS:-1 2 3 4 5 6}
 jobs=${JOBS:-$(nproc)}
 python=${PYTHON:-python}
 
-cameras="wfc3_uvis acs_wfc acs_hrc wfpc2_wf wfpc2_pc stis thinned front_illuminated lsst deep_depletion
+cameras="wfc3_uvis acs_wfc acs_hrc wfpc2_wf wfpc2_pc stis thinned short_focus front_illuminated lsst deep_depletion
   acs_wfc_resampled thinned_resampled deep_depletion_resampled"
 slits="stis thinned lsst deep_depletion"
 fields="sparse cluster galaxy nebula ellipticals"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from deepcr_lightning.simulation.cameras import CAMERAS, draw_exposures, get_cam
 from deepcr_lightning.simulation.conditions import Conditions
 from deepcr_lightning.simulation.dataset import simulate_set
 from deepcr_lightning.simulation.filters import get_filter
+from deepcr_lightning.simulation.moving import add_moving_sources
 from deepcr_lightning.simulation.plan import SetSettings, plan_set
 from deepcr_lightning.simulation.psf import expected_fwhm, psf_stamps
 from deepcr_lightning.tiles.sky import sky_and_noise
@@ -36,7 +38,8 @@ def test_what_is_drawn_stays_within_the_camera_and_covers_it(name: str) -> None:
     widths = [each.psf * (expected_fwhm(n) if camera.ground else 1) for each, n in zip(drawn, names, strict=True)]
     skies = [each.sky * (get_filter(n).sky if camera.ground else 1) for each, n in zip(drawn, names, strict=True)]
     found = {"fwhm": widths, "sky": skies}
-    found |= {what: [getattr(each, what) for each in drawn] for what in ("crs", "read_noise", "gain")}
+    named = ("crs", "read_noise", "gain", *(["beta"] if camera.ground else []))
+    found |= {what: [getattr(each, what) for each in drawn] for what in named}
     for what, values in found.items():
         low, high = getattr(camera, what)
         shares = np.log(np.array(values) / low) / np.log(high / low)
@@ -48,6 +51,8 @@ def test_what_is_drawn_stays_within_the_camera_and_covers_it(name: str) -> None:
         (camera.silicon, camera.pitch, camera.depleted)
     }
     assert all((each.beta is not None) == camera.ground for each in drawn)
+    assert {each.flagged for each in drawn} == ({True, False} if camera.ground else {True})
+    assert {each.moving > 0 for each in drawn} == {True, False}
     if not camera.ground:
         assert all(len({each.stars for each in drawn[i : i + 3]}) == 1 for i in range(0, 60, 3))
     assert draw_exposures(camera, [], 0, np.random.default_rng(3)) == []
@@ -160,3 +165,43 @@ def test_a_long_slit_has_lines_along_columns(tmp_path: Path) -> None:
     upper, lower = np.median(lines[20:50], axis=0), np.median(lines[70:100], axis=0)
     assert np.corrcoef(upper, lower)[0, 1] > 0.8
     assert np.corrcoef(np.median(lines[:, 20:50], axis=1), np.median(lines[:, 70:100], axis=1))[0, 1] < 0.8
+
+
+def exposures_of(folder: Path, **changes: object) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Electrons, unusable pixels and true CRs of one exposure that differs from another in nothing else."""
+    (path,) = simulate_set(
+        folder, filters=["F606W"], exposures=1, darks=0, size=(160, 160), chips=1, fields=["cluster"], seed=4,
+        exposure_times=(900, 900), conditions=replace(Conditions(light=20.0, crs=0.5), **changes), progress=False,
+    )  # fmt: skip
+    exposure = read_exposure(path)
+    truth = read_matching_truth(folder / "truth" / f"{exposure.root}_truth.fits", exposure)[1]
+    return exposure.chips[0].electrons, exposure.chips[0].unusable, truth.cr
+
+
+def test_sources_move_each_its_own_way() -> None:
+    light = np.zeros((800, 800))
+    add_moving_sources(light, 10.0, "F606W", Conditions(moving=30), np.random.default_rng(1))
+    boxes = ndimage.find_objects(ndimage.label(light > 0.01 * light.max(), np.ones((3, 3)))[0])
+    heights, widths = np.array([[part.stop - part.start for part in box] for box in boxes]).T
+    assert ((heights > 10) & (widths < heights / 2)).any()
+    assert ((widths > 10) & (heights < widths / 2)).any()
+
+
+def test_what_moves_is_no_cosmic_ray(tmp_path: Path) -> None:
+    still, _, rays = exposures_of(tmp_path / "still")
+    moved, _, same_rays = exposures_of(tmp_path / "moved", moving=100)
+    assert (moved > still + 300).sum() > 50
+    assert not (same_rays & ~rays).any()  # a brighter pixel has more noise, which CRs must exceed
+
+
+def test_a_file_without_dq_has_full_pixels_that_no_truth_calls_cosmic_rays(tmp_path: Path) -> None:
+    flagged, unusable, rays = exposures_of(tmp_path / "flagged")
+    bare, none, visible = exposures_of(tmp_path / "bare", flagged=False)
+    np.testing.assert_array_equal(flagged, bare)
+    assert unusable.sum() > 100
+    assert not none.any()
+    full = flagged > 55000
+    assert full.sum() > 10
+    assert (rays & full).any()
+    assert not (visible & full & unusable).any()
+    np.testing.assert_array_equal(visible[~unusable], rays[~unusable])

@@ -52,8 +52,14 @@ class Camera:
         Over that of UVIS.
     sky : (float, float)
         Range of the sky: over that of the filter for a space telescope, in electrons / s for one on the ground.
+    beta : (float, float)
+        Range of the exponent of the Moffat profile that the atmosphere and the lens make; wings fade as it grows.
     trailed : float
         Chance that an exposure was badly guided.
+    moving : float
+        Chance that sources move across an exposure, each its own way.
+    unflagged : float
+        Chance that a science exposure comes without a DQ array, so that nothing says which pixels are bad or full.
     resampled : bool
         Whether its files hold images that were shifted and turned by interpolation, darks included: the CRs of such an
         image were interpolated with it.
@@ -73,14 +79,20 @@ class Camera:
     gain: Range = (1.5, 1.6)
     full_well: float = 1.0
     sky: Range = (0.5, 8.0)
+    beta: Range = (2.0, 12.0)
     trailed: float = 0.1
+    moving: float = 0.15
+    unflagged: float = 0.0
     resampled: bool = False
 
+
+# Moving sources of an exposure that has any, in a field of 512 x 512 pixels.
+_MOVING = (1.0, 60.0)
 
 _GROUND = Camera(
     "THINNED",
     "CCD",
-    (1.7, 8.0),
+    (1.5, 8.0),
     ground=True,
     crs=(0.03, 0.6),
     worms=0.25,
@@ -89,6 +101,7 @@ _GROUND = Camera(
     full_well=1.5,
     sky=(0.05, 60.0),
     trailed=0.2,
+    unflagged=0.5,
 )
 _WFPC2 = Camera("WFPC2", "WF", (0.55, 1.0), (0.1, 0.6), silicon=0.7, read_noise=(5.0, 8.0), gain=(7.0, 14.0))
 
@@ -100,8 +113,10 @@ CAMERAS: dict[str, Camera] = {
     "wfpc2_pc": replace(_WFPC2, detector="PC", fwhm=(0.7, 1.25), halo=(0.06, 0.4)),
     "stis": Camera("STIS", "CCD", (0.8, 1.4), pitch=1.4, read_noise=(4.5, 8.0), gain=(1.0, 4.1), full_well=2.0),
     "thinned": _GROUND,
+    # Lenses of short focus: a few arcseconds a pixel, so that stars are as sharp as in space, with few CRs.
+    "short_focus": replace(_GROUND, instrument="LENS", fwhm=(1.1, 2.2), beta=(2.0, 5.0), crs=(0.03, 0.3)),
     "front_illuminated": replace(
-        _GROUND, instrument="KAF", fwhm=(1.5, 6.0), silicon=0.6, pitch=1.3, read_noise=(6.0, 18.0), full_well=1.0
+        _GROUND, instrument="KAF", fwhm=(1.4, 6.0), silicon=1.3, pitch=0.6, read_noise=(6.0, 18.0), full_well=1.0
     ),
     "lsst": replace(_GROUND, instrument="LSST", fwhm=(2.0, 6.0), silicon=6.5, pitch=0.67, depleted=True, worms=0.5),
     "deep_depletion": replace(_GROUND, instrument="THICK", silicon=14.0, depleted=True, worms=0.6, gain=(0.7, 4.5)),
@@ -158,8 +173,8 @@ def draw_exposures(camera: Camera, filters: list[str], visits: int, rng: np.rand
         "stars": (0.25, 16.0),
         "light": (0.3, 30.0) if camera.ground else (0.5, 2.0),
         "fwhm": camera.fwhm,
-        "beta": (2.0, 6.0),
         "halo": camera.halo,
+        "beta": camera.beta,
         "sky": camera.sky,
         "crs": camera.crs,
         "read_noise": camera.read_noise,
@@ -171,7 +186,8 @@ def draw_exposures(camera: Camera, filters: list[str], visits: int, rng: np.rand
         drawn["stars"] = np.repeat(spread(visits, ranges["stars"], rng), count // visits)
     trails = np.where(rng.random(count) < camera.trailed, spread(count, (1.0, 30.0), rng), 0.0)
     angles = rng.uniform(0, np.pi, count)
-    chances = rng.random((2, count))
+    moving = np.where(rng.random(count) < camera.moving, spread(count, _MOVING, rng), 0)
+    chances = rng.random((3, count))
     made = []
     for i, name in enumerate(filters):
         width = float(drawn["fwhm"][i])
@@ -185,6 +201,7 @@ def draw_exposures(camera: Camera, filters: list[str], visits: int, rng: np.rand
                 beta=float(drawn["beta"][i]) if camera.ground else None,
                 halo=float(drawn["halo"][i]),
                 trail=(float(trails[i]), float(angles[i])),
+                moving=int(moving[i]),
                 sky=float(drawn["sky"][i]) / (get_filter(name).sky if camera.ground else 1.0),
                 silicon=camera.silicon,
                 depleted=camera.depleted,
@@ -195,6 +212,7 @@ def draw_exposures(camera: Camera, filters: list[str], visits: int, rng: np.rand
                 gain=float(drawn["gain"][i]),
                 full_well=camera.full_well,
                 flash=not camera.ground and bool(chances[0, i] < 0.5),
+                flagged=not visits or bool(chances[2, i] >= camera.unflagged),
                 resampled=camera.resampled,
                 flattened=bool(chances[1, i] < (0.3 if camera.ground else 0.05)),
                 scale=float(drawn["scale"][i]),

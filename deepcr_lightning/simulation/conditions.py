@@ -30,6 +30,8 @@ class Conditions:
         Share of the light that the optics of HST scatter out of the core.
     trail : (float, float)
         Length in pixels of the line that each star draws while the telescope drifts, and its angle to the rows in rad.
+    moving : int
+        Number of sources that move across the exposure in each 512 x 512 pixels, each in a direction of its own.
     sky : float
         Sky over that of the filter: earthshine, zodiacal light, the night sky.
     silicon : float
@@ -50,6 +52,8 @@ class Conditions:
         Over that of UVIS.
     flash : bool
         Whether low backgrounds are post-flashed.
+    flagged : bool
+        Whether the file has a DQ array that says which pixels are bad or full.
     resampled : bool
         Whether the image was shifted and turned by interpolation, which correlates its noise.
     flattened : bool
@@ -71,6 +75,7 @@ class Conditions:
     beta: float | None = None
     halo: float = HALO
     trail: tuple[float, float] = (0.0, 0.0)
+    moving: int = 0
     sky: float = 1.0
     silicon: float = 1.0
     depleted: bool = False
@@ -81,6 +86,7 @@ class Conditions:
     gain: float = GAIN
     full_well: float = 1.0
     flash: bool = True
+    flagged: bool = True
     resampled: bool = False
     flattened: bool = False
     scale: float = 1.0

@@ -17,6 +17,7 @@ from deepcr_lightning.exposures.exposure import cosmic_ray_time
 from deepcr_lightning.simulation.chip import ChipDefects, draw_chip
 from deepcr_lightning.simulation.conditions import USUAL, Conditions
 from deepcr_lightning.simulation.cosmic_rays import CR_RATE, draw_cosmic_rays, trail_charge
+from deepcr_lightning.simulation.moving import add_moving_sources
 from deepcr_lightning.simulation.plan import (
     CHIP_GAP,
     DITHERS,
@@ -191,6 +192,10 @@ def simulate_exposure(
             light, table = render_scene(scene, planned.filter_name, settings.size, origin, conditions)
             table.add_column(np.full(len(table), number + 1), name="extver", index=0)
             tables.append(table)
+            if conditions.moving:
+                # A stream of its own: an exposure without them is what it was.
+                ways = np.random.default_rng([settings.seed, 8, planned.index, number])
+                add_moving_sources(light, planned.seconds, planned.filter_name, conditions, ways)
         charge = draw_cosmic_rays((height, width), seconds, rng, conditions, rate)
         # The amplifiers lie below chip 2 (EXTVER 1) and above chip 1.
         charge = trail_charge(charge, _TRANSFER_LOSS, readout_row=-number)

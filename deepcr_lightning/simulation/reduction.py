@@ -1,4 +1,4 @@
-"""What a reduction does to a calibrated chip: interpolation, a sky that is subtracted, a gain that is known badly."""
+"""What a reduction does to a calibrated chip: no DQ, interpolation, a subtracted sky, a gain known badly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def reduced(chip: SimulatedChip, conditions: Conditions, rng: np.random.Generato
     ----------
     chip : SimulatedChip
     conditions : Conditions
-        With ``resampled``, ``flattened`` and ``scale``.
+        With ``flagged``, ``resampled``, ``flattened`` and ``scale``.
     rng : numpy.random.Generator
         Source of all random numbers.
 
@@ -34,8 +34,12 @@ def reduced(chip: SimulatedChip, conditions: Conditions, rng: np.random.Generato
         Image and true charge, changed alike.
     """
     frame, charge = chip.frame, chip.cosmic_rays
+    if not conditions.flagged:
+        # No one can see the charge of a CR in a pixel that is full, and nothing says that it is.
+        full = (frame.dq & (WFC3DQ.SATURATED.value | WFC3DQ.AD_SATURATED.value)) != 0
+        frame, charge = replace(frame, dq=np.zeros_like(frame.dq)), np.where(full, np.float32(0), charge)
     if conditions.resampled:
-        frame, charge = _resampled(chip, rng)
+        frame, charge = _resampled(SimulatedChip(frame, charge), rng)
     if conditions.flattened:
         frame = replace(frame, science=frame.science - np.median(frame.science))
     if conditions.scale != 1:
