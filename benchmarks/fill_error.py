@@ -16,10 +16,10 @@ from report import Row, parser, publish
 from scipy.ndimage import binary_dilation
 
 from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import field_type, find_truths, read_matching_truth
 from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill
 from deepcr_lightning.prediction.network_fill import load_filler
-from deepcr_lightning.tiles.sky import sky_and_noise
 
 PEER = "median_3"
 

@@ -28,12 +28,12 @@ from scipy.ndimage import maximum_filter
 from deepcr_lightning.evaluation.intervals import interval, resampled
 from deepcr_lightning.exposures.dq import SATURATION, unusable_bits
 from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure, root_of
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import field_type, find_truths, read_matching_truth, read_truth
 from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill
 from deepcr_lightning.prediction.network_fill import load_filler
 from deepcr_lightning.simulation.stars import FIELDS
 from deepcr_lightning.thresholds.workers import start_workers
-from deepcr_lightning.tiles.sky import sky_and_noise
 
 SHAPE = ("--filters", "F275W", "F336W", "F606W", "F814W", "--size", "512", "512", "--chips", "1")
 NUMBERS = ("--exposures", "32", "--darks", "4", "--seed", "111")

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from report import Row, parser, publish
 
 from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import ChipTruth, field_type, find_truths, read_matching_truth
 from deepcr_lightning.labels.write import write_labels
-from deepcr_lightning.tiles.sky import sky_and_noise
 
 
 def main() -> None:

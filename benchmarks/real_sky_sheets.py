@@ -19,8 +19,8 @@ from real_sky_scores import Maps
 from real_sky_sets import Picture
 from scipy import ndimage
 
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.prediction.mask import threshold_mask
-from deepcr_lightning.tiles.sky import sky_and_noise
 from deepcr_lightning.training.figures import save_figure
 
 LINES, SIDE = 6, 48

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import reconstruction
 
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.prediction.fill import fill_median
-from deepcr_lightning.tiles.sky import sky_and_noise
 
 _FALL = 5.0
 _SHARPEST = 0.4

@@ -27,7 +27,7 @@ from deepcr_lightning.training.lean import lean_checkpoint
 from deepcr_lightning.training.model_file import description_of, sha256_of
 
 _LEVELS = {
-    "stabilised": "levels: sky and noise of the chip, deepcr_lightning.tiles.sky.sky_and_noise(electrons)",
+    "stabilised": "levels: sky and noise of the chip, deepcr_lightning.exposures.sky.sky_and_noise(electrons)",
     "standard": "levels: mean and standard deviation of the chip",
     "electrons": "levels: none, give 0 and 1",
 }
@@ -129,7 +129,7 @@ def _image_for_deepcr(model: Model) -> str:
     return (
         "normalise(torch.from_numpy(electrons), *sky_and_noise(electrons)).numpy(), which deepCR cannot do itself;\n"
         "    from deepcr_lightning.networks.scale import normalise\n"
-        "    from deepcr_lightning.tiles.sky import sky_and_noise"
+        "    from deepcr_lightning.exposures.sky import sky_and_noise"
     )
 
 

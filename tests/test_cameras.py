@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import read_matching_truth
 from deepcr_lightning.simulation import draw_cosmic_rays
 from deepcr_lightning.simulation.__main__ import main
@@ -23,7 +24,6 @@ from deepcr_lightning.simulation.filters import get_filter
 from deepcr_lightning.simulation.moving import add_moving_sources
 from deepcr_lightning.simulation.plan import SetSettings, plan_set
 from deepcr_lightning.simulation.psf import expected_fwhm, psf_stamps
-from deepcr_lightning.tiles.sky import sky_and_noise
 
 FILTERS = ["F336W", "F814W", "F606W"]
 

@@ -11,6 +11,7 @@ import torch
 from conftest import write_hst
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_star_widths import observe, star_field
 
 from deepcr_lightning.batches.bank import TileBank, choose_cache
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
@@ -113,6 +114,24 @@ def test_science_tiles_are_given_as_they_are(survey: Path, tmp_path: Path, monke
 
 def test_dark_share_of_the_set(survey: Path, tmp_path: Path) -> None:
     assert datamodule(survey, tmp_path).mean_dark_share() == pytest.approx(900 / 1400, abs=1e-3)
+
+
+def test_what_the_exposures_looked_like_is_kept(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    for n in range(6):
+        light = np.broadcast_to(1000 * (rng.random(320) < 0.1), (320, 320)) if n == 5 else star_field(2.0, 40, rng)
+        write_hst(tmp_path / "science" / f"ivis0{n + 1}a0q_flc.fits", [observe(light, rng)])
+        write_hst(tmp_path / "darks" / f"idrk0{n + 1}a0q_flc.fits", [rng.normal(0, 3, (320, 320))], IMAGETYP="DARK")
+    data = datamodule(tmp_path, tmp_path / "tiles", val_fraction=0.2, test_fraction=0)
+    low, high = data.description()["star_widths"]
+    assert 1.8 < low <= high < 2.2
+    spectra = {name for name in data.description()["science"] if "ivis06" in name}
+    assert data.description()["spectra"] == pytest.approx(len(spectra) / len(data.description()["science"]), abs=1e-3)
+    assert data.description()["trailed"] == 0
+
+
+def test_stars_too_few_to_measure_are_of_no_width(survey: Path, tmp_path: Path) -> None:
+    assert datamodule(survey, tmp_path).description()["star_widths"] is None
 
 
 def test_what_a_tile_gets_depends_on_its_draw_alone(survey: Path, tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ import torch
 from conftest import add_cosmic_rays, scene
 from torch import Tensor
 
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.networks.deepcr_weights import fold_batch_norm
 from deepcr_lightning.networks.filler import Filler
 from deepcr_lightning.networks.holes import bridge
 from deepcr_lightning.networks.scale import denormalise, normalise
 from deepcr_lightning.prediction.network_fill import CosmicRayFiller
-from deepcr_lightning.tiles.sky import sky_and_noise
 from deepcr_lightning.training.fill_checkpoint import FillModel
 
 Planes = tuple[Tensor, Tensor, Tensor]

@@ -9,10 +9,10 @@ import pytest
 from conftest import add_cosmic_rays
 from numpy.typing import NDArray
 
-from deepcr_lightning.prediction.light_peaks import joined, light_peaks
-from deepcr_lightning.prediction.star_widths import Stars, are_drawn_out, stars_of
-from deepcr_lightning.prediction.unlike_training import has_lines
-from deepcr_lightning.tiles.sky import sky_and_noise
+from deepcr_lightning.exposures.light_peaks import joined, light_peaks
+from deepcr_lightning.exposures.sight import has_lines
+from deepcr_lightning.exposures.sky import sky_and_noise
+from deepcr_lightning.exposures.star_widths import Stars, are_drawn_out, stars_of
 
 SKY, READ_NOISE, FINE = 50.0, 4.0, 3
 

@@ -17,9 +17,10 @@ from hypothesis.extra import numpy as hnp
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.tiles.build import build_store
 from deepcr_lightning.tiles.dark_cr import COSMIC_RAY, UNKNOWN, extract_cr_layers, middle_rates, static_rate
-from deepcr_lightning.tiles.sky import cut_sky_tiles, sky_and_noise, tile_offsets
+from deepcr_lightning.tiles.sky_tiles import cut_sky_tiles, tile_offsets
 from deepcr_lightning.tiles.store import TileStore
 
 DARK = {"IMAGETYP": "DARK", "TARGNAME": "DARK", "EXPTIME": 900.0}

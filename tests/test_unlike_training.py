@@ -13,8 +13,8 @@ from conftest import Result, reference, write_hst
 from test_star_widths import observe, star_field
 
 from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.exposures.sight import look_at
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
-from deepcr_lightning.prediction.unlike_training import look_at
 
 Run = Callable[..., Result]
 NAME = "ivis09a0q_flc.fits"
@@ -34,10 +34,10 @@ def predict(
     return [line for line in result.out.splitlines() if "is unlike the training" in line], rows[source.name]
 
 
-def knowing(trained: Path, folder: Path, low: float, high: float) -> Path:
-    """Copy a checkpoint that says how wide the stars of its training were."""
+def knowing(trained: Path, folder: Path, **looks: object) -> Path:
+    """Copy a checkpoint that says otherwise what the exposures of its training looked like."""
     checkpoint = torch.load(trained / "checkpoints/best.ckpt", weights_only=True)
-    checkpoint["deepcr_lightning"]["data"]["star_widths"] = [low, high]
+    checkpoint["deepcr_lightning"]["data"].update(looks)
     torch.save(checkpoint, folder / "knowing.ckpt")
     return folder / "knowing.ckpt"
 
@@ -46,7 +46,7 @@ def test_the_width_of_stars_is_told_and_judged_by_the_training(trained: Path, ru
     rng = np.random.default_rng(1)
     for name, fwhm in (("ivis09a0q", 1.8), ("ivis09a1q", 5.0)):
         write_hst(tmp_path / f"{name}_flc.fits", [observe(star_field(fwhm, 40, rng), rng) for _ in range(2)])
-    told = knowing(trained, tmp_path, 1.5, 3.0)
+    told = knowing(trained, tmp_path, star_widths=[1.5, 3.0])
     warnings, row = predict(run_script, told, tmp_path / NAME)
     assert float(row["star_width"]) == pytest.approx(1.8, rel=0.15)
     assert row["stars_flagged"] == "0"
@@ -57,7 +57,7 @@ def test_the_width_of_stars_is_told_and_judged_by_the_training(trained: Path, ru
     assert len(warnings) == 1
     assert "ivis09a1q_flc.fits is unlike the training: its stars are 5" in warnings[0]
     assert "broader than those of the training, 1.5 to 3 (fine-tune" in warnings[0]
-    warnings, _ = predict(run_script, knowing(trained, tmp_path, 7.0, 9.0), broad)
+    warnings, _ = predict(run_script, knowing(trained, tmp_path, star_widths=[7.0, 9.0]), broad)
     assert "sharper than those of the training, 7 to 9" in warnings[0]
     assert predict(run_script, trained / "checkpoints/best.ckpt", broad)[0] == [], "older checkpoints do not know"
 
@@ -74,7 +74,7 @@ def test_flagged_stars_are_told(trained: Path, run_script: Run, tmp_path: Path) 
 
 def test_an_exposure_without_stars_has_no_width(trained: Path, run_script: Run, tmp_path: Path) -> None:
     path = write_hst(tmp_path / NAME, [observe(np.zeros((200, 200)), np.random.default_rng(3))])
-    warnings, row = predict(run_script, knowing(trained, tmp_path, 1.5, 3.0), path)
+    warnings, row = predict(run_script, knowing(trained, tmp_path, star_widths=[1.5, 3.0]), path)
     assert (row["star_width"], row["stars_flagged"]) == ("", "")
     assert warnings == []
 
@@ -89,6 +89,7 @@ def test_spectra_are_told_by_their_lines_and_by_their_header(trained: Path, run_
         assert len(warnings) == 1
         assert f"{path.name} is unlike the training: it is a spectrum (look at its mask; a model" in warnings[0]
         assert row["star_width"] == ""
+        assert predict(run_script, knowing(trained, tmp_path, spectra=0.1), path)[0] == []
 
 
 def test_trailed_stars_are_told(trained: Path, run_script: Run, tmp_path: Path) -> None:
@@ -96,6 +97,8 @@ def test_trailed_stars_are_told(trained: Path, run_script: Run, tmp_path: Path) 
     path = write_hst(tmp_path / NAME, [observe(star_field(2.0, 40, rng, trail=8.0), rng)])
     warnings, row = predict(run_script, trained / "checkpoints/best.ckpt", path)
     assert len(warnings) == 1
+    trails = knowing(trained, tmp_path, trailed=0.1)
+    assert predict(run_script, trails, path)[0] == []
     assert (
         "its stars are trailed (look at its mask; raise threshold= if they are flagged, or fine-tune with init=)"
         in warnings[0]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -35,6 +36,7 @@ from deepcr_lightning.tiles.store import TileStore
 log = logging.getLogger(__name__)
 
 PathOption = str | Sequence[str] | None
+_ALL_BUT_FEW = (0.01, 0.99)
 _PLACES = {"device": "the accelerator", "memory": "memory", "disk": "the files"}
 
 
@@ -214,6 +216,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
             "darks": darks,
             "mean_dark_share": self.mean_dark_share(),
             "cr_share_rate": self.cr_share_rate,
+            **_looks(table, train),
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -295,3 +298,15 @@ class LabelFreeDataModule(pl.LightningDataModule):
         generator = torch.Generator(batch["electrons"].device).manual_seed(int(batch["seed"][0]))
         augmentation = self.augmentation if training else None
         return compose_batch(batch, generator, augmentation, self.label_snr, self.normalisation)
+
+
+def _looks(table: Mapping[str, NDArray[Any]], tiles: NDArray[np.intp]) -> dict[str, Any]:
+    """Tell what the exposures of some tiles look like: the width of their stars, how many are spectra or trailed."""
+    _, first = np.unique(table["file"][tiles], return_index=True)
+    one = tiles[first]
+    widths = table["star_width"][one]
+    known = widths[np.isfinite(widths)]
+    # A hundredth on either side: a few widths are measured on CRs.
+    ends = np.quantile(known, _ALL_BUT_FEW).round(2).tolist() if len(known) else None
+    spectra, trailed = (round(float(table[name][one].mean()), 4) for name in ("spectrum", "trailed"))
+    return {"star_widths": ends, "spectra": spectra, "trailed": trailed}

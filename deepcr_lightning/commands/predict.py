@@ -26,6 +26,7 @@ from deepcr_lightning.prediction.network_fill import CosmicRayFiller
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.prediction.reader import ExposureShares
 from deepcr_lightning.prediction.summary import CLEANED, ODD_FACTOR, Row, Summary
+from deepcr_lightning.prediction.unlike_training import Seen
 from deepcr_lightning.prediction.writer import ProductWriter
 from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
 from deepcr_lightning.training.fill_checkpoint import load_fill_model
@@ -65,7 +66,7 @@ def predict(cfg: DictConfig) -> None:
         summary,
         settings,
         cr_share_rate=float(model.description["data"].get("cr_share_rate", "nan")),
-        star_widths=model.description["data"].get("star_widths"),
+        seen=Seen.of(model.description["data"]),
         products=list(cfg.products),
         dq_bit=cfg.dq_bit,
         save_probability=cfg.save_probability,

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from deepcr_lightning.evaluation.events import FoundBy, count_events
 from deepcr_lightning.evaluation.scores import Counts, count_chip, label_pixels
 from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import ChipTruth
 from deepcr_lightning.prediction.mask import threshold_mask
-from deepcr_lightning.tiles.sky import sky_and_noise
 from deepcr_lightning.training.truth_free import AddedCounts
 
 

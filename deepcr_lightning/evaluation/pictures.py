@@ -16,10 +16,10 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import ChipTruth
 from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.mask import threshold_mask
-from deepcr_lightning.tiles.sky import sky_and_noise
 from deepcr_lightning.training.figures import save_figure
 
 CUTOUT = 256

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Chip, Exposure, root_of
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.tiles.build import build_store
 from deepcr_lightning.tiles.dark_cr import UNKNOWN
-from deepcr_lightning.tiles.sky import sky_and_noise
 from deepcr_lightning.tiles.store import LayerInfo, TileStore
 from deepcr_lightning.training.checkpoint import Model
 from deepcr_lightning.training.model_file import sha256_of

@@ -13,12 +13,12 @@ from scipy import ndimage
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Chip, Exposure
 from deepcr_lightning.exposures.layout import number
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import ChipTruth
 from deepcr_lightning.labels.coadd import median_image, minmed_image
 from deepcr_lightning.labels.moving import Blobs, find_blobs, find_moving
 from deepcr_lightning.labels.register import Place, correct, find_shift, place_by_shift, place_by_wcs, resample
 from deepcr_lightning.labels.significance import Excess, find_excess
-from deepcr_lightning.tiles.sky import sky_and_noise
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepcr_lightning.tiles.sky import sky_and_noise
+from deepcr_lightning.exposures.sky import sky_and_noise
 
 SOFTENING = 10.0
 """Contrast, in units of the local noise, up to which the scale is linear."""
@@ -24,7 +24,7 @@ def normalise(electrons: Tensor, sky: Tensor | float, noise: Tensor | float) -> 
     electrons : Tensor of float32, shape (..., H, W)
         Image in electrons.
     sky, noise : Tensor of float32, shape (..., 1, 1), or float
-        Sky level and noise in electrons, from `tiles.sky.sky_and_noise`.
+        Sky level and noise in electrons, from `exposures.sky.sky_and_noise`.
 
     Returns
     -------

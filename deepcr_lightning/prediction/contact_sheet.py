@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from numpy.typing import NDArray
 
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.prediction.summary import Row
-from deepcr_lightning.tiles.sky import sky_and_noise
 from deepcr_lightning.training.figures import save_figure
 
 MOST = 12

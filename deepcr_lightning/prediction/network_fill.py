@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.networks import star_fit
 from deepcr_lightning.networks.fused import fused
 from deepcr_lightning.networks.holes import bridge, saturated_by_stars
 from deepcr_lightning.networks.scale import denormalise, normalise
 from deepcr_lightning.prediction.fill import require_same_shape
 from deepcr_lightning.prediction.sliding_window import in_tiles
-from deepcr_lightning.tiles.sky import sky_and_noise
 from deepcr_lightning.training.fill_checkpoint import FillModel, load_fill_model
 
 _TILE = 704

@@ -27,13 +27,14 @@ from deepcr_lightning.exposures.products import (
     write_dq_copy,
     write_mask,
 )
+from deepcr_lightning.exposures.sight import look_at
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill, require_biharmonic
 from deepcr_lightning.prediction.mask import grown, threshold_mask
 from deepcr_lightning.prediction.network_fill import CosmicRayFiller
 from deepcr_lightning.prediction.predictor import Failure, ProbabilityMaps
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
-from deepcr_lightning.prediction.unlike_training import look_at, unlike_training
+from deepcr_lightning.prediction.unlike_training import Seen, unlike_training
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,8 @@ class ProductWriter(BasePredictionWriter):
         That the exposures were read with.
     cr_share_rate : float
         Share of the pixels that CRs take in a second, as training darks have it; NaN if that is not known.
-    star_widths : (float, float), optional
-        FWHM in pixels of the narrowest and the widest stars of the training, if they are known.
+    seen : Seen, optional
+        What the exposures of the training looked like; nothing is known of them by default.
     products : sequence of str
         Of `PRODUCTS`: ``mask`` writes ``<root>_crmask.fits``, ``dq_copy`` a copy of the input under its own
         name with `dq_bit` set, ``clean`` a copy ``<root>_crclean.fits`` with the CR pixels filled.
@@ -85,7 +86,7 @@ class ProductWriter(BasePredictionWriter):
         summary: Summary,
         settings: ReadSettings | None = None,
         cr_share_rate: float = math.nan,
-        star_widths: Sequence[float] | None = None,
+        seen: Seen | None = None,
         products: Sequence[str] = ("mask",),
         dq_bit: int = 8192,
         save_probability: bool = False,
@@ -112,7 +113,7 @@ class ProductWriter(BasePredictionWriter):
         self.products, self.dq_bit = tuple(products), dq_bit
         self.save_probability, self.overwrite = save_probability, overwrite
         self.summary, self.settings = summary, settings
-        self.cr_share_rate, self.star_widths = cr_share_rate, star_widths
+        self.cr_share_rate, self.seen = cr_share_rate, seen or Seen()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._pending: Future[None] | None = None
         self._refuse_clashes()
@@ -235,7 +236,7 @@ class ProductWriter(BasePredictionWriter):
             stars_flagged=sight.stars.share_flagged,
             seconds=time.monotonic() - prediction.begun,
         )
-        odd = unlike_training(sight, row, self.star_widths)
+        odd = unlike_training(sight, row, self.seen)
         if odd:
             log.warning("%s is unlike the training: %s", exposure.path.name, "; ".join(odd))
         return self._made_with(row)

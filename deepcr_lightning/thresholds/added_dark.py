@@ -13,10 +13,10 @@ import numpy as np
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.prediction.predictor import ExposurePredictor
-from deepcr_lightning.tiles.sky import sky_and_noise
 from deepcr_lightning.training.figures import save_figure
 
 _CUTOUT = 256

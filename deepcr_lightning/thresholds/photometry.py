@@ -9,6 +9,7 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.thresholds.psf import RADIUS, Psf, gaussian_psf, psf_of_stars
 from deepcr_lightning.thresholds.star_fit import (
     FIT_RADIUS,
@@ -21,7 +22,6 @@ from deepcr_lightning.thresholds.star_fit import (
     render,
     variance,
 )
-from deepcr_lightning.tiles.sky import sky_and_noise
 
 _LEAST = 3.5
 _LEAST_AGAIN = 5.0

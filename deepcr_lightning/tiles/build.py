@@ -25,7 +25,7 @@ from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
 from deepcr_lightning.exposures.truth import read_matching_truth
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.tiles.dark_cr import extract_cr_layers
-from deepcr_lightning.tiles.sky import cut_sky_tiles
+from deepcr_lightning.tiles.sky_tiles import cut_sky_tiles
 from deepcr_lightning.tiles.store import COLUMNS, LayerInfo, TileStore
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 Cameras = dict[str, Path]
 """The cameras seen so far, each with its first file."""
 
-FORMAT = 8
+FORMAT = 9
 """Raised whenever the meaning of the files changes; older stores are then built again."""
 _LAST = "store.json"
 

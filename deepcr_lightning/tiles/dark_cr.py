@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from deepcr_lightning.tiles.sky import sky_and_noise
+from deepcr_lightning.exposures.sky import sky_and_noise
 
 SEED_SIGNIFICANCE = 5.0
 """A cosmic ray has at least one pixel this many times the dark's noise above it."""

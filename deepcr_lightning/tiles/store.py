@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deepcr_lightning.tiles.sky import SkyTile
+from deepcr_lightning.tiles.sky_tiles import SkyTile
 
 _MODE: Literal["c"] = "c"
 """Copy on write: what a process changes stays its own. PyTorch takes no array that is read-only."""

@@ -81,7 +81,7 @@ def light_peaks(
     mask : ndarray of bool, shape (H, W)
         Pixels that are flagged as CRs.
     sky, noise : float
-        Sky level and noise in electrons (`tiles.sky.sky_and_noise`).
+        Sky level and noise in electrons (`exposures.sky.sky_and_noise`).
 
     Returns
     -------

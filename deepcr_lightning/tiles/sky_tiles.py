@@ -1,8 +1,7 @@
-"""Science chips to sky tiles: where they lie, their sky and their noise."""
+"""Science chips to sky tiles: where they lie, and what their exposures look like."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -11,55 +10,12 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Chip, Exposure
+from deepcr_lightning.exposures.sight import Sight, look_at
+from deepcr_lightning.exposures.sky import sky_and_noise
 
 MIN_USABLE = 0.5
 """Tiles with a smaller share of usable pixels are left out."""
-_SAMPLE = 250_000
-_NOISE_FLOOR = 0.1
 _WELL_ABOVE = 5.0
-_MAD_TO_SIGMA = 1.4826
-
-
-def sky_and_noise(electrons: NDArray[np.float32], usable: NDArray[np.bool_] | None = None) -> tuple[float, float]:
-    """Estimate the sky level and the noise of a pixel there.
-
-    Parameters
-    ----------
-    electrons : ndarray of float, shape (H, W)
-        Image in electrons, finite.
-    usable : ndarray of bool, shape (H, W), optional
-        Pixels to look at; all by default.
-
-    Returns
-    -------
-    sky, noise : float
-        In electrons. The noise is at least 0.1 e.
-
-    Notes
-    -----
-    The sky is the median of pixels clipped at 3 times their scatter until nothing changes, so that stars and CRs,
-    which lie on one side, do not pull it far. The noise is that of the differences of neighbours in a row, both
-    near the sky, scaled from their MAD: the scatter of the pixels themselves would take a nebula or a crowd of
-    faint stars for noise. Some 250,000 pixels of evenly spaced rows are looked at.
-    """
-    rows = slice(None, None, max(1, electrons.size // _SAMPLE))
-    image = electrons[rows].astype(np.float64)
-    good = np.ones(image.shape, bool) if usable is None else usable[rows]
-    if not good.any():
-        return float(np.median(image)), _NOISE_FLOOR
-    values = image[good]
-    while True:
-        sky = float(np.median(values))
-        scatter = max(_MAD_TO_SIGMA * float(np.median(np.abs(values - sky))), _NOISE_FLOOR)
-        kept = values[np.abs(values - sky) <= 3.0 * scatter]
-        if kept.size in (0, values.size):
-            break
-        values = kept
-    near = good & (np.abs(image - sky) <= 3.0 * scatter)
-    steps = np.diff(image, axis=1)[near[:, 1:] & near[:, :-1]]
-    if not steps.size:
-        return sky, scatter
-    return sky, max(_MAD_TO_SIGMA * float(np.median(np.abs(steps))) / math.sqrt(2), _NOISE_FLOOR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +37,10 @@ class SkyTile:
         Offset of the tile's first pixel in its chip.
     crowding : float
         Share of the usable pixels that stand more than 5 times the noise above the sky: stars, nebulae and CRs.
+    star_width : float
+        FWHM in pixels of the stars of its exposure; NaN if it is not known.
+    spectrum, trailed : bool
+        Whether its exposure is a spectrum, or an image of trailed stars.
     own_charge : ndarray of float32, shape (size, size), or None
         True charge of the CRs that the tile has of itself, where it is known.
     """
@@ -99,6 +59,9 @@ class SkyTile:
     y: int
     x: int
     crowding: float
+    star_width: float
+    spectrum: bool
+    trailed: bool
     own_charge: NDArray[np.float32] | None = None
 
 
@@ -141,6 +104,7 @@ def cut_sky_tiles(
     InputError
         If a chip is smaller than a tile.
     """
+    sight = look_at(exposure)
     for chip in exposure.chips:
         rows, columns = chip.electrons.shape
         if min(rows, columns) < size:
@@ -151,14 +115,14 @@ def cut_sky_tiles(
         sky, noise = sky_and_noise(chip.electrons, ~chip.unusable)
         for y in tile_offsets(rows, size):
             for x in tile_offsets(columns, size):
-                tile = _tile(exposure, chip, sky, noise, y, x, size)
+                tile = _tile(exposure, sight, chip, sky, noise, y, x, size)
                 if own_charge is not None:
                     tile = replace(tile, own_charge=own_charge[chip.extver][y : y + size, x : x + size])
                 if tile.usable.mean() >= MIN_USABLE:
                     yield tile
 
 
-def _tile(exposure: Exposure, chip: Chip, sky: float, noise: float, y: int, x: int, size: int) -> SkyTile:
+def _tile(exposure: Exposure, sight: Sight, chip: Chip, sky: float, noise: float, y: int, x: int, size: int) -> SkyTile:
     cut = np.s_[y : y + size, x : x + size]
     electrons, usable = chip.electrons[cut], ~chip.unusable[cut]
     return SkyTile(
@@ -176,6 +140,9 @@ def _tile(exposure: Exposure, chip: Chip, sky: float, noise: float, y: int, x: i
         y=y,
         x=x,
         crowding=float(np.mean(electrons[usable] > sky + _WELL_ABOVE * noise)) if usable.any() else 0.0,
+        star_width=sight.stars.width,
+        spectrum=sight.spectrum,
+        trailed=sight.trailed,
     )
 
 
