@@ -32,9 +32,10 @@ MEASURES = (
     "completeness_at_fpr_0.001",
     *MASK,
     "calibration_error_likely",
+    "strict_calibration_error_likely",
     *SHARES,
 )
-LOWER = ("calibration_error_likely", *SHARES)
+LOWER = ("calibration_error_likely", "strict_calibration_error_likely", *SHARES)
 """Those of which less is better."""
 MEAN, CONTROLS = "mean, sets with truth", "mean, controls and transplants"
 _LIKELY = 0.01
@@ -163,7 +164,8 @@ def _draws(pictures: list[Picture], tallies: list[Tally], method: Method, seed: 
     values |= mask_scores(*sides[""], method.threshold)
     both = values["completeness"] + values["purity"]
     values["f1"] = 2 * values["completeness"] * values["purity"] / np.maximum(both, 1e-9)
-    values["calibration_error_likely"] = calibration_error(*labels_of(counts), _LIKELY)
+    for strict, histograms in (("", sides[""]), ("strict_", labels_of(counts))):
+        values[f"{strict}calibration_error_likely"] = calibration_error(*histograms, _LIKELY)
     some = counts["cr"].sum(-1) > 0
     made = {}
     for measure in MEASURES:

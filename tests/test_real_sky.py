@@ -128,7 +128,8 @@ def test_scores_of_known_maps(sky: Sky, data: Path) -> None:
     assert list(exact) == ["one", "three", "two", sky.scores.MEAN, sky.scores.CONTROLS]
     for name in ("one", "two", sky.scores.MEAN):
         values = {measure: value.value for measure, value in exact[name].items()}
-        assert values.pop("calibration_error_likely") == pytest.approx(0.1, abs=0.01)
+        for strict in ("", "strict_"):
+            assert values.pop(f"{strict}calibration_error_likely") == pytest.approx(0.1, abs=0.01)
         assert values.pop("flagged") == values.pop("stars") == 0
         assert set(values.values()) == {1.0}
     assert np.isnan(exact["three"]["average_precision"].value)
@@ -136,6 +137,8 @@ def test_scores_of_known_maps(sky: Sky, data: Path) -> None:
     generous = sky.scores.score_sets([sky.methods.Method(lambda e: truth(e, rim=0.95), 0.5)], sets)["one"]
     assert generous["average_precision"].value == generous["purity"].value == 1
     assert generous["strict_average_precision"].value < 0.5
+    assert generous["calibration_error_likely"].value == pytest.approx(0.1, abs=0.01)
+    assert generous["strict_calibration_error_likely"].value > 0.3
     starry = sky.scores.score_sets([sky.methods.Method(lambda e: truth(e, stars=0.8), 0.5)], sets)
     picture = sets["two"][0]
     stars, crs = picture.stars[0].shape[1], picture.truth[1].cr.sum()
