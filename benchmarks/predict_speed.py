@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from report import Row, parser, publish
 
-from deepcr_lightning.allocator import keep_freed_memory
+from deepcr_lightning.console.allocator import keep_freed_memory
 from deepcr_lightning.networks.fused import fused
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.prediction.sliding_window import predict_probability

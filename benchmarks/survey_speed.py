@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from report import Row, parser, publish
 
-from deepcr_lightning.allocator import keep_freed_memory
+from deepcr_lightning.console.allocator import keep_freed_memory
 from deepcr_lightning.exposures.exposure import Exposure, read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance

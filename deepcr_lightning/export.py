@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.networks.deepcr_weights import deepcr_state
 from deepcr_lightning.networks.onnx_graph import write_onnx
 from deepcr_lightning.training.checkpoint import (

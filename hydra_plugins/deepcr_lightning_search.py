@@ -47,7 +47,7 @@ class StudySweeper(Sweeper):
         # Imported here: Hydra imports this file in every run of every script.
         from filelock import FileLock, Timeout
 
-        from deepcr_lightning.arguments import fail
+        from deepcr_lightning.console.arguments import fail
         from deepcr_lightning.errors import InputError
 
         assert self.config is not None

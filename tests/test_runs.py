@@ -20,8 +20,8 @@ import pytest
 import torch
 from conftest import PLAIN, REPOSITORY, Result, write_hst
 
-from deepcr_lightning.arguments import override, resume_overrides
 from deepcr_lightning.commands import train
+from deepcr_lightning.console.arguments import override, resume_overrides
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.training import batch_size
 from deepcr_lightning.training.batch_size import largest_batch

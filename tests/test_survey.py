@@ -17,8 +17,8 @@ from astropy.io import fits
 from conftest import REPOSITORY, Result, write_hst
 from upath import UPath
 
+from deepcr_lightning.atomic import remove_partials
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import remove_partials
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
 from deepcr_lightning.prediction.writer import ProductWriter

@@ -11,8 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from deepcr_lightning.arguments import fail
-from deepcr_lightning.command import choose_device, uses_gpu
+from deepcr_lightning.atomic import write_atomically
+from deepcr_lightning.console.arguments import fail
+from deepcr_lightning.console.device import choose_device, uses_gpu
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.comparison import compare
 from deepcr_lightning.evaluation.exposure_scores import (
@@ -30,7 +31,6 @@ from deepcr_lightning.evaluation.without_truth import (
     rate_scatter,
     refuse_seen,
 )
-from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import read_exposure, root_of
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.truth import ChipTruth, field_type, find_truths, read_matching_truth

@@ -11,11 +11,11 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from deepcr_lightning.arguments import fail
-from deepcr_lightning.command import choose_device
+from deepcr_lightning.atomic import remove_partials
+from deepcr_lightning.console.arguments import fail
+from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.without_truth import find_plateau, open_darks
-from deepcr_lightning.exposures.atomic import remove_partials
 from deepcr_lightning.exposures.exposure import Exposure, read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance

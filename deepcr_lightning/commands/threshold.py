@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from deepcr_lightning.command import choose_device, uses_gpu
+from deepcr_lightning.atomic import write_atomically
+from deepcr_lightning.console.device import choose_device, uses_gpu
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.units import ReadSettings

@@ -14,10 +14,10 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LambdaCallback
 
-from deepcr_lightning.arguments import OVERRIDES
+from deepcr_lightning.atomic import remove_partials, write_atomically
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
-from deepcr_lightning.command import choose_device
-from deepcr_lightning.exposures.atomic import remove_partials, write_atomically
+from deepcr_lightning.console.arguments import OVERRIDES
+from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.training.callbacks import RunFigures
 from deepcr_lightning.training.checkpoint import Model, require_same_network
 from deepcr_lightning.training.checkpoint_io import WholeCheckpoints

@@ -7,10 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deepcr_lightning.evaluation.scores import labels_of, precision_recall, reliability, roc
-from deepcr_lightning.training.figures import save_figure
+from deepcr_lightning.figures import save_figure
 
 _RATE = "false-positive rate [% of pixels]"
 _COMPLETENESS = "completeness [% of CR pixels]"

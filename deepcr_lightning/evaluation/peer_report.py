@@ -6,10 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,7 +17,7 @@ from deepcr_lightning.evaluation.lacosmic import USUAL, envelope, grid_scores
 from deepcr_lightning.evaluation.peers import LACOSMIC, Peers
 from deepcr_lightning.evaluation.report import score_cell
 from deepcr_lightning.evaluation.scores import mask_scores, roc, sides_of
-from deepcr_lightning.training.figures import save_figure
+from deepcr_lightning.figures import save_figure
 
 _COLUMNS = {
     "average_precision": "AP",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from deepcr_lightning.atomic import make_folder_once
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import make_folder_once
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.pointing import read_pointings
 from deepcr_lightning.exposures.truth import ENDING, find_truths, write_truth

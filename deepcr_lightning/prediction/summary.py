@@ -13,8 +13,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import write_atomically
 
 FILE = "summary.csv"
 CLEANED = "cleaned"

@@ -11,8 +11,8 @@ import numpy as np
 from astropy.table import Table, vstack
 from tqdm.auto import tqdm
 
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import cosmic_ray_time
 from deepcr_lightning.simulation.chip import ChipDefects, draw_chip
 from deepcr_lightning.simulation.conditions import USUAL, Conditions

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from deepcr_lightning.arguments import fail
+from deepcr_lightning.console.arguments import fail
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.sweeps.collect import collect
 from deepcr_lightning.sweeps.grid import is_grid, require_swept

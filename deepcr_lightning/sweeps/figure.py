@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
+from deepcr_lightning.figures import save_figure
 from deepcr_lightning.sweeps.result import Result, swept_options
 from deepcr_lightning.sweeps.table import short
-from deepcr_lightning.training.figures import save_figure
 
 _COLUMNS = 3
 _TICKS = 6

@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, read_write
 
-from deepcr_lightning.command import MENDABLE, in_a_line, prepare
+from deepcr_lightning.console.command import MENDABLE, in_a_line, prepare
 from deepcr_lightning.sweeps.result import DONE, FAILED, RUNNING, SCORE, Result, write_result
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from deepcr_lightning.exposures.atomic import process_alive, write_atomically
+from deepcr_lightning.atomic import process_alive, write_atomically
 
 FILE = "result.json"
 SCORE = "val/average_precision"

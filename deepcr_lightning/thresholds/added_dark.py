@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.sky import sky_and_noise
+from deepcr_lightning.figures import save_figure, show_electrons
 from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.prediction.predictor import ExposurePredictor
-from deepcr_lightning.training.figures import save_figure
 
 _CUTOUT = 256
 
@@ -62,13 +58,6 @@ def plot_added_dark(
     )
     for cell, (image, title) in zip(axes.ravel(), panels, strict=True):
         cut = image[top : top + _CUTOUT, left : left + _CUTOUT]
-        cell.imshow(
-            np.arcsinh((cut - sky) / noise),
-            cmap="gray",
-            vmin=np.arcsinh(-sky / noise) - 1,
-            vmax=np.arcsinh(300),
-            origin="lower",
-            interpolation="nearest",
-        )
+        show_electrons(cell, cut, sky, noise, lowest=float(np.arcsinh(-sky / noise)) - 1)
         cell.set(title=title, xticks=[], yticks=[])
     save_figure(figure, path)

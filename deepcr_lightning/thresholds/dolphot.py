@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.products import Provenance, write_dq_copy
 from deepcr_lightning.thresholds.catalogues import NO_MASK

@@ -6,10 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,9 +13,9 @@ from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 
 from deepcr_lightning.evaluation.intervals import interval, resampled
+from deepcr_lightning.figures import save_figure
 from deepcr_lightning.thresholds.report import Study
 from deepcr_lightning.thresholds.star_counts import Counts
-from deepcr_lightning.training.figures import save_figure
 
 _TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 _ADDED, _LOST = "#2ca02c", "#d62728"

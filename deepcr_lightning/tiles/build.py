@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
+from deepcr_lightning.atomic import make_folder_once
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import make_folder_once
 from deepcr_lightning.exposures.dq import SATURATION, unusable_bits
 from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
 from deepcr_lightning.exposures.truth import read_matching_truth

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import ListedColormap
@@ -17,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deepcr_lightning.figures import save_figure
 from deepcr_lightning.training.reliability import Reliability
 
 ERROR_COLOURS = {"found": "#2ca02c", "missed": "#d62728", "flagged, not added": "#1f77b4"}
@@ -174,10 +171,3 @@ def _error_colours() -> dict[str, object]:
         "vmax": 3,
         "interpolation": "nearest",
     }
-
-
-def save_figure(figure: plt.Figure, path: Path) -> None:
-    """Write a figure as PNG, and close it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)

@@ -9,8 +9,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from torch import Tensor
 
+from deepcr_lightning.figures import save_figure
 from deepcr_lightning.networks.scale import stabilised
-from deepcr_lightning.training.figures import save_figure
 
 _TITLES = ("truth", "holes", "filled", "filled - truth")
 

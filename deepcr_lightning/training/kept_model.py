@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from deepcr_lightning.exposures.atomic import write_atomically
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, Model, read_checkpoint
 from deepcr_lightning.training.judgement import Judgement
 

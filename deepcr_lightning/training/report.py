@@ -13,8 +13,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, FILLER, kind_of, read_checkpoint
 from deepcr_lightning.training.report_style import page, table
 from deepcr_lightning.training.run_record import read_record

@@ -16,9 +16,9 @@ import pytorch_lightning as pl
 import torch
 
 import deepcr_lightning
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.batches.inventory import take_inventory
-from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.training.inpainter import CosmicRayInpainter
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 

@@ -1,4 +1,4 @@
-"""What every script does around its work: errors in one line, a quiet console, the right precision."""
+"""What every script does around its work: errors in one line, a quiet console, freed memory kept."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from hydra.errors import InstantiationException
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_fabric.utilities.rank_zero import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from deepcr_lightning.allocator import keep_freed_memory
-from deepcr_lightning.arguments import fail
+from deepcr_lightning.console.allocator import keep_freed_memory
+from deepcr_lightning.console.arguments import fail
+from deepcr_lightning.console.device import uses_gpu
 from deepcr_lightning.errors import InputError
 
 # Advice about loaders and devices that the person cannot act on.
@@ -78,29 +78,3 @@ def in_a_line(error: Exception) -> str:
     # Hydra wraps what a constructor raises: a value of the wrong kind is the person's to mend, too.
     cause = error.__cause__ or error if isinstance(error, InstantiationException) else error
     return str(cause) if isinstance(cause, InputError) else str(cause).strip().splitlines()[0]
-
-
-def uses_gpu(cfg: DictConfig) -> bool:
-    """Whether the trainer of a config will run on a CUDA device."""
-    return cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-
-
-def choose_device(cfg: DictConfig) -> None:
-    """Fill in what the trainer leaves open: CUDA or the CPU, and bf16, fp16 or full precision with it.
-
-    Raises
-    ------
-    InputError
-        If it asks for GPUs that are not there.
-    """
-    wanted, there = cfg.trainer.devices, torch.cuda.device_count()
-    if cfg.trainer.accelerator in ("gpu", "cuda"):
-        if not there:
-            raise InputError("trainer.accelerator=gpu: there is no GPU here; leave it out, or set trainer=cpu")
-        if isinstance(wanted, int) and wanted > there:
-            raise InputError(f"trainer.devices={wanted}: there are {there} GPUs here")
-    if cfg.trainer.accelerator == "auto":
-        OmegaConf.update(cfg, "trainer.accelerator", "gpu" if torch.cuda.is_available() else "cpu")
-    if cfg.trainer.precision is None:
-        half = "bf16-mixed" if uses_gpu(cfg) and torch.cuda.is_bf16_supported() else "16-mixed"
-        OmegaConf.update(cfg, "trainer.precision", half if uses_gpu(cfg) else "32-true")
