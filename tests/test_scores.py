@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from deepcr_lightning.evaluation.events import count_events, find_stars
-from deepcr_lightning.evaluation.intervals import interval, resampled
-from deepcr_lightning.evaluation.scores import calibration_error, count_chip, label_pixels, reliability, score
 from deepcr_lightning.exposures.truth import ChipTruth
+from deepcr_lightning.scores.intervals import interval, resampled
+from deepcr_lightning.scores.reliability import calibration_error, reliability
+from deepcr_lightning.scores.with_truth import count_chip, label_pixels, score
 
 THRESHOLD = 0.5
 
@@ -97,7 +98,7 @@ def test_an_honest_map_has_no_calibration_error_and_a_boasting_one_has() -> None
     cr = rng.random(probability.size) < probability
     honest = histogram(probability[cr]), histogram(probability[~cr])
     assert calibration_error(*honest) < 0.004
-    said, seen, pixels = reliability(*honest)
+    said, seen, pixels, _ = reliability(*honest)
     np.testing.assert_allclose(said, seen, atol=0.015)
     assert pixels.sum() == probability.size
     boasting = np.clip(2 * probability, 0.001, 0.999)

@@ -20,14 +20,14 @@ from test_configs import composed
 
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.scores.bins import BINS, bin_centres
+from deepcr_lightning.scores.calibration import SHARES
+from deepcr_lightning.scores.reliability import reliability_without_truth
 from deepcr_lightning.tiles.build import build_store
 from deepcr_lightning.tiles.fingerprint import store_fingerprint
-from deepcr_lightning.training.calibration import SHARES
 from deepcr_lightning.training.pace import gradient_norm
-from deepcr_lightning.training.reliability import reliability
 from deepcr_lightning.training.report import write_report
 from deepcr_lightning.training.run_record import git_state
-from deepcr_lightning.training.truth_free import BINS, bin_centres
 
 KEY = "0" * 40
 
@@ -208,7 +208,7 @@ def test_reliability_needs_no_truth(scale: float, calibrated: bool) -> None:
     for row in (SHARES // 2, SHARES // 5):
         labelled = (row + 0.5) / SHARES * chance
         counts[row, 1], counts[row, 0] = 1000 * labelled, 1000 * (1 - labelled)
-    result = reliability(counts, scale, 0.0)
+    result = reliability_without_truth(counts, scale, 0.0)
     assert result.pixels.sum() == pytest.approx(2 * 1000 * BINS)
     inner = slice(3, -3)
     assert (abs(result.seen - result.said)[inner].max() < 1e-6) == calibrated

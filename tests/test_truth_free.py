@@ -13,19 +13,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.training.calibration import count_labels, fit_scale
+from deepcr_lightning.scores.calibration import count_labels, fit_scale
+from deepcr_lightning.scores.curves import at_threshold, average_precision_of, kept_curves
+from deepcr_lightning.scores.targets import check_target, resolve_threshold
+from deepcr_lightning.scores.truth_free import count_added, curves_of, own_rate, plateau
 from deepcr_lightning.training.checkpoint import load_model, read_checkpoint
 from deepcr_lightning.training.metrics import TruthFreeCurves
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
-from deepcr_lightning.training.threshold import check_target, kept_curves, resolve_threshold
-from deepcr_lightning.training.truth_free import (
-    at_threshold,
-    average_precision,
-    count_added,
-    curves_of,
-    own_rate,
-    plateau,
-)
 
 DENSITY = 0.002
 """Events a pixel: a dark of 900 s has about as many."""
@@ -126,9 +120,9 @@ def test_perfect_and_empty_scores() -> None:
         "dark_share": torch.ones(1),
         "significance": 30 * labels,
     }
-    assert float(average_precision(curves_of(count_added(20 * labels - 10, batch)))) == pytest.approx(1)
+    assert float(average_precision_of(curves_of(count_added(20 * labels - 10, batch)))) == pytest.approx(1)
     nothing = count_added(20 * labels - 10, batch | {"cr_mask": 0 * labels, "significance": 0 * labels})
-    assert float(average_precision(curves_of(nothing))) == 0, "no CR, no score"
+    assert float(average_precision_of(curves_of(nothing))) == 0, "no CR, no score"
     assert float(own_rate(nothing)) == 1
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from deepcr_lightning.evaluation.exposure_scores import ExposureScores, group, summed
 from deepcr_lightning.evaluation.lacosmic import GRID, USUAL, best_at, grid_scores
 from deepcr_lightning.evaluation.peers import LACOSMIC, Peers
-from deepcr_lightning.evaluation.scores import FALSE_POSITIVE_RATES, score, sides_of
 from deepcr_lightning.evaluation.summary import Scores, Summary, as_summary, finite, with_draws
+from deepcr_lightning.scores.with_truth import FALSE_POSITIVE_RATES, score, sides_of
 
 BEST = f"{LACOSMIC}, best of the grid"
 """Chosen with the truth, anew for every rate and every draw of exposures: what the method can do at most."""
@@ -104,7 +104,7 @@ def score_best(counts: Mapping[str, NDArray]) -> Scores:
     Returns
     -------
     dict of str to ndarray of float64, shape (...)
-        ``completeness_at_fpr_*``, as in `evaluation.scores.score` with all its prefixes.
+        ``completeness_at_fpr_*``, as in `scores.with_truth.score` with all its prefixes.
     """
     scores = {prefix: grid_scores(*side) for prefix, side in sides_of(counts).items()}
     return {

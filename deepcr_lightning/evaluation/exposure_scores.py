@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcr_lightning.evaluation.events import FoundBy, count_events
-from deepcr_lightning.evaluation.scores import Counts, count_chip, label_pixels
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import ChipTruth
 from deepcr_lightning.prediction.mask import threshold_mask
-from deepcr_lightning.training.truth_free import AddedCounts
+from deepcr_lightning.scores.truth_free import AddedCounts
+from deepcr_lightning.scores.with_truth import Counts, count_chip, label_pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class ExposureScores:
     root, filter, field : str
         The field type is that of the truth file, ``"unknown"`` where it does not say.
     counts : dict of str to ndarray, or None
-        `evaluation.scores.Counts` against truth.
+        `scores.with_truth.Counts` against truth.
     events : dict of str to FoundBy, or None
         `evaluation.events.count_events`.
     added : AddedCounts or None
@@ -104,7 +104,7 @@ def count_maps(
     Returns
     -------
     dict of str to ndarray of int64, shape (BINS,)
-        `evaluation.scores.count_chip`, of all chips.
+        `scores.with_truth.count_chip`, of all chips.
     """
     chips: list[Counts] = []
     for chip, probability in zip(exposure.chips, maps, strict=True):

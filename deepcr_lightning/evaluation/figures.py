@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepcr_lightning.evaluation.scores import labels_of, precision_recall, reliability, roc
 from deepcr_lightning.figures import save_figure
+from deepcr_lightning.scores.reliability import reliability
+from deepcr_lightning.scores.with_truth import labels_of, precision_recall, roc
 
 _RATE = "false-positive rate [% of pixels]"
 _COMPLETENESS = "completeness [% of CR pixels]"
@@ -31,7 +32,7 @@ def plot_curves(
     path : Path
         PNG to write.
     counts : mapping of str to mapping of str to ndarray, shape (BINS,)
-        Of each group, by `evaluation.scores.KINDS`.
+        Of each group, by `scores.with_truth.KINDS`.
     marks : mapping of str to mapping of str to float
         Scores of each group.
     """
@@ -66,7 +67,7 @@ def plot_reliability(path: Path, counts: Mapping[str, Mapping[str, NDArray]], er
     path : Path
         PNG to write.
     counts : mapping of str to mapping of str to ndarray, shape (BINS,)
-        Of each group, by `evaluation.scores.KINDS`.
+        Of each group, by `scores.with_truth.KINDS`.
     errors : mapping of str to float
         Expected calibration error of each group.
     """
@@ -75,7 +76,7 @@ def plot_reliability(path: Path, counts: Mapping[str, Mapping[str, NDArray]], er
     )
     top.plot([0, 1], [0, 1], color="grey", linestyle=":", label="says what is")
     for name, histograms in counts.items():
-        said, seen, pixels = reliability(*labels_of(histograms))
+        said, seen, pixels, _ = reliability(*labels_of(histograms))
         there = pixels >= 20
         style = {"color": "black", "linewidth": 2.2} if name == "all" else {"alpha": 0.8}
         top.plot(said[there], seen[there], marker=".", label=f"{name}, error {errors[name]:.3f}", **style)
@@ -134,11 +135,11 @@ def plot_without_truth(
     path : Path
         PNG to write.
     curves : mapping of str to Tensor
-        Of all exposures (`training.truth_free.curves_of`).
+        Of all exposures (`scores.truth_free.curves_of`).
     draws : sequence of mapping of str to Tensor
         The same as they might have been; may be empty.
     truth : mapping of str to ndarray, shape (BINS,), optional
-        By `evaluation.scores.KINDS`.
+        By `scores.with_truth.KINDS`.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
     for drawn in draws:

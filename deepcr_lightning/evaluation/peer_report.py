@@ -16,8 +16,8 @@ from deepcr_lightning.evaluation.exposure_scores import ExposureScores, group, s
 from deepcr_lightning.evaluation.lacosmic import USUAL, envelope, grid_scores
 from deepcr_lightning.evaluation.peers import LACOSMIC, Peers
 from deepcr_lightning.evaluation.report import score_cell
-from deepcr_lightning.evaluation.scores import mask_scores, roc, sides_of
 from deepcr_lightning.figures import save_figure
+from deepcr_lightning.scores.with_truth import mask_scores, roc, sides_of
 
 _COLUMNS = {
     "average_precision": "AP",

@@ -12,10 +12,10 @@ import torch
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.exposure_scores import count_maps
 from deepcr_lightning.evaluation.lacosmic import count_grid
-from deepcr_lightning.evaluation.scores import Counts
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.truth import ChipTruth
 from deepcr_lightning.prediction.predictor import ExposurePredictor
+from deepcr_lightning.scores.with_truth import Counts
 from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
 from deepcr_lightning.training.model_file import known_models
 

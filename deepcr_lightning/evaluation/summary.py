@@ -15,9 +15,10 @@ from torch import Tensor
 
 from deepcr_lightning.evaluation.events import CHARGE_EDGES, DISTANCE_EDGES, LENGTH_EDGES
 from deepcr_lightning.evaluation.exposure_scores import ExposureScores
-from deepcr_lightning.evaluation.intervals import DRAWS, interval, resampled
-from deepcr_lightning.evaluation.scores import FALSE_POSITIVE_RATES, KINDS, Counts, score
-from deepcr_lightning.training.truth_free import AddedCounts, at_threshold, average_precision, curves_of, own_rate
+from deepcr_lightning.scores.curves import at_threshold, average_precision_of
+from deepcr_lightning.scores.intervals import DRAWS, interval, resampled
+from deepcr_lightning.scores.truth_free import AddedCounts, curves_of, own_rate
+from deepcr_lightning.scores.with_truth import FALSE_POSITIVE_RATES, KINDS, Counts, score
 
 ADDED_STANDS_FOR_OWN = 0.04
 """Relative error of what is expected of own CRs from added ones, beyond chance (docs/method.md, measured)."""
@@ -39,7 +40,7 @@ def summarise_truth(members: Sequence[ExposureScores], threshold: float) -> Summ
     Returns
     -------
     dict
-        `Summary` of the names of `evaluation.scores.score`. Fewer than two exposures give no interval.
+        `Summary` of the names of `scores.with_truth.score`. Fewer than two exposures give no interval.
     """
     return as_summary(*with_draws([m.counts for m in members if m.counts], partial(score, threshold=threshold)))
 
@@ -54,9 +55,9 @@ def with_draws(counts: Sequence[Counts], scorer: Scorer) -> tuple[Scores, Scores
     Parameters
     ----------
     counts : sequence of dict of str to ndarray
-        Of each exposure, by `evaluation.scores.KINDS`.
+        Of each exposure, by `scores.with_truth.KINDS`.
     scorer : callable
-        Takes counts with any number of leading axes, as `evaluation.scores.score`.
+        Takes counts with any number of leading axes, as `scores.with_truth.score`.
 
     Returns
     -------
@@ -138,7 +139,7 @@ def curves_without_truth(
     Returns
     -------
     list of (float, dict of str to Tensor)
-        CR rate and curves (`training.truth_free`): as measured, then drawn within their uncertainty; none drawn
+        CR rate and curves (`scores.truth_free`): as measured, then drawn within their uncertainty; none drawn
         of fewer than two exposures.
     """
     parts = [m.added for m in members if m.added is not None]
@@ -159,7 +160,7 @@ def _truth_free(rate: float, curves: dict[str, Tensor], threshold: float) -> dic
     rates, completeness = (curves[name].numpy()[::-1] for name in ("false_positive_rate", "completeness"))
     here = at_threshold(curves, threshold)
     return {
-        "average_precision": float(average_precision(curves)),
+        "average_precision": average_precision_of(curves),
         **{f"completeness_at_fpr_{r:g}": float(np.interp(r, rates, completeness)) for r in FALSE_POSITIVE_RATES},
         **{name: float(here[name]) for name in ("completeness", "purity", "false_positive_rate")},
         "own_rate": rate,

@@ -17,12 +17,12 @@ from deepcr_lightning.exposures.exposure import Chip, Exposure, root_of
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
+from deepcr_lightning.scores.truth_free import AddedCounts, count_added, plateau
 from deepcr_lightning.tiles.build import build_store
 from deepcr_lightning.tiles.dark_cr import UNKNOWN
 from deepcr_lightning.tiles.store import LayerInfo, TileStore
 from deepcr_lightning.training.checkpoint import Model
 from deepcr_lightning.training.model_file import sha256_of
-from deepcr_lightning.training.truth_free import AddedCounts, count_added, plateau
 
 _SMALLEST = 16
 _BRIGHT = 100.0
@@ -165,7 +165,7 @@ def find_plateau(
     Returns
     -------
     float
-        `training.truth_free.plateau`; 1 of a model whose maps are probabilities already.
+        `scores.truth_free.plateau`; 1 of a model whose maps are probabilities already.
 
     Raises
     ------

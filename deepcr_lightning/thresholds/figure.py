@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 
-from deepcr_lightning.evaluation.intervals import interval, resampled
 from deepcr_lightning.figures import save_figure
+from deepcr_lightning.scores.intervals import interval, resampled
 from deepcr_lightning.thresholds.report import Study
 from deepcr_lightning.thresholds.star_counts import Counts
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.evaluation.intervals import interval, resampled
+from deepcr_lightning.scores.intervals import interval, resampled
 from deepcr_lightning.thresholds.star_counts import Counts
 
 

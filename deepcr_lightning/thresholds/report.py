@@ -10,7 +10,7 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from deepcr_lightning.evaluation.intervals import interval, resampled
+from deepcr_lightning.scores.intervals import interval, resampled
 from deepcr_lightning.thresholds.recommend import Recommendation, recommend
 from deepcr_lightning.thresholds.star_counts import ChipStars, Counts, chip_stars, count, in_box
 from deepcr_lightning.thresholds.stars import Stars

@@ -13,11 +13,11 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.scores.reliability import Reliability, reliability_without_truth
 from deepcr_lightning.training.figures import plot_curves, plot_history, plot_reliability, plot_tiles
 from deepcr_lightning.training.fill_figures import plot_filled
 from deepcr_lightning.training.inpainter import CosmicRayInpainter
 from deepcr_lightning.training.pictures import send_picture
-from deepcr_lightning.training.reliability import Reliability, reliability
 from deepcr_lightning.training.report import REPORT, basis_of_scores, write_report
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 
@@ -145,7 +145,7 @@ class RunFigures(pl.Callback):
         if not trainer.is_global_zero or not isinstance(pl_module, CosmicRaySegmenter) or pl_module.last_labels is None:
             return
         self._curves[side] = (pl_module.last_curves, pl_module.threshold)
-        self._reliability[side] = reliability(pl_module.last_labels, pl_module.scale, pl_module.shift)
+        self._reliability[side] = reliability_without_truth(pl_module.last_labels, pl_module.scale, pl_module.shift)
         plot_curves(self._picture("curves"), self._curves, _basis(trainer))
         plot_reliability(self._picture("reliability"), self._reliability, _basis(trainer))
 

@@ -19,6 +19,7 @@ from deepcr_lightning.networks.deepcr_weights import deepcr_network, fold_batch_
 from deepcr_lightning.networks.holes import RECIPE
 from deepcr_lightning.networks.scale import OURS, SCALES, Scale
 from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.scores.targets import Target, resolve_threshold
 from deepcr_lightning.training.model_file import (
     SHIPPED,
     UNIVERSAL,
@@ -27,7 +28,6 @@ from deepcr_lightning.training.model_file import (
     read_plain,
     sha256_of,
 )
-from deepcr_lightning.training.threshold import Target, resolve_threshold
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +63,9 @@ def describe(
     curves : dict of list of float, optional
         ``threshold``, ``completeness``, ``purity`` and ``false_positive_rate`` on the validation side.
     plateau : float, optional
-        Value at which the map saturates (`training.truth_free.plateau`).
+        Value at which the map saturates (`scores.truth_free.plateau`).
     calibration : (float, float)
-        Scale and shift of the logit (`training.calibration.fit_scale`); `load_model` puts them into the weights.
+        Scale and shift of the logit (`scores.calibration.fit_scale`); `load_model` puts them into the weights.
     run : dict, optional
         How it was trained (`training.run_record`).
 
@@ -241,7 +241,7 @@ def model_threshold(model: Model, target: Target = None, plateau: float = 1.0) -
     ----------
     model : Model
     target : float, str, mapping, optional
-        A threshold, or how to choose one (`training.threshold`); the checkpoint's own by default.
+        A threshold, or how to choose one (`scores.targets`); the checkpoint's own by default.
     plateau : float
         What its maps are divided by; a number given as `target` is meant on the divided map.
 
@@ -252,7 +252,7 @@ def model_threshold(model: Model, target: Target = None, plateau: float = 1.0) -
     Raises
     ------
     InputError
-        As `training.threshold.resolve_threshold`.
+        As `scores.targets.resolve_threshold`.
     """
     if isinstance(target, int | float):
         return resolve_threshold(target, None)

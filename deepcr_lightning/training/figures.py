@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deepcr_lightning.figures import save_figure
-from deepcr_lightning.training.reliability import Reliability
+from deepcr_lightning.scores.reliability import Reliability
 
 ERROR_COLOURS = {"found": "#2ca02c", "missed": "#d62728", "flagged, not added": "#1f77b4"}
 _FEWEST = 20

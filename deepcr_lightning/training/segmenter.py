@@ -14,13 +14,13 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.gaps import close_gaps
 from deepcr_lightning.networks.layout import channels_last, for_training
 from deepcr_lightning.networks.unet import UNet
-from deepcr_lightning.training.calibration import fit_scale
+from deepcr_lightning.scores.calibration import fit_scale
+from deepcr_lightning.scores.curves import at_threshold, average_precision_of, kept_curves
+from deepcr_lightning.scores.targets import Target, check_target, resolve_threshold
 from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, describe
 from deepcr_lightning.training.losses import LOSSES
 from deepcr_lightning.training.metrics import TruthFreeCurves
 from deepcr_lightning.training.optimiser import adamw, ask_for_rate, check_rates
-from deepcr_lightning.training.threshold import Target, check_target, kept_curves, resolve_threshold
-from deepcr_lightning.training.truth_free import at_threshold, average_precision
 
 CALIBRATED_THRESHOLD = 0.5
 
@@ -43,7 +43,7 @@ class CosmicRaySegmenter(pl.LightningModule):
     schedule : {"cosine", "constant"}
         What the rate does then.
     threshold : float, str or dict, optional
-        Default threshold of the checkpoint, or how to choose it on the validation side (`training.threshold`).
+        Default threshold of the checkpoint, or how to choose it on the validation side (`scores.targets`).
         0.5 by default; half of its plateau for a map trained with ``bce``.
     compile : bool
         Compile the network with torch.compile.
@@ -155,9 +155,7 @@ class CosmicRaySegmenter(pl.LightningModule):
             self.threshold = self._choose_threshold()
         self.log(f"{side}/own_rate", rate.float(), sync_dist=True)
         here = at_threshold(self.last_curves, self.threshold)
-        self.log(
-            f"{side}/average_precision", average_precision(self.last_curves).float(), prog_bar=True, sync_dist=True
-        )
+        self.log(f"{side}/average_precision", average_precision_of(self.last_curves), prog_bar=True, sync_dist=True)
         for name in ("completeness", "purity"):
             self.log(f"{side}/{name}", here[name].float(), sync_dist=True)
         self.curves.reset()

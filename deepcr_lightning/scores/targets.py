@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from deepcr_lightning.errors import InputError
 
 Target = float | str | Mapping[str, float] | None
 
-_KEPT = 400
 _LEAST = 0.01
 _NAMES = {"fpr": "false_positive_rate", "completeness": "completeness", "purity": "purity"}
 _USAGE = "give a number between 0 and 1, auto, {fpr: 0.001}, {completeness: 0.98} or {purity: 0.95}"
@@ -51,7 +49,7 @@ def resolve_threshold(target: float | str | Mapping[str, float], curves: Mapping
         As for `check_target`. ``auto`` balances completeness and purity: their harmonic mean (F1) is highest.
         ``fpr`` and ``purity`` give the lowest threshold that keeps them, ``completeness`` the highest.
     curves : mapping of str to sequence of float
-        ``threshold``, ascending, and what each gives (`training.truth_free.curves_of`); None where a model has
+        ``threshold``, ascending, and what each gives (`scores.truth_free.curves_of`); None where a model has
         none.
 
     Returns
@@ -86,24 +84,6 @@ def resolve_threshold(target: float | str | Mapping[str, float], curves: Mapping
             f"{values[best]:.4g}, with threshold={threshold[best]:.4g}"
         )
     return float(threshold[reached[-1] if name == "completeness" else reached[0]])
-
-
-def kept_curves(curves: Mapping[str, Tensor]) -> dict[str, list[float]]:
-    """Thin curves to what a checkpoint keeps: 400 thresholds, even in their logit, as plain numbers.
-
-    Parameters
-    ----------
-    curves : mapping of str to Tensor
-        From `training.truth_free.curves_of`.
-
-    Returns
-    -------
-    dict of str to list of float
-    """
-    count = len(curves["threshold"])
-    # The outer parts, beyond one in 10^5, say nothing more.
-    places = np.linspace(0.2 * count, 0.8 * count, _KEPT).astype(int)
-    return {name: [float(f"{value:.6g}") for value in values[places].tolist()] for name, values in curves.items()}
 
 
 def _text(target: Any) -> str:

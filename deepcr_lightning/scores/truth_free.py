@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BINS = 4000
-LOGIT_RANGE = 20.0
+from deepcr_lightning.scores.bins import BINS, LOGIT_RANGE, above, bin_centres, logit_bins
+
 ANCHOR_COMPLETENESS = (0.1, 0.5)
 ANCHOR_PROBABILITY = 0.95
 """What a map is that sure of, up to half of the added CR pixels but at least a tenth, is taken for CRs alone."""
@@ -202,67 +202,6 @@ def curves_of(counts: AddedCounts, rate: Tensor | float | None = None) -> dict[s
         "purity": torch.where(flagged > 0, true / flagged.clamp(min=1e-9), torch.ones_like(flagged)),
         "false_positive_rate": (false / (outside[0] - own_area).clamp(min=1)).clamp(max=1),
     }
-
-
-def above(counts: Tensor) -> Tensor:
-    """Sum histograms from each bin to the last.
-
-    Parameters
-    ----------
-    counts : Tensor, shape (..., BINS)
-
-    Returns
-    -------
-    Tensor, shape (..., BINS)
-    """
-    return counts.flip(-1).cumsum(-1).flip(-1)
-
-
-def bin_centres(device: torch.device) -> Tensor:
-    """Logits in the middle of the bins, float64, shape (BINS,)."""
-    return torch.linspace(-LOGIT_RANGE, LOGIT_RANGE, 2 * BINS + 1, dtype=torch.float64, device=device)[1::2]
-
-
-def logit_bins(logits: Tensor) -> Tensor:
-    """Find the bin of each logit, int64, of the same shape."""
-    return ((logits.detach().float() + LOGIT_RANGE) * (BINS / (2 * LOGIT_RANGE))).long().clamp(0, BINS - 1)
-
-
-def average_precision(curves: dict[str, Tensor]) -> Tensor:
-    """Integrate purity over completeness, as a step function.
-
-    Parameters
-    ----------
-    curves : dict of Tensor
-        From `curves_of`.
-
-    Returns
-    -------
-    Tensor of float64, scalar
-        0 to 1; 0 without a single CR.
-    """
-    completeness = curves["completeness"]
-    steps = completeness - F.pad(completeness[1:], (0, 1))
-    return (steps * curves["purity"]).sum()
-
-
-def at_threshold(curves: dict[str, Tensor], threshold: float) -> dict[str, Tensor]:
-    """Read the curves at one threshold.
-
-    Parameters
-    ----------
-    curves : dict of Tensor
-        From `curves_of`.
-    threshold : float
-        On the probability.
-
-    Returns
-    -------
-    dict of Tensor, scalar
-        By the same names.
-    """
-    place = int(torch.searchsorted(curves["threshold"], threshold).clamp(max=len(curves["threshold"]) - 1))
-    return {name: values[place] for name, values in curves.items()}
 
 
 def _touching(mask: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deepcr_lightning.training.truth_free import BINS, bin_centres, logit_bins
+from deepcr_lightning.scores.bins import BINS, bin_centres, logit_bins
 
 SHARES = 50
 """Bins of the dark share in (0, 1]."""

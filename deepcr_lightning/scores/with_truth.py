@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepcr_lightning.exposures.truth import ChipTruth
-from deepcr_lightning.training.truth_free import BINS, LOGIT_RANGE, bin_centres
+from deepcr_lightning.scores.bins import BINS, LOGIT_RANGE
+from deepcr_lightning.scores.curves import average_precision
+from deepcr_lightning.scores.reliability import calibration_error
 
 FALSE_POSITIVE_RATES = (1e-4, 5e-4, 1e-3, 5e-3)
 """Rates at which completeness is read, as in Zhang & Bloom (2020), and lower."""
 KINDS = ("cr", "other", "rim", "grown_cr", "grown_other", "labelled", "label_rim", "unlabelled")
-_CALIBRATION_BINS = 15
 _LIKELY = 0.01
 _EIGHT = np.ones((3, 3), bool)
 
@@ -110,7 +110,7 @@ def score(counts: Mapping[str, NDArray], threshold: float) -> dict[str, NDArray[
     """
     scores: dict[str, NDArray[np.float64]] = {}
     for prefix, (cr, other) in sides_of(counts).items():
-        scores[f"{prefix}average_precision"] = average_precision(cr, other)
+        scores[f"{prefix}average_precision"] = average_precision(*precision_recall(cr, other))
         read = completeness_at(cr, other, FALSE_POSITIVE_RATES)
         scores |= {f"{prefix}completeness_at_fpr_{r:g}": c for r, c in zip(FALSE_POSITIVE_RATES, read, strict=True)}
         scores |= {f"{prefix}{name}": value for name, value in mask_scores(cr, other, threshold).items()}
@@ -163,42 +163,6 @@ def precision_recall(cr: NDArray, other: NDArray) -> tuple[NDArray[np.float64], 
     """Completeness, ascending, and purity at every threshold, shape (..., BINS)."""
     true, false = (np.cumsum(h[..., ::-1], -1) for h in (cr, other))
     return true / np.maximum(1, true[..., -1:]), true / np.maximum(1, true + false)
-
-
-def average_precision(cr: NDArray, other: NDArray) -> NDArray[np.float64]:
-    """Area under purity against completeness, as a step function, shape (...)."""
-    completeness, purity = precision_recall(cr, other)
-    return np.sum(np.diff(completeness, axis=-1, prepend=0) * purity, -1)
-
-
-def reliability(labelled: NDArray, unlabelled: NDArray, lowest: float = 0.0) -> tuple[NDArray, NDArray, NDArray]:
-    """Compare what a map says with how often it is right.
-
-    Parameters
-    ----------
-    labelled, unlabelled : ndarray, shape (..., BINS)
-        Histograms of the logit of CR pixels and of the others.
-    lowest : float
-        Pixels below this probability are left out.
-
-    Returns
-    -------
-    said, seen, pixels : ndarray of float64, shape (..., 15)
-        Mean probability, share of CRs and number of pixels in equal bins of the probability.
-    """
-    probability = torch.sigmoid(bin_centres(torch.device("cpu"))).numpy()
-    bins = np.minimum((probability * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
-    chosen = np.eye(_CALIBRATION_BINS)[bins] * (probability >= lowest)[:, None]
-    cr, other = labelled @ chosen, unlabelled @ chosen
-    pixels = cr + other
-    said = ((labelled + unlabelled) * probability) @ chosen / np.maximum(1, pixels)
-    return said, cr / np.maximum(1, pixels), pixels
-
-
-def calibration_error(labelled: NDArray, unlabelled: NDArray, lowest: float = 0.0) -> NDArray[np.float64]:
-    """Average the distance of said and seen (`reliability`) over pixels: expected calibration error."""
-    said, seen, pixels = reliability(labelled, unlabelled, lowest)
-    return np.sum(np.abs(said - seen) * pixels, -1) / np.maximum(1, pixels.sum(-1))
 
 
 def _places(probability: NDArray | np.floating) -> NDArray[np.int64]:
