@@ -29,8 +29,8 @@ from deepcr_lightning.exposures.dq import SATURATION, unusable_bits
 from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure, root_of
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import field_type, find_truths, read_matching_truth, read_truth
+from deepcr_lightning.inpainting.filler import load_filler
 from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill
-from deepcr_lightning.prediction.network_fill import load_filler
 from deepcr_lightning.scores.intervals import interval, resampled
 from deepcr_lightning.simulation.stars import FIELDS
 from deepcr_lightning.thresholds.workers import start_workers

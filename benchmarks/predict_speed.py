@@ -121,8 +121,8 @@ def measure(
         def work(image: np.ndarray) -> np.ndarray:
             return package.clean(image, binary=False, segment=True, patch=patch, n_jobs=jobs)
     else:
+        from deepcr_lightning.models.model import load_model
         from deepcr_lightning.networks.scale import OURS, SCALES
-        from deepcr_lightning.training.checkpoint import load_model
 
         before = peak_memory()
         keep_freed_memory()

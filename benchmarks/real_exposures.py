@@ -12,11 +12,11 @@ import torch
 
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.truth import ChipTruth, read_matching_truth
+from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.scores.bins import bin_centres
 from deepcr_lightning.scores.reliability import reliability
 from deepcr_lightning.scores.with_truth import KINDS, Counts, count_chip, precision_recall, score
-from deepcr_lightning.training.checkpoint import load_model
 
 # Faint extended sources that move by the dither, which the truth took for cosmic rays: y, x of circles.
 MOVING = {

@@ -29,10 +29,10 @@ from deepcr_lightning.exposures.exposure import Exposure, read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction import predictor, reader, writer
 from deepcr_lightning.prediction.summary import Summary
 from deepcr_lightning.simulation import simulate_set
-from deepcr_lightning.training.checkpoint import load_model
 
 ROUNDS, PATCH = 3, 256
 

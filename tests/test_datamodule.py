@@ -61,7 +61,7 @@ def test_validation_is_the_same_every_time_and_training_is_not(survey: Path, tmp
 
 def test_filters_are_selected_and_unknown_ones_named(survey: Path, tmp_path: Path) -> None:
     data = datamodule(survey, tmp_path, filters=["f814w"])
-    assert data.description()["filters"] == ["F814W"]
+    assert data.card().filters == ("F814W",)
     with pytest.raises(InputError, match=r"data.filters: .*F999X; the files have F336W, F814W"):
         datamodule(survey, tmp_path, filters="F999X")
 
@@ -123,15 +123,15 @@ def test_what_the_exposures_looked_like_is_kept(tmp_path: Path) -> None:
         write_hst(tmp_path / "science" / f"ivis0{n + 1}a0q_flc.fits", [observe(light, rng)])
         write_hst(tmp_path / "darks" / f"idrk0{n + 1}a0q_flc.fits", [rng.normal(0, 3, (320, 320))], IMAGETYP="DARK")
     data = datamodule(tmp_path, tmp_path / "tiles", val_fraction=0.2, test_fraction=0)
-    low, high = data.description()["star_widths"]
+    low, high = data.card().star_widths
     assert 1.8 < low <= high < 2.2
-    spectra = {name for name in data.description()["science"] if "ivis06" in name}
-    assert data.description()["spectra"] == pytest.approx(len(spectra) / len(data.description()["science"]), abs=1e-3)
-    assert data.description()["trailed"] == 0
+    spectra = {name for name in data.card().science if "ivis06" in name}
+    assert data.card().spectra == pytest.approx(len(spectra) / len(data.card().science), abs=1e-3)
+    assert data.card().trailed == 0
 
 
 def test_stars_too_few_to_measure_are_of_no_width(survey: Path, tmp_path: Path) -> None:
-    assert datamodule(survey, tmp_path).description()["star_widths"] is None
+    assert datamodule(survey, tmp_path).card().star_widths is None
 
 
 def test_what_a_tile_gets_depends_on_its_draw_alone(survey: Path, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from conftest import REAL_DATA
 from torch import Tensor
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.networks.deepcr_weights import deepcr_network
+from deepcr_lightning.models.deepcr_weights import deepcr_network
+from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction.sliding_window import predict_probability
-from deepcr_lightning.training.checkpoint import load_model
 
 CONVOLUTIONS = {"inc.conv.conv": (1, 1), "down1.mpconv.1.conv": (1, 2), "up8.conv.conv": (2, 1)}
 WEIGHTS = REAL_DATA / "weights"
@@ -83,7 +83,7 @@ def test_folded_network_gives_the_map_of_the_original(norm: str, prefix: str, tm
     with torch.no_grad():
         ours = torch.sigmoid(model.net(image))
     torch.testing.assert_close(ours, deepcr(weights, image, norm), atol=1e-5, rtol=0)
-    assert model.description["normalisation"] == ("standard" if norm == "weight" else "electrons")
+    assert model.card.normalisation == ("standard" if norm == "weight" else "electrons")
 
 
 def test_units_in_hundreds_are_folded() -> None:

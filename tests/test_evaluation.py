@@ -91,7 +91,9 @@ def test_a_single_exposure_has_no_interval(trained: Path, survey: Path, run_scri
 def test_seen_darks_are_named_and_refused(trained: Path, survey: Path, run_script: Run) -> None:
     result = evaluate(run_script, trained, survey, f"darks={survey}/darks")
     assert result.status == 1
-    assert "trained best.ckpt, and would flatter it; give others, or allow_seen=true" in result.err
+    assert (
+        "were used to train best.ckpt, so scores would be optimistic; give others, or set allow_seen=true" in result.err
+    )
     assert "idrk0" in result.err
     assert evaluate(run_script, trained, survey, f"darks={survey}/darks", "allow_seen=true").status == 0
 

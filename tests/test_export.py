@@ -13,13 +13,13 @@ from conftest import REAL_DATA
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.export import main
 from deepcr_lightning.exposures.sky import sky_and_noise
-from deepcr_lightning.networks.deepcr_weights import deepcr_state, fold_batch_norm
-from deepcr_lightning.networks.onnx_graph import write_onnx
+from deepcr_lightning.models.deepcr_weights import deepcr_state
+from deepcr_lightning.models.model import load_model
+from deepcr_lightning.models.model_file import find_model_file
+from deepcr_lightning.models.onnx_graph import write_onnx
 from deepcr_lightning.networks.scale import normalise
-from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.networks.unet import UNet, fold_batch_norm
 from deepcr_lightning.prediction.sliding_window import predict_probability
-from deepcr_lightning.training.checkpoint import load_model
-from deepcr_lightning.training.model_file import find_model_file
 
 # The package builds its network with a function that PyTorch is going to replace.
 PEER = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")

@@ -13,9 +13,9 @@ from conftest import write_hst
 import deepcr_lightning
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction.finder import CosmicRayFinder
 from deepcr_lightning.prediction.predictor import ExposurePredictor
-from deepcr_lightning.training.checkpoint import load_model
 
 
 @pytest.fixture(scope="module")

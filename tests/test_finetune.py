@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.export import export
 from deepcr_lightning.exposures.exposure import read_exposure
-from deepcr_lightning.networks.scale import OURS
+from deepcr_lightning.models.card import FillerCard
+from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY
+from deepcr_lightning.models.lean import lean_checkpoint
+from deepcr_lightning.models.model import load_model
+from deepcr_lightning.models.model_file import sha256_of
 from deepcr_lightning.prediction.predictor import ExposurePredictor
-from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, load_model
-from deepcr_lightning.training.fill_checkpoint import describe_filler
 from deepcr_lightning.training.judgement import judge
-from deepcr_lightning.training.lean import lean_checkpoint
-from deepcr_lightning.training.model_file import sha256_of
 
 Run = Callable[..., Result]
 QUICK = (
@@ -93,15 +93,15 @@ def test_a_model_is_fine_tuned_with_its_own_network_labels_and_scale(
     assert result.status == 0, result.err
     tuned, start = load_model(tmp_path / BEST), load_model(model)
     # Batch norm of the model is in its convolutions.
-    assert tuned.description["network"] == {"depth": 2, "hidden": 4, "norm": "none", "contrast": False, "fold": 1}
-    assert tuned.description["data"]["label_snr"] == start.description["data"]["label_snr"] == 3.0
+    assert tuned.card.network == {"depth": 2, "hidden": 4, "norm": "none", "contrast": False, "fold": 1}
+    assert tuned.card.data.label_snr == start.card.data.label_snr == 3.0
     weights = [torch.cat([p.flatten() for p in m.net.parameters()]) for m in (tuned, start)]
     difference = (weights[0] - weights[1]).abs().max()
     assert 0 < difference < 0.05  # 16 steps at a low rate
     origin = {"name": "best.ckpt", "sha256": sha256_of(model)}
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert record["started_from"] == tuned.description["run"]["started_from"] == origin
-    judgement = tuned.description["run"]["judgement"]
+    assert record["started_from"] == tuned.card.run["started_from"] == origin
+    judgement = tuned.card.run["judgement"]
     assert judgement["kept"]
     assert judgement["words"].startswith("Fine-tuned, the network is better on the validation side: loss 0.0")
     assert judgement["words"] in result.out
@@ -119,7 +119,7 @@ def test_where_added_and_own_differ_the_model_it_started_from_is_kept(
     assert result.status == 0, result.err
     best, exposure = tmp_path / BEST, field / "resampled" / "ivis10a1q_flc.fits"
     kept = load_model(best)
-    words = kept.description["run"]["judgement"]["words"]
+    words = kept.card.run["judgement"]["words"]
     assert "told added cosmic rays from the exposures' own, and missed these" in words
     assert "Give darks that went through the processing of the science exposures" in words
     page = (tmp_path / "run" / "report.html").read_text().replace("&#x27;", "'")
@@ -131,9 +131,9 @@ def test_where_added_and_own_differ_the_model_it_started_from_is_kept(
     (tuned,) = maps(best.with_name("last.ckpt"), exposure)
     assert not np.allclose(tuned, maps(model, exposure)[0], atol=0.01)
     # What is said of the model is said of that one: its threshold, its curves, the exposures that it was trained on.
-    start = load_model(model).description
+    start = load_model(model).card
     for name in ("threshold", "curves", "data", "normalisation"):
-        assert kept.description[name] == start[name]
+        assert getattr(kept.card, name) == getattr(start, name)
     # It predicts, is handed on without a path, and is no state to go on from.
     options = ("products=[mask]", "trainer.accelerator=cpu", "keep_freed_memory=false")
     assert run_script("predict.py", f"ckpt_path={best}", f"input={exposure}", "output_dir=out", *options).status == 0
@@ -143,7 +143,7 @@ def test_where_added_and_own_differ_the_model_it_started_from_is_kept(
     assert str(tmp_path) not in json.dumps(lean)
     result = run_script("train.py", f"ckpt_path={best}", *data_of(field, "resampled"), *QUICK)
     assert result.status == 1
-    assert "holds weights alone" in result.err
+    assert "contains weights only and cannot be resumed" in result.err
 
 
 def test_a_fine_tuning_that_was_stopped_goes_on(model: Path, field: Path, run_script: Run, tmp_path: Path) -> None:
@@ -167,8 +167,8 @@ def test_weights_of_deepcr_are_fine_tuned(model: Path, field: Path, run_script: 
     result = tune(run_script, "published.pth", field, "science")
     assert result.status == 0, result.err
     best = load_model(tmp_path / BEST)
-    assert best.description["normalisation"] == "standard"
-    assert best.description["run"]["started_from"]["name"] == "published.pth"
+    assert best.card.normalisation == "standard"
+    assert best.card.run["started_from"]["name"] == "published.pth"
 
 
 @pytest.mark.parametrize(
@@ -185,12 +185,12 @@ def test_weights_of_deepcr_are_fine_tuned(model: Path, field: Path, run_script: 
             "ckpt_path=run/checkpoints/last.ckpt",
             "init= begins a run from a model, ckpt_path= goes on with a run",
         ),
-        ("experiment=inpaint", "is of a network that finds cosmic rays; leave model=inpaint out"),
+        ("experiment=inpaint", "is a detector; leave model=inpaint out"),
         (
             "init=nowhere.ckpt",
             "init=nowhere.ckpt: no such file; give the best.ckpt of outputs/.../checkpoints/, or",
         ),
-        ("init=filler.ckpt", "init=filler.ckpt: is of a network that fills cosmic rays; give one that finds them"),
+        ("init=filler.ckpt", "init=filler.ckpt: is an inpainting network; give a detector"),
         ("init=other.ckpt", "other.ckpt: not a PyTorch checkpoint, or a truncated one; give the best.ckpt of a run"),
     ],
 )
@@ -198,7 +198,7 @@ def test_what_cannot_be_fine_tuned_is_refused_in_a_line(
     option: str, said: str, model: Path, field: Path, run_script: Run, tmp_path: Path
 ) -> None:
     network = {"depth": 1, "hidden": 4, "norm": "none"}
-    filler = {"state_dict": {}, DESCRIPTION_KEY: describe_filler(network, {"normalisation": OURS})}
+    filler = {"state_dict": {}, DESCRIPTION_KEY: FillerCard(network=network).to_plain()}
     torch.save(filler, tmp_path / "filler.ckpt")
     (tmp_path / "other.ckpt").write_text("nothing")
     options = [f"init={model}"] * (not option.startswith("init=")) + option.split()
@@ -228,7 +228,7 @@ def test_a_run_from_scratch_says_where_added_and_own_differ(field: Path, run_scr
     budget = ("data.tiles_per_epoch=320", "trainer.max_epochs=5", "hydra.run.dir=run")
     result = run_script("train.py", *data_of(field, "resampled"), *QUICK, *shape, *budget)
     assert result.status == 0, result.err
-    words = load_model(tmp_path / BEST).description["run"]["judgement"]["words"]
+    words = load_model(tmp_path / BEST).card.run["judgement"]["words"]
     assert "it may tell the added ones from the exposures' own and miss these" in words
     assert "ckpt_path=universal" in words
     assert words in result.out

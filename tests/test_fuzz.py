@@ -12,8 +12,8 @@ from conftest import write_hst
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure, read_exposure
+from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction.predictor import ExposurePredictor
-from deepcr_lightning.training.checkpoint import load_model
 
 SHAPE = (24, 31)
 

@@ -14,10 +14,10 @@ from deepcr_lightning.batches.augment import Augmentation
 from deepcr_lightning.batches.compose import compose_batch
 from deepcr_lightning.batches.gaps import draw_gaps
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.models.model import load_model
 from deepcr_lightning.networks.contrast import contrast
 from deepcr_lightning.networks.gaps import close_gaps
 from deepcr_lightning.prediction.predictor import ExposurePredictor
-from deepcr_lightning.training.checkpoint import load_model
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(0, 1), st.integers(0, 2**31))

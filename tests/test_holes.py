@@ -9,9 +9,9 @@ import pytest
 import torch
 from conftest import add_cosmic_rays, scene
 
-from deepcr_lightning.networks.holes import bridge, saturated_by_stars, spread_over_stars
+from deepcr_lightning.inpainting.holes import bridge, saturated_by_stars, spread_over_stars
+from deepcr_lightning.inpainting.module import CosmicRayInpainter, square_error
 from deepcr_lightning.networks.scale import denormalise, normalise
-from deepcr_lightning.training.inpainter import CosmicRayInpainter, square_error
 
 
 def test_the_scale_goes_back() -> None:
@@ -83,7 +83,7 @@ def test_trails_of_saturated_stars_are_hit_as_stars_are() -> None:
     module = CosmicRayInpainter(hidden=4)
     module._own_logit = float("inf")  # nothing is an own CR
     holes = module.holes({**composed, "sky": sky, "noise": noise, "ignore": unusable, "unusable": unusable})
-    assert holes["saturated"].any()
+    assert saturated_by_stars(holes["image"], holes["known"], holes["unusable"]).any()
     left = holes["scored"][2:, :, 8:40, 28:30]  # of tiles whose holes are not grown
     assert left.any(), "the dark side of a trail, which its light makes nobody hit"
 

@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
-from deepcr_lightning.networks.filler import Filler
-from deepcr_lightning.networks.star_fit import StarFit
+from deepcr_lightning.inpainting import module as inpainter
+from deepcr_lightning.inpainting import star_shapes
+from deepcr_lightning.inpainting.filler import CosmicRayFiller, load_filler
+from deepcr_lightning.inpainting.model import FillModel, load_fill_model
+from deepcr_lightning.inpainting.network import Filler
+from deepcr_lightning.inpainting.star_fit import StarFit
+from deepcr_lightning.models.card import FillerCard
+from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY
+from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction.fill import FILLS
-from deepcr_lightning.prediction.network_fill import CosmicRayFiller, load_filler
-from deepcr_lightning.training import inpainter, star_shapes
-from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, load_model
-from deepcr_lightning.training.fill_checkpoint import FillModel, load_fill_model
 
 Run = Callable[..., Result]
 
@@ -40,7 +43,7 @@ def untrained() -> CosmicRayFiller:
     torch.manual_seed(0)
     net = Filler(2, 4).eval()
     torch.nn.init.normal_(net.unet.out.weight, std=0.5)
-    return CosmicRayFiller(FillModel(net, {}, Path("net.ckpt"), "0" * 64))
+    return CosmicRayFiller(FillModel(net, FillerCard(network={}), Path("net.ckpt"), "0" * 64))
 
 
 @pytest.fixture
@@ -59,8 +62,8 @@ def test_training_keeps_a_checkpoint_that_says_it_fills(run_folder: Path, tmp_pa
     assert "fill=network" in page
     assert "fill_ckpt_path=" in page
     model = load_fill_model(run_folder / "checkpoints" / "best.ckpt")
-    assert model.description["kind"] == "filler"
-    assert set(model.description["data"]["filters"]) == {"F336W", "F814W"}
+    assert model.card.kind == "filler"
+    assert set(model.card.data.filters) == {"F336W", "F814W"}
     assert "bright stars are too few" in (run_folder / "train.log").read_text()
     result = run_script("train.py", f"ckpt_path={run_folder}/checkpoints/last.ckpt", "trainer.max_epochs=2")
     assert result.status == 0, result.err
@@ -95,16 +98,16 @@ def test_shapes_of_stars_are_learned_before_the_rest_and_once(
 
 def test_finders_and_fillers_are_told_apart(run_folder: Path, trained: Path, survey: Path, run_script: Run) -> None:
     filler, finder = run_folder / "checkpoints" / "best.ckpt", trained / "checkpoints" / "best.ckpt"
-    with pytest.raises(InputError, match="fills cosmic rays and finds none"):
+    with pytest.raises(InputError, match="is an inpainting network, not a detector"):
         load_model(filler)
-    with pytest.raises(InputError, match="finds cosmic rays and fills none"):
+    with pytest.raises(InputError, match="is a detector, not an inpainting network"):
         load_filler(finder)
     with pytest.raises(InputError, match="no such file"):
         load_filler("nowhere.ckpt")
     settings = (f"input={survey}/science", "output_dir=out", "products=[clean]", "fill=network")
     for given, message in (
-        ((f"ckpt_path={filler}",), "finds none"),
-        ((f"ckpt_path={finder}", f"fill_ckpt_path={finder}"), "fills none"),
+        ((f"ckpt_path={filler}",), "not a detector; pass it as fill_ckpt_path="),
+        ((f"ckpt_path={finder}", f"fill_ckpt_path={finder}"), "not an inpainting network"),
         ((f"ckpt_path={finder}",), "fill=network needs fill_ckpt_path="),
     ):
         result = run_script("predict.py", *settings, *given)
@@ -115,7 +118,7 @@ def test_finders_and_fillers_are_told_apart(run_folder: Path, trained: Path, sur
     last = trained / "checkpoints" / "last.ckpt"
     result = run_script("train.py", "experiment=inpaint", *data, *PLAIN, f"ckpt_path={last}", "hydra.run.dir=run")
     assert result.status == 1
-    assert "is of a finder" in result.err
+    assert "is a detector; resume without model=inpaint" in result.err
 
 
 def test_a_filler_of_an_earlier_version_is_refused(run_folder: Path, tmp_path: Path, run_script: Run) -> None:
@@ -123,7 +126,7 @@ def test_a_filler_of_an_earlier_version_is_refused(run_folder: Path, tmp_path: P
     checkpoint = torch.load(run_folder / "checkpoints" / "last.ckpt", weights_only=True)
     checkpoint[DESCRIPTION_KEY].pop("recipe")
     torch.save(checkpoint, old)
-    with pytest.raises(InputError, match=r"of an earlier version.*train it again"):
+    with pytest.raises(InputError, match=r"by an earlier version.*train it again"):
         load_filler(old)
     config = (run_folder / "config.yaml").read_bytes()
     folder = tmp_path / "run"
@@ -133,8 +136,8 @@ def test_a_filler_of_an_earlier_version_is_refused(run_folder: Path, tmp_path: P
     old.rename(folder / "checkpoints" / "last.ckpt")
     result = run_script("train.py", f"ckpt_path={folder}/checkpoints/last.ckpt", f"hydra.run.dir={folder}")
     assert result.status == 1
-    assert "of an earlier version" in result.err
-    assert "begin anew" in result.err
+    assert "by an earlier version" in result.err
+    assert "start a new run" in result.err
 
 
 def test_pixels_that_are_no_number_spoil_none(exposure: tuple[NDArray, NDArray, NDArray]) -> None:
@@ -183,7 +186,7 @@ def test_a_chip_in_tiles_is_that_of_the_whole(
     fill = untrained()
     before = image.copy()
     whole = fill(image, mask)
-    monkeypatch.setattr("deepcr_lightning.prediction.network_fill._TILE", 32)
+    monkeypatch.setattr("deepcr_lightning.inpainting.filler._TILE", 32)
     assert np.allclose(fill(image, mask), whole, rtol=1e-4)
     assert np.array_equal(image, before)
     # What the charge was, and what stands on a pixel of no use, makes no difference.

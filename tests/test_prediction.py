@@ -12,13 +12,13 @@ from hypothesis.extra import numpy as hnp
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.models.model import load_model
 from deepcr_lightning.networks.scale import normalise
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.prediction.fill import FILLS, fill_median
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.prediction.sliding_window import predict_probability, reflected, windows
-from deepcr_lightning.training.checkpoint import load_model
 
 ROUNDING = 1e-4
 """Of probabilities. In tiles of another size sums are made in another order, which has changed a map by up to 2e-5."""

@@ -22,10 +22,7 @@ from conftest import PLAIN, REPOSITORY, Result, write_hst
 
 from deepcr_lightning.commands import train
 from deepcr_lightning.console.arguments import override, resume_overrides
-from deepcr_lightning.errors import InputError
-from deepcr_lightning.training import batch_size
-from deepcr_lightning.training.batch_size import largest_batch
-from deepcr_lightning.training.checkpoint import read_checkpoint
+from deepcr_lightning.models.checkpoint import read_checkpoint
 
 Run = Callable[..., Result]
 
@@ -223,29 +220,6 @@ def test_memory_that_runs_out_names_a_smaller_batch(
     result = run_script("train.py", *given(survey, tmp_path))
     assert result.status == 1
     assert "out of memory with data.batch_size=4: try data.batch_size=2" in result.err
-    result = run_script("train.py", *given(survey, tmp_path), "trainer.find_batch_size=true")
-    assert result.status == 1
-    assert "trainer.find_batch_size=true: needs a GPU" in result.err
-
-
-@pytest.mark.parametrize(("room", "found"), [(100, 64), (20, 16), (19, 8), (1, 1), (5000, 256)])
-def test_the_largest_batch_that_fits_is_found(room: int, found: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_size, "garbage_collection_cuda", lambda: None)  # half a second each time
-
-    class Limited(torch.nn.Conv2d):
-        inputs = 1
-
-        def forward(self, image: torch.Tensor) -> torch.Tensor:
-            if len(image) > room:
-                raise torch.OutOfMemoryError("CUDA out of memory.")
-            return super().forward(image)
-
-    net = Limited(1, 1, 1)
-    assert largest_batch(net, 8, 256, torch.device("cpu"), None) == found
-    assert net.weight.grad is None
-    room = 0
-    with pytest.raises(InputError, match="no memory for one tile"):
-        largest_batch(net, 8, 256, torch.device("cpu"), None)
 
 
 def test_gpus_that_are_not_there_are_said(survey: Path, run_script: Run, tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepcr_lightning.networks import star_fit
-from deepcr_lightning.networks.holes import bridge
+from deepcr_lightning.inpainting import star_fit
+from deepcr_lightning.inpainting.holes import bridge
+from deepcr_lightning.inpainting.star_fit import PLANES, StarFit
 from deepcr_lightning.networks.scale import normalise
-from deepcr_lightning.networks.star_fit import PLANES, StarFit
 
 NOISE = 6.0
 NONE = torch.zeros(1, 1, 1, 1, dtype=torch.bool)

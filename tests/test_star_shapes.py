@@ -7,9 +7,9 @@ import torch
 from test_star_fit import NOISE, errors, field
 from torch import Tensor
 
-from deepcr_lightning.networks.star_fit import StarFit
-from deepcr_lightning.training import star_shapes
-from deepcr_lightning.training.star_shapes import learn_shapes, whole_stars
+from deepcr_lightning.inpainting import star_shapes
+from deepcr_lightning.inpainting.star_fit import StarFit
+from deepcr_lightning.inpainting.star_shapes import learn_shapes, whole_stars
 
 WIDTH, OBLONG = 2.4, 1.2
 

@@ -20,14 +20,14 @@ from test_configs import composed
 
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.runs.record import git_state
+from deepcr_lightning.runs.report import write_report
 from deepcr_lightning.scores.bins import BINS, bin_centres
 from deepcr_lightning.scores.calibration import SHARES
 from deepcr_lightning.scores.reliability import reliability_without_truth
 from deepcr_lightning.tiles.build import build_store
 from deepcr_lightning.tiles.fingerprint import store_fingerprint
 from deepcr_lightning.training.pace import gradient_norm
-from deepcr_lightning.training.report import write_report
-from deepcr_lightning.training.run_record import git_state
 
 KEY = "0" * 40
 

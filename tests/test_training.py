@@ -16,9 +16,10 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.models.checkpoint import read_checkpoint
+from deepcr_lightning.models.model import load_model
 from deepcr_lightning.networks.scale import OURS
 from deepcr_lightning.training.averaging import WarmEMA
-from deepcr_lightning.training.checkpoint import load_model, read_checkpoint
 from deepcr_lightning.training.losses import LOSSES, calibrated_bce_with_logits, masked_bce_with_logits
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 from deepcr_lightning.training.two_phases import TwoPhases
@@ -260,6 +261,6 @@ def test_deepcr_trains_in_two_phases(survey: Path, run_script: Callable[..., Res
     assert not torch.equal(seen[0][2], seen[1][2])
     assert torch.equal(seen[1][2], seen[4][2])
     model = load_model(tmp_path / "run" / "checkpoints" / "best.ckpt")
-    assert model.description["normalisation"] == "standard"
+    assert model.card.normalisation == "standard"
     electrons = np.random.default_rng(0).normal(100, 5, (40, 60)).astype(np.float32)
     assert model.scale.levels(electrons, electrons > 0) == pytest.approx((electrons.mean(), electrons.std()))

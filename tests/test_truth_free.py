@@ -13,11 +13,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.models.checkpoint import read_checkpoint
+from deepcr_lightning.models.model import load_model
 from deepcr_lightning.scores.calibration import count_labels, fit_scale
 from deepcr_lightning.scores.curves import at_threshold, average_precision_of, kept_curves
 from deepcr_lightning.scores.targets import check_target, resolve_threshold
 from deepcr_lightning.scores.truth_free import count_added, curves_of, own_rate, plateau
-from deepcr_lightning.training.checkpoint import load_model, read_checkpoint
 from deepcr_lightning.training.metrics import TruthFreeCurves
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 

@@ -18,11 +18,14 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.without_truth import refuse_seen
 from deepcr_lightning.export import main as export
 from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY
+from deepcr_lightning.models.model import load_model
+from deepcr_lightning.models.model_file import SHIPPED, UNIVERSAL
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.simulation import simulate_set
 from deepcr_lightning.simulation.filters import FILTERS
-from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, load_model, require_same_network
-from deepcr_lightning.training.model_file import SHIPPED, UNIVERSAL
+from deepcr_lightning.training.resume import require_same_network
+from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 
 Run = Callable[..., Result]
 UVIS = REAL_DATA / "uvis_2013fy27"
@@ -94,7 +97,7 @@ def test_what_is_handed_on_names_no_place(trained: Path, survey: Path, tmp_path:
     assert given.threshold == run.threshold
     assert str(survey) not in out.read_bytes().decode("latin1")
     # Darks are known by what they hold, wherever they lie now.
-    (seen,) = (survey / "darks").glob(f"{given.description['data']['darks'][0]}*")
+    (seen,) = (survey / "darks").glob(f"{given.card.data.darks[0]}*")
     moved = tmp_path / "moved_flt.fits"
     moved.write_bytes(seen.read_bytes())
     with pytest.raises(InputError, match="moved"):
@@ -102,10 +105,10 @@ def test_what_is_handed_on_names_no_place(trained: Path, survey: Path, tmp_path:
     with fits.open(moved, mode="update") as hdus:
         hdus["SCI"].data += 1
     refuse_seen(given, [moved])
-    with pytest.raises(InputError, match="weights alone"):
-        require_same_network(out, given.description["network"])
+    with pytest.raises(InputError, match="contains weights only"):
+        require_same_network(out, CosmicRaySegmenter(depth=2, hidden=4))
 
 
 def test_darks_of_the_shipped_model_are_known_by_their_digests() -> None:
-    data = load_model().description["data"]
-    assert len(data["dark_sha256"]) == len(data["darks"]) > 40
+    data = load_model().card.data
+    assert len(data.dark_sha256) == len(data.darks) > 40

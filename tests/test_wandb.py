@@ -13,7 +13,7 @@ import pytest
 import wandb
 from pytorch_lightning.loggers import WandbLogger
 
-from deepcr_lightning.training.wandb_run import answers, start_wandb, sync_command
+from deepcr_lightning.runs.wandb_run import answers, start_wandb, sync_command
 
 KEY = "0" * 40
 

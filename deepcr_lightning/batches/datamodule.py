@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from deepcr_lightning.batches.augment import Augmentation
 from deepcr_lightning.batches.bank import CACHES, TileBank, choose_cache
-from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch
+from deepcr_lightning.batches.compose import compose_batch
 from deepcr_lightning.batches.dataset import PairedTiles, TileDraws
 from deepcr_lightning.batches.groups import check_balance, tile_groups
 from deepcr_lightning.batches.same_data import require_same_data
@@ -27,6 +27,7 @@ from deepcr_lightning.exposures.exposure import root_of
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.truth import find_truths
 from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.models.card import LABEL_SNR, DataCard
 from deepcr_lightning.networks.scale import OURS, SCALES
 from deepcr_lightning.tiles.build import build_store
 from deepcr_lightning.tiles.cr_rate import cr_share_rate
@@ -198,26 +199,26 @@ class LabelFreeDataModule(pl.LightningDataModule):
         log.info("Tiles and layers, %.1f MiB, are cut from %s", bank.bytes / 2**20, _PLACES[place])
         return bank
 
-    def description(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps of its data, as plain values."""
+    def card(self) -> DataCard:
+        """Return what a checkpoint keeps of its data."""
         if self.store is None:
-            raise RuntimeError("description() needs setup() first")
+            raise RuntimeError("card() needs setup() first")
         train = self.tiles["train"]
         table = self.store.table
         darks = sorted({self.store.layers[i].file for i in self.layers["train"]})
-        return {
-            "filters": sorted(set(table["filter"][train].tolist())),
-            "label_snr": float(self.label_snr),
-            "normalisation": self.normalisation,
-            "tile_size": int(self.tile_size),
-            "store": self.store.folder.name,
-            "fingerprint": self.fingerprint,
-            "science": sorted(set(table["file"][train].tolist())),
-            "darks": darks,
-            "mean_dark_share": self.mean_dark_share(),
-            "cr_share_rate": self.cr_share_rate,
+        return DataCard(
+            filters=tuple(sorted(set(table["filter"][train].tolist()))),
+            label_snr=float(self.label_snr),
+            normalisation=self.normalisation,
+            tile_size=int(self.tile_size),
+            store=self.store.folder.name,
+            fingerprint=self.fingerprint,
+            science=tuple(sorted(set(table["file"][train].tolist()))),
+            darks=tuple(darks),
+            mean_dark_share=self.mean_dark_share(),
+            cr_share_rate=self.cr_share_rate,
             **_looks(table, train),
-        }
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must share with this one, as plain values."""
@@ -307,6 +308,6 @@ def _looks(table: Mapping[str, NDArray[Any]], tiles: NDArray[np.intp]) -> dict[s
     widths = table["star_width"][one]
     known = widths[np.isfinite(widths)]
     # A hundredth on either side: a few widths are measured on CRs.
-    ends = np.quantile(known, _ALL_BUT_FEW).round(2).tolist() if len(known) else None
+    ends = tuple(np.quantile(known, _ALL_BUT_FEW).round(2).tolist()) if len(known) else None
     spectra, trailed = (round(float(table[name][one].mean()), 4) for name in ("spectrum", "trailed"))
     return {"star_widths": ends, "spectra": spectra, "trailed": trailed}

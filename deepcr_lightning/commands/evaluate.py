@@ -35,9 +35,9 @@ from deepcr_lightning.exposures.exposure import read_exposure, root_of
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.truth import ChipTruth, field_type, find_truths, read_matching_truth
 from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.models.model import Model, load_model, model_threshold
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.tiles.store import TileStore
-from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
 
 log = logging.getLogger("evaluate")
 
@@ -68,7 +68,7 @@ def evaluate(cfg: DictConfig) -> None:
         raise InputError("peers= is given without truth=; name a directory of truth files")
     peers = open_peers(cfg.peers, model, cfg.tile, predictor.device) if cfg.peers else None
 
-    label_snr = float(model.description["data"].get("label_snr", 2))
+    label_snr = model.card.data.label_snr
     scored: list[ExposureScores] = []
     pictured: set[str] = set()
     unread: list[str] = []

@@ -20,16 +20,15 @@ from deepcr_lightning.exposures.exposure import Exposure, read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.inpainting.filler import CosmicRayFiller
+from deepcr_lightning.inpainting.model import load_fill_model
+from deepcr_lightning.models.model import Model, load_model, model_threshold
 from deepcr_lightning.prediction.contact_sheet import MOST, draw_contact_sheet
 from deepcr_lightning.prediction.fill import NETWORK
-from deepcr_lightning.prediction.network_fill import CosmicRayFiller
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.prediction.reader import ExposureShares
 from deepcr_lightning.prediction.summary import CLEANED, ODD_FACTOR, Row, Summary
-from deepcr_lightning.prediction.unlike_training import Seen
 from deepcr_lightning.prediction.writer import ProductWriter
-from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
-from deepcr_lightning.training.fill_checkpoint import load_fill_model
 
 log = logging.getLogger("predict")
 
@@ -65,8 +64,7 @@ def predict(cfg: DictConfig) -> None:
         Provenance(model.path.name, model.sha256, float(threshold), int(cfg.grow), predictor.plateau),
         summary,
         settings,
-        cr_share_rate=float(model.description["data"].get("cr_share_rate", "nan")),
-        seen=Seen.of(model.description["data"]),
+        trained_on=model.card.data,
         products=list(cfg.products),
         dq_bit=cfg.dq_bit,
         save_probability=cfg.save_probability,

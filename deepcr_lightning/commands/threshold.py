@@ -23,6 +23,7 @@ from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.labels.groups import Member
+from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.thresholds.added_dark import plot_added_dark
 from deepcr_lightning.thresholds.catalogues import compare_catalogues, find_catalogues, read_catalogue
@@ -46,7 +47,6 @@ from deepcr_lightning.thresholds.report import (
 )
 from deepcr_lightning.thresholds.star_counts import ChipStars, count, in_box
 from deepcr_lightning.thresholds.workers import start_workers
-from deepcr_lightning.training.checkpoint import load_model
 
 log = logging.getLogger("threshold")
 

@@ -74,7 +74,7 @@ def plot_reliability(path: Path, counts: Mapping[str, Mapping[str, NDArray]], er
     figure, (top, below) = plt.subplots(
         2, 1, figsize=(5.6, 6.4), layout="constrained", sharex=True, height_ratios=[3, 1]
     )
-    top.plot([0, 1], [0, 1], color="grey", linestyle=":", label="says what is")
+    top.plot([0, 1], [0, 1], color="grey", linestyle=":", label="perfectly calibrated")
     for name, histograms in counts.items():
         said, seen, pixels, _ = reliability(*labels_of(histograms))
         there = pixels >= 20

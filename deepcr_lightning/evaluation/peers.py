@@ -14,10 +14,10 @@ from deepcr_lightning.evaluation.exposure_scores import count_maps
 from deepcr_lightning.evaluation.lacosmic import count_grid
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.truth import ChipTruth
+from deepcr_lightning.models.model import Model, load_model, model_threshold
+from deepcr_lightning.models.model_file import known_models
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.scores.with_truth import Counts
-from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
-from deepcr_lightning.training.model_file import known_models
 
 LACOSMIC = "L.A.Cosmic"
 PUBLISHED = ("WFC3-UVIS", "ACS-WFC")
@@ -93,7 +93,7 @@ def open_peers(names: str | Sequence[str], model: Model, tile: int | None, devic
     Parameters
     ----------
     names : str or sequence of str
-        ``lacosmic``, ``deepcr`` (all of `PUBLISHED`), or what `training.checkpoint.load_model` takes.
+        ``lacosmic``, ``deepcr`` (all of `PUBLISHED`), or what `models.model.load_model` takes.
     model : Model
         The network under evaluation.
     tile : int, optional

@@ -163,4 +163,4 @@ FILLS: dict[str, Fill] = {
 }
 """The ways to fill by the name that `fill=` takes, but for `NETWORK`."""
 NETWORK = "network"
-"""The way that needs a network (`prediction.network_fill`)."""
+"""The way that needs a network (`inpainting.filler`)."""

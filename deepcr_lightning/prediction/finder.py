@@ -14,11 +14,11 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.array import finite_electrons
 from deepcr_lightning.exposures.layout import number
 from deepcr_lightning.exposures.units import ReadSettings, electrons_per_unit
+from deepcr_lightning.models.model import Model, load_model, model_threshold
+from deepcr_lightning.models.model_file import UNIVERSAL
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.scores.targets import Target
-from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
-from deepcr_lightning.training.model_file import UNIVERSAL
 
 
 def load_finder(path: str | Path = UNIVERSAL, tile: int | None = None, device: str = "cpu") -> CosmicRayFinder:

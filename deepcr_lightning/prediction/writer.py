@@ -29,12 +29,13 @@ from deepcr_lightning.exposures.products import (
 )
 from deepcr_lightning.exposures.sight import look_at
 from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.inpainting.filler import CosmicRayFiller
+from deepcr_lightning.models.card import DataCard
 from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill, require_biharmonic
 from deepcr_lightning.prediction.mask import grown, threshold_mask
-from deepcr_lightning.prediction.network_fill import CosmicRayFiller
 from deepcr_lightning.prediction.predictor import Failure, ProbabilityMaps
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
-from deepcr_lightning.prediction.unlike_training import Seen, unlike_training
+from deepcr_lightning.prediction.unlike_training import unlike_training
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +58,8 @@ class ProductWriter(BasePredictionWriter):
         Gets a row for each exposure.
     settings : ReadSettings, optional
         That the exposures were read with.
-    cr_share_rate : float
-        Share of the pixels that CRs take in a second, as training darks have it; NaN if that is not known.
-    seen : Seen, optional
-        What the exposures of the training looked like; nothing is known of them by default.
+    trained_on : DataCard, optional
+        What the network was trained on; nothing is known of it by default.
     products : sequence of str
         Of `PRODUCTS`: ``mask`` writes ``<root>_crmask.fits``, ``dq_copy`` a copy of the input under its own
         name with `dq_bit` set, ``clean`` a copy ``<root>_crclean.fits`` with the CR pixels filled.
@@ -85,8 +84,7 @@ class ProductWriter(BasePredictionWriter):
         provenance: Provenance,
         summary: Summary,
         settings: ReadSettings | None = None,
-        cr_share_rate: float = math.nan,
-        seen: Seen | None = None,
+        trained_on: DataCard | None = None,
         products: Sequence[str] = ("mask",),
         dq_bit: int = 8192,
         save_probability: bool = False,
@@ -113,7 +111,7 @@ class ProductWriter(BasePredictionWriter):
         self.products, self.dq_bit = tuple(products), dq_bit
         self.save_probability, self.overwrite = save_probability, overwrite
         self.summary, self.settings = summary, settings
-        self.cr_share_rate, self.seen = cr_share_rate, seen or Seen()
+        self.trained_on = trained_on or DataCard()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._pending: Future[None] | None = None
         self._refuse_clashes()
@@ -224,6 +222,7 @@ class ProductWriter(BasePredictionWriter):
             fill, pairs = self.fill, zip(exposure.chips, masks, strict=True)
             filled = [fill(chip.electrons, mask, ~chip.unusable) for chip, mask in pairs]
             write_clean_copy(outputs["clean"], exposure, filled, masks, provenance, self.fill_label)
+        rate = self.trained_on.cr_share_rate
         row = Row(
             str(exposure.path),
             CLEANED,
@@ -231,12 +230,12 @@ class ProductWriter(BasePredictionWriter):
             exposure_time=exposure.exposure_time,
             cr_time=exposure.cr_time,
             flagged=flagged_share(found),
-            expected=self.cr_share_rate * exposure.cr_time,
+            expected=math.nan if rate is None else rate * exposure.cr_time,
             star_width=sight.stars.width,
             stars_flagged=sight.stars.share_flagged,
             seconds=time.monotonic() - prediction.begun,
         )
-        odd = unlike_training(sight, row, self.seen)
+        odd = unlike_training(sight, row, self.trained_on)
         if odd:
             log.warning("%s is unlike the training: %s", exposure.path.name, "; ".join(odd))
         return self._made_with(row)

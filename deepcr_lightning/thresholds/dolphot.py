@@ -13,9 +13,9 @@ from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.products import Provenance, write_dq_copy
+from deepcr_lightning.models.model import Model
 from deepcr_lightning.thresholds.catalogues import NO_MASK
 from deepcr_lightning.thresholds.field_stars import masks_of
-from deepcr_lightning.training.checkpoint import Model
 
 _DQ_BIT = 8192
 # The values that DOLPHOT's manual recommends for WFC3/UVIS; exposures are corrected for their charge transfer.

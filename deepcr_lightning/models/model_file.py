@@ -18,7 +18,7 @@ FOLDER = "DEEPCR_LIGHTNING_MODELS"
 """The environment variable that names a folder of models known by their names."""
 UNIVERSAL = "universal"
 """Name of the model that comes with the package."""
-SHIPPED = Path(__file__).parents[1] / "models" / f"{UNIVERSAL}.ckpt"
+SHIPPED = Path(__file__).with_name(f"{UNIVERSAL}.ckpt")
 """Its file."""
 _PUBLISHED = ("ACS-WFC", "WFC3-UVIS", "decam", "example_model")
 """What deepCR 0.3.1 registers; other files in the package do not say in which units they want an image."""

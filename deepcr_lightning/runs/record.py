@@ -19,8 +19,7 @@ import deepcr_lightning
 from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.batches.inventory import take_inventory
-from deepcr_lightning.training.inpainter import CosmicRayInpainter
-from deepcr_lightning.training.segmenter import CosmicRaySegmenter
+from deepcr_lightning.training.module import CosmicRayModule
 
 RECORD = "run.json"
 _PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "numpy", "scipy", "astropy", "hydra-core")
@@ -47,7 +46,7 @@ class RunRecord(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write, once data and device are known."""
-        assert isinstance(pl_module, CosmicRaySegmenter | CosmicRayInpainter)
+        assert isinstance(pl_module, CosmicRayModule)
         data = trainer.datamodule  # type: ignore[attr-defined]
         record: dict[str, Any] = {
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),

@@ -13,19 +13,16 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.scores.reliability import Reliability, reliability_without_truth
-from deepcr_lightning.training.figures import plot_curves, plot_history, plot_reliability, plot_tiles
-from deepcr_lightning.training.fill_figures import plot_filled
-from deepcr_lightning.training.inpainter import CosmicRayInpainter
-from deepcr_lightning.training.pictures import send_picture
-from deepcr_lightning.training.report import REPORT, basis_of_scores, write_report
-from deepcr_lightning.training.segmenter import CosmicRaySegmenter
+from deepcr_lightning.runs.report import REPORT, basis_of_scores, write_report
+from deepcr_lightning.runs.run_figures import plot_curves, plot_history, plot_reliability
+from deepcr_lightning.runs.send_picture import send_picture
+from deepcr_lightning.training.module import CosmicRayModule, Scored
 
 
 class RunFigures(pl.Callback):
     """Draw history, curves, reliability and validation tiles; show them in a report and to the loggers.
 
-    Of a network that fills, which has no curves, the history and its holes.
+    An inpainting network, which has no curves, gets the history and its holes.
 
     Parameters
     ----------
@@ -47,10 +44,9 @@ class RunFigures(pl.Callback):
         self.folder, self.every = Path(folder), every
         self.history: dict[str, list[tuple[int, float]]] = defaultdict(list)
         self.start: dict[str, float] = {}
-        self._tiles: tuple[dict[str, Tensor], Tensor] | None = None
+        self._shown: dict[str, Tensor] | None = None
         self._drawn = False
-        self._curves: dict[str, tuple[dict[str, Tensor], float]] = {}
-        self._reliability: dict[str, Reliability] = {}
+        self._scored: dict[str, Scored] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Keep the history for a run that is resumed."""
@@ -73,13 +69,9 @@ class RunFigures(pl.Callback):
     ) -> None:
         """Keep the first batch and its map, made with the weights that are being validated."""
         if batch_idx == 0 and trainer.is_global_zero:
+            assert isinstance(pl_module, CosmicRayModule)
             with torch.no_grad():
-                if isinstance(pl_module, CosmicRayInpainter):
-                    batch = pl_module.holes(batch)
-                    made = pl_module(*(batch[name] for name in ("image", "known", "saturated", "noise")))
-                else:
-                    made = pl_module(batch["image"]).float()
-                self._tiles, self._drawn = (batch, made), False
+                self._shown, self._drawn = pl_module.shown(batch), False
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note the scores of the model that the run starts from, which is validated before the first step."""
@@ -121,33 +113,28 @@ class RunFigures(pl.Callback):
                 self.report(trainer, "stopped")
 
     def report(self, trainer: pl.Trainer, state: str) -> None:
-        """Write the report; `state` as in `training.report.write_report`."""
+        """Write the report; `state` as in `runs.report.write_report`."""
         if trainer.is_global_zero:
             write_report(self.folder / REPORT, state, self.history, trainer.max_epochs, _basis(trainer), self.start)
 
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.is_global_zero or self._tiles is None or self._drawn:
+        if not trainer.is_global_zero or self._shown is None or self._drawn:
             return
+        assert isinstance(pl_module, CosmicRayModule)
         plot_history(self._picture("history"), self.history, _basis(trainer))
-        batch, logits = self._tiles
+        name = pl_module.draw(self.folder / "figures", self._shown)
         self._drawn = True
-        if isinstance(pl_module, CosmicRayInpainter):
-            plot_filled(self._picture("filled"), batch, logits)
-            self._send(trainer, "filled")
-            return
-        assert isinstance(pl_module, CosmicRaySegmenter)
-        probability = torch.sigmoid(pl_module.scale * logits + pl_module.shift)
-        plot_tiles(self._picture("tiles"), batch, probability, pl_module.threshold)
-        self._send(trainer, "tiles")
+        self._send(trainer, name)
         self._draw_scores(trainer, pl_module, "validation tiles")
 
     def _draw_scores(self, trainer: pl.Trainer, pl_module: pl.LightningModule, side: str) -> None:
-        if not trainer.is_global_zero or not isinstance(pl_module, CosmicRaySegmenter) or pl_module.last_labels is None:
+        assert isinstance(pl_module, CosmicRayModule)
+        scored = pl_module.scored() if trainer.is_global_zero else None
+        if scored is None:
             return
-        self._curves[side] = (pl_module.last_curves, pl_module.threshold)
-        self._reliability[side] = reliability_without_truth(pl_module.last_labels, pl_module.scale, pl_module.shift)
-        plot_curves(self._picture("curves"), self._curves, _basis(trainer))
-        plot_reliability(self._picture("reliability"), self._reliability, _basis(trainer))
+        self._scored[side] = scored
+        plot_curves(self._picture("curves"), self._scored, _basis(trainer))
+        plot_reliability(self._picture("reliability"), self._scored, _basis(trainer))
 
     def _send(self, trainer: pl.Trainer, *names: str) -> None:
         for name in names if trainer.is_global_zero else ():

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deepcr_lightning.networks.star_fit import StarFit, surroundings
+from deepcr_lightning.inpainting.star_fit import StarFit, surroundings
 
 FEWEST = 100
 """Fewer stars teach their own noise, and the shapes that a network starts with are better."""
@@ -33,7 +33,7 @@ def whole_stars(image: Tensor, known: Tensor, noise: Tensor) -> tuple[Tensor, Te
     Returns
     -------
     light, known, noise : Tensor of float32, shapes (n, 49), (n, 49) and (n, 1)
-        From `networks.star_fit.surroundings`.
+        From `inpainting.star_fit.surroundings`.
     """
     side = 2 * _WHOLE_REACH + 1
     light = torch.where(known, image, 0)

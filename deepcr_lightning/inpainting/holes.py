@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RECIPE = 5
-"""Of what a network is given of an image with holes: one that learned by another recipe is of no use here."""
 LOWEST, HIGHEST = -20.0, 60.0
 """No pixel holds as little or as much light. Normalised."""
 REACH = 6

@@ -11,13 +11,12 @@ from torch import Tensor
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.sky import sky_and_noise
-from deepcr_lightning.networks import star_fit
+from deepcr_lightning.inpainting.model import FillModel, load_fill_model
+from deepcr_lightning.inpainting.planes import planes_of
 from deepcr_lightning.networks.fused import fused
-from deepcr_lightning.networks.holes import bridge, saturated_by_stars
 from deepcr_lightning.networks.scale import denormalise, normalise
 from deepcr_lightning.prediction.fill import require_same_shape
 from deepcr_lightning.prediction.sliding_window import in_tiles
-from deepcr_lightning.training.fill_checkpoint import FillModel, load_fill_model
 
 _TILE = 704
 
@@ -90,7 +89,7 @@ class CosmicRayFiller:
             Pixels to fill. Those of them that are not usable are filled by a guess: nothing like them was learned.
         usable : ndarray of bool, shape (H, W), optional
             Pixels worth taking a value from; masked ones never are. Of the others only saturated ones of stars tell
-            something (`networks.holes.saturated_by_stars`).
+            something (`inpainting.holes.saturated_by_stars`).
 
         Returns
         -------
@@ -116,17 +115,11 @@ class CosmicRayFiller:
             image, hole, fine = given
             image = normalise(image, *levels)
             known = fine & ~hole
-            saturated = saturated_by_stars(image, known, ~fine & ~hole)
-            bridged = bridge(image, known)
-            # Of the whole chip: in a tile that is continued by reflection, a fit would take mirrored pixels for known.
-            fits = self.net.stars(bridged, known, saturated, levels[1])
-            planes = torch.cat([bridged, known.to(image.dtype), saturated.to(image.dtype), fits], dim=1)[0]
-            made = in_tiles(self._corrected, planes, margin=self.net.margin, step=self.net.step, tile=_TILE)
+            planes = planes_of(self.net.stars, image, known, ~fine & ~hole, levels[1])[0]
+            made = in_tiles(self._filled, planes, margin=self.net.margin, step=self.net.step, tile=_TILE)
             values = denormalise(made, *levels).cpu().numpy()
         filled[mask] = values[mask]
         return filled
 
-    def _corrected(self, planes: Tensor) -> Tensor:
-        unet = self._fused if self.device.type == "cpu" else self.net.unet
-        bridged, known, saturated, fits = planes[None].split((1, 1, 1, star_fit.PLANES), dim=1)
-        return self.net.correct(bridged, known > 0.5, saturated > 0.5, fits, unet)[0, 0]
+    def _filled(self, planes: Tensor) -> Tensor:
+        return self.net(planes[None], self._fused if self.device.type == "cpu" else None)[0, 0]

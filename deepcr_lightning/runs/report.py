@@ -15,9 +15,10 @@ from omegaconf import OmegaConf
 
 from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, FILLER, kind_of, read_checkpoint
-from deepcr_lightning.training.report_style import page, table
-from deepcr_lightning.training.run_record import read_record
+from deepcr_lightning.models.card import FillerCard, FinderCard
+from deepcr_lightning.models.checkpoint import card_of, read_checkpoint
+from deepcr_lightning.runs.record import read_record
+from deepcr_lightning.runs.report_style import page, table
 
 REPORT = "report.html"
 History = Mapping[str, Sequence[tuple[int, float]]]
@@ -64,7 +65,7 @@ class _Best:
 
     path: Path
     epoch: int
-    description: dict[str, Any]
+    card: FinderCard | FillerCard
 
 
 def basis_of_scores(truth: str | None) -> str:
@@ -123,9 +124,10 @@ def write_report(
 def _best(path: Path) -> _Best | None:
     try:
         checkpoint = read_checkpoint(path)
+        card = card_of(checkpoint, path)
     except InputError:
         return None
-    return _Best(path, int(checkpoint["epoch"]), checkpoint[DESCRIPTION_KEY])
+    return _Best(path, int(checkpoint["epoch"]), card)
 
 
 def _summary(record: Mapping[str, Any], state: str, done: int, epochs: int | None) -> str:
@@ -142,7 +144,7 @@ def _summary(record: Mapping[str, Any], state: str, done: int, epochs: int | Non
 
 
 def _judgement(best: _Best | None) -> str:
-    run = (best.description.get("run") if best else None) or {}
+    run = (best.card.run if best else None) or {}
     words = run.get("judgement", {}).get("words", "")
     return f"<p><b>{escape(words)}</b></p>" if words else ""
 
@@ -158,18 +160,17 @@ def _use(best: _Best | None) -> str:
         return ""
     # Like the command that repeats the run, this one is typed where that one was.
     here = best.path.relative_to(Path.cwd()) if best.path.is_relative_to(Path.cwd()) else best.path
-    given = shlex.quote(f"ckpt_path={here}")
-    if kind_of(best.description) == FILLER:
-        command = f"python predict.py products=[clean] fill=network fill_{given} input=EXPOSURES output_dir=CLEANED"
-        return f"<pre>{escape(command)}</pre>"
-    command = f"python predict.py {given} input=EXPOSURES output_dir=MASKS"
-    threshold = f"{best.description['threshold']:.3g}"
-    chosen = f" ({escape(_how_chosen(best))})"
-    return f"<pre>{escape(command)}</pre><p>Threshold of the mask: <b>{threshold}</b>{chosen}.</p>"
+    *options, last = best.card.options.split()
+    given = " ".join([*options, shlex.quote(f"{last}={here}")])
+    text = f"<pre>{escape(f'python predict.py {given} input=EXPOSURES output_dir=CLEANED')}</pre>"
+    if isinstance(best.card, FinderCard):
+        chosen = escape(_how_chosen(best.path, best.card))
+        text += f"<p>Threshold of the mask: <b>{best.card.threshold:.3g}</b> ({chosen}).</p>"
+    return text
 
 
-def _how_chosen(best: _Best) -> str:
-    config = best.path.parent.parent / "config.yaml"
+def _how_chosen(path: Path, card: FinderCard) -> str:
+    config = path.parent.parent / "config.yaml"
     target = OmegaConf.select(OmegaConf.load(config), "threshold") if config.is_file() else None
     if isinstance(target, Mapping):
         name, value = next(iter(target.items()))
@@ -178,7 +179,7 @@ def _how_chosen(best: _Best) -> str:
         return "completeness and purity balanced on the validation tiles: their harmonic mean is highest"
     if target is not None:
         return "given"
-    return "one in two" if best.description["calibrated"] else "half of the value at which the map saturates"
+    return "one in two" if card.calibrated else "half of the value at which the map saturates"
 
 
 def _scores(history: History, best: _Best | None, start: Mapping[str, float]) -> str:

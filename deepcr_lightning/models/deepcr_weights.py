@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.networks.unet import UNet, fold_batch_norm
 
 _BLOCKS = {"inc.conv.conv": "down.0", "down1.mpconv.1.conv": "down.1", "up8.conv.conv": "merge.0"}
 _BATCH_NORM_EPS = 1e-5
@@ -106,38 +105,6 @@ def deepcr_state(net: UNet) -> dict[str, Tensor]:
             named[f"{theirs}.{index}.weight_v"] = torch.where(length > 0, weight, 1.0)
             named[f"{theirs}.{index}.bias"] = weights[f"{ours}.{index}.bias"]
     return {f"module.{key}": value for key, value in named.items()}
-
-
-def fold_batch_norm(net: UNet) -> UNet:
-    """Make a network without batch norm that gives the same map.
-
-    Parameters
-    ----------
-    net : UNet
-        In evaluation mode; returned as it is if it has no norm.
-
-    Returns
-    -------
-    UNet
-
-    Raises
-    ------
-    InputError
-        If it has group norm, which depends on the image and cannot be folded.
-    """
-    if net.norm == "none":
-        return net
-    if net.norm != "batch":
-        raise InputError(f"{net.norm} norm cannot be folded into the convolutions")
-    folded = UNet(net.depth, net.hidden, "none", net.inputs, net.outputs, net.contrast, net.fold)
-    for part in ("down", "merge"):
-        for block, plain in zip(getattr(net, part), getattr(folded, part), strict=True):
-            convolutions = [m for m in block if isinstance(m, nn.Conv2d)]
-            norms = [m for m in block if isinstance(m, nn.BatchNorm2d)]
-            for place, (conv, norm) in enumerate(zip(convolutions, norms, strict=True)):
-                plain[2 * place] = fuse_conv_bn_eval(conv, norm)
-    folded.up, folded.out = net.up, net.out
-    return folded.eval()
 
 
 def _require_keys(name: str, found: set[str], weight_norm: bool) -> None:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any
+from pathlib import Path
 
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from deepcr_lightning.batches.science_tiles import science_tiles
 from deepcr_lightning.batches.selection import evenly_spaced
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.networks.filler import Filler
+from deepcr_lightning.inpainting.figure import plot_filled
+from deepcr_lightning.inpainting.holes import saturated_by_stars, spread_over_stars
+from deepcr_lightning.inpainting.network import Filler
+from deepcr_lightning.inpainting.planes import PARTS, RECIPE, planes_of
+from deepcr_lightning.inpainting.star_shapes import FEWEST, learn_shapes, whole_stars
+from deepcr_lightning.models.card import DataCard, FillerCard
+from deepcr_lightning.models.model import load_model
+from deepcr_lightning.models.model_file import UNIVERSAL
 from deepcr_lightning.networks.gaps import close_gaps
-from deepcr_lightning.networks.holes import bridge, saturated_by_stars, spread_over_stars
 from deepcr_lightning.networks.layout import channels_last
 from deepcr_lightning.networks.scale import OURS, SOFTENING, denormalise, normalise
-from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, load_model
-from deepcr_lightning.training.fill_checkpoint import describe_filler
-from deepcr_lightning.training.model_file import UNIVERSAL
-from deepcr_lightning.training.optimiser import adamw, ask_for_rate, check_rates
-from deepcr_lightning.training.star_shapes import FEWEST, learn_shapes, whole_stars
+from deepcr_lightning.training.module import CosmicRayModule
+from deepcr_lightning.training.optimiser import check_rates
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +36,11 @@ _COPY_REACH = 8
 # electrons above the sky.
 _BESIDE_SATURATED = 20.0
 _BRIGHT_POWER, _BRIGHTEST = 0.5, 50.0
+SEEN = ("image", "known", "unusable", "noise")
+"""What `inpainting.planes.planes_of` takes of `CosmicRayInpainter.holes`."""
 
 
-class CosmicRayInpainter(pl.LightningModule):
+class CosmicRayInpainter(CosmicRayModule):
     """Network that fills holes of the shape of cosmic rays, its loss and its optimiser.
 
     The holes are the pixels of added dark CRs, and the same shapes on stars; what stood there before is the target.
@@ -47,11 +50,11 @@ class CosmicRayInpainter(pl.LightningModule):
     Parameters
     ----------
     depth, hidden, norm
-        Shape of the U-Net (`networks.filler.Filler`).
+        Shape of the U-Net (`inpainting.network.Filler`).
     learning_rate, weight_decay, warmup, schedule
         Of the optimiser (`training.optimiser.adamw`).
     copies : int
-        Holes of each tile that are cut again, half of them on stars (`networks.holes.spread_over_stars`).
+        Holes of each tile that are cut again, half of them on stars (`inpainting.holes.spread_over_stars`).
     cleaned_by : str
         Checkpoint, or its name, of the network that finds the tiles' own CRs; it must be on our normalisation.
     compile : bool
@@ -62,6 +65,11 @@ class CosmicRayInpainter(pl.LightningModule):
     InputError
         If a parameter is out of its range, or `cleaned_by` is no such network.
     """
+
+    card_class = FillerCard
+    shape = ("depth", "hidden", "norm")
+    recipe = RECIPE
+    net: Filler
 
     def __init__(
         self,
@@ -83,13 +91,12 @@ class CosmicRayInpainter(pl.LightningModule):
         self.save_hyperparameters()
         self.net = Filler(depth, hidden, norm)
         finder = load_model(cleaned_by)
-        if finder.description["normalisation"] != OURS:
+        if finder.card.normalisation != OURS:
             raise InputError(f"model.cleaned_by={cleaned_by}: sees images on another scale; give a model of train.py")
         # A tuple hides it from Lightning, which would train and keep its weights with ours.
         self._finder = (finder.net.requires_grad_(False),)
-        self._closes_gaps = finder.closes_gaps
+        self._closes_gaps = finder.card.closes_gaps
         self._own_logit = math.log(finder.threshold / (1 - finder.threshold))
-        self.run_record: dict[str, Any] | None = None
 
     def setup(self, stage: str) -> None:
         """See that the data are on the scale that the loss is computed on; compile if asked."""
@@ -123,12 +130,9 @@ class CosmicRayInpainter(pl.LightningModule):
             image = close_gaps(image, usable)
         return _grown(self._finder[0].to(image.device)(channels_last(image)).float() > self._own_logit)
 
-    def forward(self, image: Tensor, known: Tensor, saturated: Tensor, noise: Tensor) -> Tensor:
-        """Fill normalised images where they are not known, of shape (B, 1, H, W) as `known` and `saturated`.
-
-        `noise`, of shape (B, 1, 1, 1), is that of the sky, in electrons.
-        """
-        filled: Tensor = self.net(bridge(image, known), known, saturated, noise)[0]
+    def forward(self, image: Tensor, known: Tensor, unusable: Tensor, noise: Tensor) -> Tensor:
+        """Fill normalised images where they are not known; the arguments are those of `inpainting.planes.planes_of`."""
+        filled: Tensor = self.net(planes_of(self.net.stars, image, known, unusable, noise))
         return filled
 
     def holes(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -143,8 +147,8 @@ class CosmicRayInpainter(pl.LightningModule):
         -------
         dict of Tensor
             ``image`` (B, 1, S, S) float32, normalised, as ``truth``, that without the added CRs; and of bool
-            ``known``, the pixels with a meaning, ``saturated``, those that stars have saturated, and ``scored``, those
-            in holes of which the truth is known; and ``noise`` (B, 1, 1, 1), of the sky, in electrons.
+            ``known``, the pixels with a meaning, ``unusable``, those of no use, and ``scored``, those in holes of which
+            the truth is known; and ``noise`` (B, 1, 1, 1), of the sky, in electrons.
         """
         levels = batch["sky"], batch["noise"]
         struck, charge = denormalise(batch["image"], *levels), batch["charge"]
@@ -164,16 +168,15 @@ class CosmicRayInpainter(pl.LightningModule):
         hole, spread = spread_over_stars(hole, charge, light, self.hparams["copies"], _COPY_REACH, generator)
         image = normalise(struck + (spread - charge), *levels)
         known = ~(hole | unknown)
+        made = {"image": image, "known": known, "scored": hole & ~unknown, "truth": truth}
         # Unusable pixels are never filled, so that no hole hides them.
-        saturated = saturated_by_stars(image, known, batch["unusable"])
-        planes = {"image": image, "known": known, "saturated": saturated, "scored": hole & ~unknown, "truth": truth}
-        return {**planes, "noise": batch["noise"]}
+        return {**made, "unusable": batch["unusable"], "noise": batch["noise"]}
 
     def _filled(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         holes = self.holes(batch)
-        bridged = bridge(holes["image"], holes["known"])
-        filled, stars = self.net(bridged, holes["known"], holes["saturated"], holes["noise"])
-        return holes, {"filled": filled, "stars": stars, "bridged": bridged}
+        planes = planes_of(self.net.stars, *(holes[name] for name in SEEN))
+        bridged, _, _, fits = planes.split(PARTS, dim=1)
+        return holes, {"filled": self.net(planes), "stars": bridged + fits[:, :1], "bridged": bridged}
 
     def _validate(self, batch: dict[str, Tensor], side: str) -> None:
         holes, made = self._filled(batch)
@@ -186,15 +189,7 @@ class CosmicRayInpainter(pl.LightningModule):
         """Loss of a composed batch."""
         holes, made = self._filled(batch)
         loss = square_error(made["filled"], holes["truth"], holes["scored"])
-        self.log(
-            "train/loss",
-            loss,
-            prog_bar=True,
-            on_step=True,
-            on_epoch=True,
-            batch_size=len(batch["image"]),
-            sync_dist=True,
-        )
+        self.log_training_loss(loss, batch)
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -205,25 +200,19 @@ class CosmicRayInpainter(pl.LightningModule):
         """Loss of held-out tiles and darks."""
         self._validate(batch, "test")
 
-    def on_train_epoch_end(self) -> None:
-        """Log the rate that the epoch ended with."""
-        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], sync_dist=True)
+    def card(self, data: DataCard) -> FillerCard:
+        """Write the card of the network as it is now, trained on `data`."""
+        return FillerCard(network=self.network, data=data, run=self.run_record, recipe=RECIPE)
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW, with warm-up and schedule by the step."""
-        names = ("learning_rate", "weight_decay", "warmup", "schedule")
-        return adamw(self.net, self.trainer, **{name: self.hparams[name] for name in names})
+    def shown(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Give the holes of a batch, and what fills them."""
+        holes = self.holes(batch)
+        return {**holes, "filled": self(*(holes[name] for name in SEEN))}
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put beside the weights all that prediction needs to know of them."""
-        datamodule = getattr(self.trainer, "datamodule", None)
-        data = datamodule.description() if datamodule is not None else {}
-        network = {name: self.hparams[name] for name in ("depth", "hidden", "norm")}
-        checkpoint[DESCRIPTION_KEY] = describe_filler(network, data, self.run_record)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the rate that is asked for now."""
-        ask_for_rate(checkpoint, self.hparams["learning_rate"])
+    def draw(self, folder: Path, shown: dict[str, Tensor]) -> str:
+        """Draw holes and what fills them."""
+        plot_filled(folder / "filled.png", shown, shown["filled"])
+        return "filled"
 
 
 def square_error(filled: Tensor, truth: Tensor, scored: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepcr_lightning.networks.holes import HIGHEST, LOWEST
+from deepcr_lightning.inpainting.holes import HIGHEST, LOWEST
 from deepcr_lightning.networks.scale import denormalise, normalise
 
 PLANES = 3
@@ -38,8 +38,8 @@ class StarFit(nn.Module):
 
     A star may be at any of 25 x 25 places within one and a half pixels of the hole's pixel, and have any of four
     shapes, each of which is a table: a point-spread function (PSF), learned from whole stars before the rest of a
-    network is (`training.star_shapes`). Flux and plane are least squares; the eight likeliest stars are averaged by how
-    likely they are.
+    network is (`inpainting.star_shapes`). Flux and plane are least squares; the eight likeliest stars are averaged by
+    how likely they are.
 
     References
     ----------
@@ -80,10 +80,10 @@ class StarFit(nn.Module):
         Parameters
         ----------
         bridged : Tensor of float32, shape (B, 1, H, W)
-            Normalised image, with bridges over its holes (`networks.holes.bridge`).
+            Normalised image, with bridges over its holes (`inpainting.holes.bridge`).
         known, saturated : Tensor of bool, shape (B, 1, H, W)
-            Pixels with a meaning, and those that stars have saturated (`networks.holes.saturated_by_stars`): these are
-            not fitted, for nobody fills them, and in crowded fields they are many.
+            Pixels with a meaning, and those that stars have saturated (`inpainting.holes.saturated_by_stars`): these
+            are not fitted, for nobody fills them, and in crowded fields they are many.
         noise : Tensor of float32, shape (B, 1, 1, 1), or float
             Of the sky, in electrons.
 
