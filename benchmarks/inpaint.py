@@ -30,10 +30,10 @@ from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure, r
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import field_type, find_truths, read_matching_truth, read_truth
 from deepcr_lightning.inpainting.filler import load_filler
+from deepcr_lightning.photometry.workers import start_workers
 from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill
 from deepcr_lightning.scores.intervals import interval, resampled
 from deepcr_lightning.simulation.stars import FIELDS
-from deepcr_lightning.thresholds.workers import start_workers
 
 SHAPE = ("--filters", "F275W", "F336W", "F606W", "F814W", "--size", "512", "512", "--chips", "1")
 NUMBERS = ("--exposures", "32", "--darks", "4", "--seed", "111")

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.inpainting.model import load_fill_model
+from deepcr_lightning.inpainting.fill_model import load_fill_model
 from deepcr_lightning.models.card import FILLER
 from deepcr_lightning.models.checkpoint import read_card_of
-from deepcr_lightning.models.export import export, hand_on
+from deepcr_lightning.models.hand_over import export, hand_on
 from deepcr_lightning.models.model import load_model
 
 

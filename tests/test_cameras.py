@@ -19,11 +19,11 @@ from deepcr_lightning.simulation import draw_cosmic_rays
 from deepcr_lightning.simulation.__main__ import main
 from deepcr_lightning.simulation.cameras import CAMERAS, draw_exposures, get_camera
 from deepcr_lightning.simulation.conditions import Conditions
-from deepcr_lightning.simulation.dataset import simulate_set
 from deepcr_lightning.simulation.filters import get_filter
 from deepcr_lightning.simulation.moving import add_moving_sources
 from deepcr_lightning.simulation.plan import SetSettings, plan_set
 from deepcr_lightning.simulation.psf import expected_fwhm, psf_stamps
+from deepcr_lightning.simulation.simulated_set import simulate_set
 
 FILTERS = ["F336W", "F814W", "F606W"]
 

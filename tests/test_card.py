@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.inpainting.model import load_fill_model
+from deepcr_lightning.inpainting.fill_model import load_fill_model
 from deepcr_lightning.inpainting.network import Filler
 from deepcr_lightning.inpainting.planes import RECIPE
 from deepcr_lightning.models.card import LABEL_SNR, DataCard, FillerCard, FinderCard, read_card

@@ -16,8 +16,8 @@ from test_star_widths import observe, star_field
 from deepcr_lightning.batches.bank import TileBank, choose_cache
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.batches.dataset import PairedTiles, distinct, uniform_of
-from deepcr_lightning.batches.groups import tile_groups
 from deepcr_lightning.batches.science_tiles import science_tiles
+from deepcr_lightning.batches.selection import tile_groups
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.tiles.build import build_store
 

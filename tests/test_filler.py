@@ -11,9 +11,9 @@ from conftest import add_cosmic_rays, scene
 from torch import Tensor
 
 from deepcr_lightning.exposures.sky import sky_and_noise
+from deepcr_lightning.inpainting.fill_model import FillModel
 from deepcr_lightning.inpainting.filler import CosmicRayFiller
-from deepcr_lightning.inpainting.model import FillModel
-from deepcr_lightning.inpainting.module import SEEN, CosmicRayInpainter
+from deepcr_lightning.inpainting.inpainter import SEEN, CosmicRayInpainter
 from deepcr_lightning.inpainting.network import Filler
 from deepcr_lightning.inpainting.planes import PARTS, planes_of
 from deepcr_lightning.models.card import FillerCard

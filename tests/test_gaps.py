@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deepcr_lightning.batches.augment import Augmentation
 from deepcr_lightning.batches.compose import compose_batch
-from deepcr_lightning.batches.gaps import draw_gaps
+from deepcr_lightning.batches.drawn_gaps import draw_gaps
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.models.model import load_model
 from deepcr_lightning.networks.contrast import contrast

@@ -10,7 +10,7 @@ import torch
 from conftest import add_cosmic_rays, scene
 
 from deepcr_lightning.inpainting.holes import bridge, saturated_by_stars, spread_over_stars
-from deepcr_lightning.inpainting.module import CosmicRayInpainter, square_error
+from deepcr_lightning.inpainting.inpainter import CosmicRayInpainter, square_error
 from deepcr_lightning.networks.scale import denormalise, normalise
 
 

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
-from deepcr_lightning.inpainting import module as inpainter
-from deepcr_lightning.inpainting import star_shapes
+from deepcr_lightning.inpainting import inpainter, star_shapes
+from deepcr_lightning.inpainting.fill_model import FillModel, load_fill_model
 from deepcr_lightning.inpainting.filler import CosmicRayFiller, load_filler
-from deepcr_lightning.inpainting.model import FillModel, load_fill_model
 from deepcr_lightning.inpainting.network import Filler
 from deepcr_lightning.inpainting.star_fit import StarFit
 from deepcr_lightning.models.card import FillerCard

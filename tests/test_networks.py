@@ -5,7 +5,7 @@ import torch
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.fused import fused
-from deepcr_lightning.networks.layout import channels_last, for_training
+from deepcr_lightning.networks.memory_layout import channels_last, for_training
 from deepcr_lightning.networks.unet import UNet
 
 

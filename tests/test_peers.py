@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from deepcr_lightning.evaluation.comparison import BEST, COMPARED, USUALLY, difference
 from deepcr_lightning.evaluation.lacosmic import GRID, USUAL, best_at, envelope, grid_scores, read_noise
-from deepcr_lightning.evaluation.summary import with_draws
+from deepcr_lightning.evaluation.score_summary import with_draws
 from deepcr_lightning.exposures.truth import read_truth
 from deepcr_lightning.scores.bins import BINS
 from deepcr_lightning.scores.with_truth import FALSE_POSITIVE_RATES, KINDS, score

@@ -7,11 +7,11 @@ from astropy.table import Table
 from conftest import READ_NOISE, SKY
 from numpy.typing import NDArray
 
+from deepcr_lightning.photometry.measure import ChipReference, measure, prepare
+from deepcr_lightning.photometry.psf_of_stars import gaussian_psf
+from deepcr_lightning.photometry.star_lists import join_filters
 from deepcr_lightning.thresholds.good_stars import Cuts, good_stars
-from deepcr_lightning.thresholds.photometry import ChipReference, measure, prepare
-from deepcr_lightning.thresholds.psf import gaussian_psf
 from deepcr_lightning.thresholds.star_counts import chip_stars, count
-from deepcr_lightning.thresholds.stars import join_filters
 
 SHAPE = (120, 120)
 FWHM = 1.8

@@ -21,7 +21,6 @@ from test_sweeps import rows
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.sweeps.__main__ import main as collect_again
-from deepcr_lightning.sweeps.figure import plot_sweep
 from deepcr_lightning.sweeps.grid import not_started
 from deepcr_lightning.sweeps.job import run_job
 from deepcr_lightning.sweeps.result import (
@@ -38,6 +37,7 @@ from deepcr_lightning.sweeps.result import (
 )
 from deepcr_lightning.sweeps.result import Result as Job
 from deepcr_lightning.sweeps.study import ask, completed, distribution, failures_in_a_row, open_study, settle
+from deepcr_lightning.sweeps.sweep_figure import plot_sweep
 from deepcr_lightning.sweeps.table import short, show_table, write_table
 
 

@@ -14,11 +14,11 @@ from conftest import READ_NOISE, Result, add_cosmic_rays, write_hst, write_truth
 from test_photometry import SHAPE, grid_of_stars, sky_of
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.photometry.star_lists import Stars, find_shift, join_filters
 from deepcr_lightning.thresholds.fields import Seen, choose_filters, group_fields
 from deepcr_lightning.thresholds.good_stars import Cuts, choose_cuts, good_stars
 from deepcr_lightning.thresholds.recommend import recommend
 from deepcr_lightning.thresholds.star_counts import Counts, chip_stars, count, in_box
-from deepcr_lightning.thresholds.stars import Stars, find_shift, join_filters
 
 Run = Callable[..., Result]
 

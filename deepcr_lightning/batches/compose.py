@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from deepcr_lightning.batches.augment import Augmentation, hot_pixels, log_uniform, mirror, turn, uniform
-from deepcr_lightning.batches.gaps import draw_gaps
+from deepcr_lightning.batches.drawn_gaps import draw_gaps
 from deepcr_lightning.models.card import LABEL_SNR
 from deepcr_lightning.networks.scale import OURS, normalise_batch
 from deepcr_lightning.tiles.dark_cr import COSMIC_RAY, UNKNOWN

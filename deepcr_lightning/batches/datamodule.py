@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -18,10 +17,10 @@ from deepcr_lightning.batches.augment import Augmentation
 from deepcr_lightning.batches.bank import CACHES, TileBank, choose_cache
 from deepcr_lightning.batches.compose import compose_batch
 from deepcr_lightning.batches.dataset import PairedTiles, TileDraws
-from deepcr_lightning.batches.groups import check_balance, tile_groups
+from deepcr_lightning.batches.inventory import looks_of
 from deepcr_lightning.batches.same_data import require_same_data
-from deepcr_lightning.batches.selection import evenly_spaced, tiles_of_filters
-from deepcr_lightning.batches.splits import split_by_camera
+from deepcr_lightning.batches.selection import check_balance, evenly_spaced, tile_groups, tiles_of_filters
+from deepcr_lightning.batches.splits import split_store
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import root_of
 from deepcr_lightning.exposures.paths import find_exposures
@@ -37,7 +36,6 @@ from deepcr_lightning.tiles.store import TileStore
 log = logging.getLogger(__name__)
 
 PathOption = str | Sequence[str] | None
-_ALL_BUT_FEW = (0.01, 0.99)
 _PLACES = {"device": "the accelerator", "memory": "memory", "disk": "the files"}
 
 
@@ -67,7 +65,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
     val_tiles : int, optional
         At most so many validation and so many test tiles, evenly spaced; all by default.
     balance : list of str, optional
-        Of camera, filter, exposure_time and crowding: every group of these is drawn equally often (`batches.groups`).
+        Of camera, filter, exposure_time and crowding: each group of these is drawn equally often (`batches.selection`).
     label_snr : float
         Added charge is a CR from this many times the local noise (`batches.compose`).
     normalisation : str
@@ -169,13 +167,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
             return
         store = self._open_store()
         chosen = tiles_of_filters(store, self.filters)
-        cameras, visits, files = (store.table[name][chosen].tolist() for name in ("camera", "visit", "file"))
-        roots = [root_of(Path(file)) for file in files]
-        split = split_by_camera("science", cameras, visits, roots, self.fractions, self.seed)
-        self.tiles = {side: chosen[index] for side, index in split.items()}
-        cameras, visits = ([getattr(layer, name) for layer in store.layers] for name in ("camera", "visit"))
-        roots = [root_of(Path(layer.file)) for layer in store.layers]
-        self.layers = split_by_camera("darks", cameras, visits, roots, self.fractions, self.seed)
+        self.tiles, self.layers = split_store(store, chosen, self.fractions, self.seed)
         for side in ("val", "test"):
             # Too few darks for a side of their own: an unseen side would need CRs that trained.
             there = [store.layers[i].camera for i in self.layers[side]]
@@ -217,7 +209,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
             darks=tuple(darks),
             mean_dark_share=self.mean_dark_share(),
             cr_share_rate=self.cr_share_rate,
-            **_looks(table, train),
+            **looks_of(table, train),
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -299,15 +291,3 @@ class LabelFreeDataModule(pl.LightningDataModule):
         generator = torch.Generator(batch["electrons"].device).manual_seed(int(batch["seed"][0]))
         augmentation = self.augmentation if training else None
         return compose_batch(batch, generator, augmentation, self.label_snr, self.normalisation)
-
-
-def _looks(table: Mapping[str, NDArray[Any]], tiles: NDArray[np.intp]) -> dict[str, Any]:
-    """Tell what the exposures of some tiles look like: the width of their stars, how many are spectra or trailed."""
-    _, first = np.unique(table["file"][tiles], return_index=True)
-    one = tiles[first]
-    widths = table["star_width"][one]
-    known = widths[np.isfinite(widths)]
-    # A hundredth on either side: a few widths are measured on CRs.
-    ends = tuple(np.quantile(known, _ALL_BUT_FEW).round(2).tolist()) if len(known) else None
-    spectra, trailed = (round(float(table[name][one].mean()), 4) for name in ("spectrum", "trailed"))
-    return {"star_widths": ends, "spectra": spectra, "trailed": trailed}

@@ -23,7 +23,7 @@ from deepcr_lightning.evaluation.exposure_scores import (
 from deepcr_lightning.evaluation.peer_report import plot_peers, show_comparison
 from deepcr_lightning.evaluation.peers import open_peers
 from deepcr_lightning.evaluation.pictures import plot_example
-from deepcr_lightning.evaluation.report import draw_report, make_report, show_report
+from deepcr_lightning.evaluation.score_record import draw_report, make_report, show_report
 from deepcr_lightning.evaluation.without_truth import (
     count_exposure,
     find_plateau,

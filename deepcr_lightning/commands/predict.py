@@ -20,11 +20,11 @@ from deepcr_lightning.exposures.exposure import Exposure, read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.inpainting.fill_model import load_fill_model
 from deepcr_lightning.inpainting.filler import CosmicRayFiller
-from deepcr_lightning.inpainting.model import load_fill_model
 from deepcr_lightning.models.model import Model, load_model, model_threshold
 from deepcr_lightning.prediction.contact_sheet import MOST, draw_contact_sheet
-from deepcr_lightning.prediction.fill import NETWORK
+from deepcr_lightning.prediction.fill import NETWORK, fill_named
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.prediction.reader import ExposureShares
 from deepcr_lightning.prediction.summary import CLEANED, ODD_FACTOR, Row, Summary
@@ -54,9 +54,7 @@ def predict(cfg: DictConfig) -> None:
     if "://" in str(cfg.output_dir):
         raise InputError(f"output_dir={cfg.output_dir}: must be a local directory")
     output_dir = Path(cfg.output_dir).expanduser()
-    if cfg.fill == NETWORK and cfg.fill_ckpt_path is None:
-        raise InputError("fill=network needs fill_ckpt_path=, the best.ckpt of a run of train.py experiment=inpaint")
-    filler = CosmicRayFiller(load_fill_model(cfg.fill_ckpt_path)) if cfg.fill == NETWORK else None
+    filler = _filler(cfg) if cfg.fill == NETWORK else None
     summary = Summary(output_dir)
     writer = ProductWriter(
         inputs,
@@ -69,8 +67,8 @@ def predict(cfg: DictConfig) -> None:
         dq_bit=cfg.dq_bit,
         save_probability=cfg.save_probability,
         overwrite=cfg.overwrite,
-        fill=cfg.fill,
-        filler=filler,
+        fill=filler or fill_named(cfg.fill),
+        fill_label=filler.label if filler else cfg.fill,
         compress=cfg.compress,
     )
     remove_partials(output_dir)
@@ -86,6 +84,12 @@ def predict(cfg: DictConfig) -> None:
         if not trainer.is_global_zero:
             return
     report(writer, to_do)
+
+
+def _filler(cfg: DictConfig) -> CosmicRayFiller:
+    if cfg.fill_ckpt_path is None:
+        raise InputError("fill=network needs fill_ckpt_path=, the best.ckpt of a run of train.py experiment=inpaint")
+    return CosmicRayFiller(load_fill_model(cfg.fill_ckpt_path))
 
 
 def _plateau(

@@ -24,6 +24,8 @@ from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.labels.groups import Member
 from deepcr_lightning.models.model import load_model
+from deepcr_lightning.photometry.psf_of_stars import require_photutils
+from deepcr_lightning.photometry.workers import start_workers
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.thresholds.added_dark import plot_added_dark
 from deepcr_lightning.thresholds.catalogues import compare_catalogues, find_catalogues, read_catalogue
@@ -31,12 +33,11 @@ from deepcr_lightning.thresholds.classic import classic_masks
 from deepcr_lightning.thresholds.dolphot import write_dolphot
 from deepcr_lightning.thresholds.field_stars import masks_of, measure_field
 from deepcr_lightning.thresholds.fields import Field, Seen, check_chips, choose_filters, group_fields
-from deepcr_lightning.thresholds.figure import plot_study
 from deepcr_lightning.thresholds.good_stars import choose_cuts
 from deepcr_lightning.thresholds.mapped import Mapped, read_simulated
-from deepcr_lightning.thresholds.psf import require_photutils
 from deepcr_lightning.thresholds.recommend import check_thresholds
-from deepcr_lightning.thresholds.report import (
+from deepcr_lightning.thresholds.star_counts import ChipStars, count, in_box
+from deepcr_lightning.thresholds.star_study import (
     FEWEST_IN_BOX,
     Study,
     is_real,
@@ -45,8 +46,7 @@ from deepcr_lightning.thresholds.report import (
     make_table,
     show_report,
 )
-from deepcr_lightning.thresholds.star_counts import ChipStars, count, in_box
-from deepcr_lightning.thresholds.workers import start_workers
+from deepcr_lightning.thresholds.study_figure import plot_study
 
 log = logging.getLogger("threshold")
 

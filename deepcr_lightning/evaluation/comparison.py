@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deepcr_lightning.evaluation.exposure_scores import ExposureScores, group, summed
 from deepcr_lightning.evaluation.lacosmic import GRID, USUAL, best_at, grid_scores
 from deepcr_lightning.evaluation.peers import LACOSMIC, Peers
-from deepcr_lightning.evaluation.summary import Scores, Summary, as_summary, finite, with_draws
+from deepcr_lightning.evaluation.score_summary import Scores, Summary, as_summary, finite, with_draws
 from deepcr_lightning.scores.with_truth import FALSE_POSITIVE_RATES, score, sides_of
 
 BEST = f"{LACOSMIC}, best of the grid"
@@ -79,7 +79,7 @@ def difference(theirs: tuple[Scores, Scores | None], ours: tuple[Scores, Scores 
     Parameters
     ----------
     theirs, ours : (dict, dict or None)
-        Values and draws, from `evaluation.summary.with_draws`.
+        Values and draws, from `evaluation.score_summary.with_draws`.
 
     Returns
     -------

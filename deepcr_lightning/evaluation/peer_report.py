@@ -15,7 +15,7 @@ from deepcr_lightning.evaluation.comparison import COMPARED
 from deepcr_lightning.evaluation.exposure_scores import ExposureScores, group, summed
 from deepcr_lightning.evaluation.lacosmic import USUAL, envelope, grid_scores
 from deepcr_lightning.evaluation.peers import LACOSMIC, Peers
-from deepcr_lightning.evaluation.report import score_cell
+from deepcr_lightning.evaluation.score_record import score_cell
 from deepcr_lightning.figures import save_figure
 from deepcr_lightning.scores.with_truth import mask_scores, roc, sides_of
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.sky import sky_and_noise
-from deepcr_lightning.inpainting.model import FillModel, load_fill_model
+from deepcr_lightning.inpainting.fill_model import FillModel, load_fill_model
 from deepcr_lightning.inpainting.planes import planes_of
 from deepcr_lightning.networks.fused import fused
 from deepcr_lightning.networks.scale import denormalise, normalise

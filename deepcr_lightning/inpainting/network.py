@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from deepcr_lightning.inpainting.holes import HIGHEST
 from deepcr_lightning.inpainting.planes import PARTS
 from deepcr_lightning.inpainting.star_fit import StarFit
-from deepcr_lightning.networks.layout import channels_last, for_training
+from deepcr_lightning.networks.memory_layout import channels_last, for_training
 from deepcr_lightning.networks.unet import UNet
 
 _LEVEL_REACH = 4

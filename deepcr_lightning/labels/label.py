@@ -16,7 +16,7 @@ from deepcr_lightning.exposures.layout import number
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import ChipTruth
 from deepcr_lightning.labels.coadd import median_image, minmed_image
-from deepcr_lightning.labels.moving import Blobs, find_blobs, find_moving
+from deepcr_lightning.labels.moving_sources import Blobs, find_blobs, find_moving
 from deepcr_lightning.labels.register import Place, correct, find_shift, place_by_shift, place_by_wcs, resample
 from deepcr_lightning.labels.significance import Excess, find_excess
 
@@ -54,7 +54,7 @@ def label_group(
     the lower of median and minimum of the others, finds the cosmic rays of all; a second leaves these out of the
     median, so that no cosmic ray of another exposure hides one or makes one. Nothing is known of pixels that are
     unusable, that no other exposure sees, that stand out at the same place of the detector in half of the others
-    (a warm pixel), that belong to a source which moves (`labels.moving`), or that stand out by no more than the
+    (a warm pixel), that belong to a source which moves (`labels.moving_sources`), or that stand out by no more than the
     gradient allows.
     """
     group = _Group(exposures, pointings)

@@ -9,7 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.contrast import REACH, contrast
-from deepcr_lightning.networks.layout import channels_last
+from deepcr_lightning.networks.memory_layout import channels_last
 
 NORMS = ("none", "batch", "group")
 FIRST_LOGIT = -4.0

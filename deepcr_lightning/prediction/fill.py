@@ -162,5 +162,30 @@ FILLS: dict[str, Fill] = {
     "biharmonic": fill_biharmonic,
 }
 """The ways to fill by the name that `fill=` takes, but for `NETWORK`."""
-NETWORK = "network"
-"""The way that needs a network (`inpainting.filler`)."""
+DEFAULT, NETWORK = "median_5", "network"
+"""The way that predict.py takes by default, and the one that needs a network (`inpainting.filler`)."""
+
+
+def fill_named(name: str) -> Fill:
+    """Choose how masked pixels are filled.
+
+    Parameters
+    ----------
+    name : str
+        A name of `FILLS`.
+
+    Returns
+    -------
+    callable
+        A way to fill.
+
+    Raises
+    ------
+    InputError
+        If there is no such way, or a package that it needs is not installed.
+    """
+    if name not in FILLS:
+        raise InputError(f"fill={name}: choose from {', '.join((*FILLS, NETWORK))}")
+    if name == "biharmonic":
+        require_biharmonic()
+    return FILLS[name]

@@ -7,9 +7,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.sweeps.figure import plot_sweep
 from deepcr_lightning.sweeps.grid import not_started
 from deepcr_lightning.sweeps.result import RUNNING, Result, best_of, read_results, swept_options
+from deepcr_lightning.sweeps.sweep_figure import plot_sweep
 from deepcr_lightning.sweeps.table import show_table, write_table
 
 TABLE, FIGURE = "sweep.csv", "sweep.png"

@@ -12,9 +12,9 @@ import numpy as np
 from astropy.table import Table
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.photometry.star_lists import Stars
 from deepcr_lightning.thresholds.good_stars import NEEDED, Cuts, good_stars
 from deepcr_lightning.thresholds.star_counts import ChipStars, chip_stars
-from deepcr_lightning.thresholds.stars import Stars
 
 NO_MASK = "none"
 _PLACES = {"extension": "Extension", "chip": "Chip", "x": "Object X position", "y": "Object Y position"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import tempfile
@@ -22,6 +21,7 @@ from deepcr_lightning.atomic import make_folder_once
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.dq import SATURATION, unusable_bits
 from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
+from deepcr_lightning.exposures.store_key import store_key
 from deepcr_lightning.exposures.truth import read_matching_truth
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.tiles.dark_cr import extract_cr_layers
@@ -36,26 +36,6 @@ Cameras = dict[str, Path]
 FORMAT = 9
 """Raised whenever the meaning of the files changes; older stores are then built again."""
 _LAST = "store.json"
-
-
-def store_key(files: Sequence[Path], settings: dict[str, object]) -> str:
-    """Name a store by what it is made of.
-
-    Parameters
-    ----------
-    files : sequence of Path
-        Path, size and time of change of each count.
-    settings : dict
-        Plain values.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
-    """
-    stats = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    text = json.dumps([FORMAT, settings, stats], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def build_store(
@@ -97,7 +77,7 @@ def build_store(
     settings = settings or ReadSettings()
     files = [*science, *darks, *(truths or {}).values()]
     counts = {"tile_size": tile_size, "science": len(science), "truths": len(truths or {})}
-    key = store_key(files, {**counts, **asdict(settings)})
+    key = store_key(FORMAT, files, {**counts, **asdict(settings)})
     folder = Path(store_dir) / key
     try:
         make_folder_once(

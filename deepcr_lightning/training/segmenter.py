@@ -14,7 +14,7 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.models.card import DataCard, FinderCard
 from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY
 from deepcr_lightning.networks.gaps import close_gaps
-from deepcr_lightning.networks.layout import channels_last, for_training
+from deepcr_lightning.networks.memory_layout import channels_last, for_training
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.scores.calibration import fit_scale
 from deepcr_lightning.scores.curves import at_threshold, average_precision_of, kept_curves

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import signal
 from scipy.spatial import cKDTree
 
-from deepcr_lightning.thresholds.psf import RADIUS, Psf
+from deepcr_lightning.photometry.psf_of_stars import RADIUS, Psf
 
 FIT_RADIUS = 2
 """Half-size in pixels of the square that a star is fitted in."""

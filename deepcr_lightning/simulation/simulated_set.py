@@ -27,14 +27,14 @@ from deepcr_lightning.simulation.plan import (
     SetSettings,
     plan_set,
 )
-from deepcr_lightning.simulation.products import (
+from deepcr_lightning.simulation.readout import expose
+from deepcr_lightning.simulation.reduction import reduced
+from deepcr_lightning.simulation.scene import Scene, draw_scene, render_scene
+from deepcr_lightning.simulation.simulated_files import (
     SimulatedChip,
     exposure_hdus,
     truth_hdus,
 )
-from deepcr_lightning.simulation.readout import expose
-from deepcr_lightning.simulation.reduction import reduced
-from deepcr_lightning.simulation.scene import Scene, draw_scene, render_scene
 from deepcr_lightning.simulation.stars import DEFAULT_FIELDS
 
 SETTINGS_FILE = "simulation.json"

@@ -23,7 +23,7 @@ def plot_filled(path: Path, holes: Mapping[str, Tensor], filled: Tensor, count: 
     path : Path
         PNG to write.
     holes : dict of Tensor
-        From `inpainting.module.CosmicRayInpainter.holes`.
+        From `inpainting.inpainter.CosmicRayInpainter.holes`.
     filled : Tensor of float32, shape (B, 1, S, S)
         Normalised.
     count : int

@@ -13,7 +13,7 @@ from torch import Tensor
 from deepcr_lightning.batches.science_tiles import science_tiles
 from deepcr_lightning.batches.selection import evenly_spaced
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.inpainting.figure import plot_filled
+from deepcr_lightning.inpainting.hole_figure import plot_filled
 from deepcr_lightning.inpainting.holes import saturated_by_stars, spread_over_stars
 from deepcr_lightning.inpainting.network import Filler
 from deepcr_lightning.inpainting.planes import PARTS, RECIPE, planes_of
@@ -22,7 +22,7 @@ from deepcr_lightning.models.card import DataCard, FillerCard
 from deepcr_lightning.models.model import load_model
 from deepcr_lightning.models.model_file import UNIVERSAL
 from deepcr_lightning.networks.gaps import close_gaps
-from deepcr_lightning.networks.layout import channels_last
+from deepcr_lightning.networks.memory_layout import channels_last
 from deepcr_lightning.networks.scale import OURS, SOFTENING, denormalise, normalise
 from deepcr_lightning.training.module import CosmicRayModule
 from deepcr_lightning.training.optimiser import check_rates

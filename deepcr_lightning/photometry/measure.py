@@ -10,8 +10,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.sky import sky_and_noise
-from deepcr_lightning.thresholds.psf import RADIUS, Psf, gaussian_psf, psf_of_stars
-from deepcr_lightning.thresholds.star_fit import (
+from deepcr_lightning.photometry.fit_stars import (
     FIT_RADIUS,
     Plane,
     Sources,
@@ -22,6 +21,7 @@ from deepcr_lightning.thresholds.star_fit import (
     render,
     variance,
 )
+from deepcr_lightning.photometry.psf_of_stars import RADIUS, Psf, gaussian_psf, psf_of_stars
 
 _LEAST = 3.5
 _LEAST_AGAIN = 5.0

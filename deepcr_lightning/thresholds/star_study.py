@@ -10,10 +10,10 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 
+from deepcr_lightning.photometry.star_lists import Stars
 from deepcr_lightning.scores.intervals import interval, resampled
 from deepcr_lightning.thresholds.recommend import Recommendation, recommend
 from deepcr_lightning.thresholds.star_counts import ChipStars, Counts, chip_stars, count, in_box
-from deepcr_lightning.thresholds.stars import Stars
 
 FEWEST_IN_BOX = 50
 """Stars without a mask below which a box says little."""

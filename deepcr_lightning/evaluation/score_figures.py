@@ -98,7 +98,7 @@ def plot_events(path: Path, events: Mapping[str, Mapping[str, Sequence[Any]]]) -
     path : Path
         PNG to write.
     events : mapping
-        From `evaluation.summary.summarise_events`.
+        From `evaluation.score_summary.summarise_events`.
     """
     titles = {
         "charge": ("charge of the event [electrons]", "events found [%]"),

@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from deepcr_lightning.evaluation.exposure_scores import ExposureScores, group, summed
-from deepcr_lightning.evaluation.figures import plot_curves, plot_events, plot_reliability, plot_without_truth
-from deepcr_lightning.evaluation.summary import curves_without_truth, summarise_added, summarise_events, summarise_truth
+from deepcr_lightning.evaluation.score_figures import plot_curves, plot_events, plot_reliability, plot_without_truth
+from deepcr_lightning.evaluation.score_summary import (
+    curves_without_truth,
+    summarise_added,
+    summarise_events,
+    summarise_truth,
+)
 
 _DRAWN = 60
 _COLUMNS = {

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.figures import save_figure
 from deepcr_lightning.scores.intervals import interval, resampled
-from deepcr_lightning.thresholds.report import Study
 from deepcr_lightning.thresholds.star_counts import Counts
+from deepcr_lightning.thresholds.star_study import Study
 
 _TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 _ADDED, _LOST = "#2ca02c", "#d62728"
