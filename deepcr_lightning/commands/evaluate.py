@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
-from deepcr_lightning.atomic import write_atomically
+from deepcr_lightning.commands.common import open_model, plain, predictor_of, read_settings, write_json
 from deepcr_lightning.console.arguments import fail
-from deepcr_lightning.console.device import choose_device, uses_gpu
+from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.comparison import compare
 from deepcr_lightning.evaluation.exposure_scores import (
@@ -35,8 +33,7 @@ from deepcr_lightning.exposures.exposure import read_exposure, root_of
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.truth import ChipTruth, field_type, find_truths, read_matching_truth
 from deepcr_lightning.exposures.units import ReadSettings
-from deepcr_lightning.models.model import Model, load_model, model_threshold
-from deepcr_lightning.prediction.predictor import ExposurePredictor
+from deepcr_lightning.models.model import Model, model_threshold
 from deepcr_lightning.tiles.store import TileStore
 
 log = logging.getLogger("evaluate")
@@ -45,25 +42,22 @@ log = logging.getLogger("evaluate")
 def evaluate(cfg: DictConfig) -> None:
     """Evaluate as a config says."""
     choose_device(cfg)
-    if cfg.ckpt_path is None:
-        raise InputError("ckpt_path= is not given; name the best.ckpt of a run")
     if cfg.truth is None and cfg.darks is None:
         raise InputError(
             "neither truth= nor darks= is given; name a directory of truth files, or darks that trained nothing"
         )
-    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    settings = read_settings(cfg)
     output = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
-    model = load_model(cfg.ckpt_path)
-    model.introduce()
+    model = open_model(cfg)
     paths = list(find_exposures("input", cfg.input))
     truths = _truths(cfg, paths)
     darks = _darks(cfg, model, settings)
-    predictor = ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")
+    predictor = predictor_of(model, cfg)
     if cfg.calibrate:
         exposures = (read_exposure(path, settings) for path in paths)
         predictor.plateau = find_plateau(model, predictor, exposures, darks)
         log.info("Maps are divided by %.3f, where they saturate", predictor.plateau)
-    threshold = _threshold(cfg, model, predictor.plateau)
+    threshold = model_threshold(model, plain(cfg.threshold), predictor.plateau)
     if cfg.peers and truths is None:
         raise InputError("peers= is given without truth=; name a directory of truth files")
     peers = open_peers(cfg.peers, model, cfg.tile, predictor.device) if cfg.peers else None
@@ -105,9 +99,7 @@ def evaluate(cfg: DictConfig) -> None:
         report["rate_scatter_of_darks"] = rate_scatter(darks)
     if peers:
         report["peers"] = compare(scored, peers, threshold)
-    output.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
-    write_atomically(output / "evaluation.json", lambda place: place.write_text(text))
+    write_json(output / "evaluation.json", report)
     draw_report(output, report, scored)
     print(show_report(report))
     if peers:
@@ -137,11 +129,6 @@ def _darks(cfg: DictConfig, model: Model, settings: ReadSettings) -> TileStore |
     if not cfg.allow_seen:
         refuse_seen(model, darks)
     return open_darks(cfg.store_dir, darks, settings)
-
-
-def _threshold(cfg: DictConfig, model: Model, plateau: float) -> float:
-    target: Any = OmegaConf.to_container(cfg.threshold) if OmegaConf.is_config(cfg.threshold) else cfg.threshold
-    return model_threshold(model, target, plateau)
 
 
 def _say_unmatched(paths: list[Path], truths: dict[str, Path]) -> None:

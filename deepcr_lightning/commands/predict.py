@@ -6,12 +6,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from deepcr_lightning.atomic import remove_partials
+from deepcr_lightning.commands.common import open_model, plain, read_settings
 from deepcr_lightning.console.arguments import fail
 from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.errors import InputError
@@ -22,7 +22,7 @@ from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.inpainting.fill_model import load_fill_model
 from deepcr_lightning.inpainting.filler import CosmicRayFiller
-from deepcr_lightning.models.model import Model, load_model, model_threshold
+from deepcr_lightning.models.model import Model, model_threshold
 from deepcr_lightning.prediction.contact_sheet import MOST, draw_contact_sheet
 from deepcr_lightning.prediction.fill import NETWORK, fill_named
 from deepcr_lightning.prediction.predictor import ExposurePredictor
@@ -38,17 +38,12 @@ def predict(cfg: DictConfig) -> None:
     choose_device(cfg)
     if cfg.output_dir is None:
         raise InputError("output_dir= is not given; name the directory for the masks")
-    if cfg.ckpt_path is None:
-        raise InputError("ckpt_path= is not given; name the best.ckpt of a run")
-    model = load_model(cfg.ckpt_path)
-    model.introduce()
-    target: Any = OmegaConf.to_container(cfg.threshold) if OmegaConf.is_config(cfg.threshold) else cfg.threshold
-    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    model, settings = open_model(cfg), read_settings(cfg)
     predictor = ExposurePredictor(model, cfg.tile, compile=cfg.compile)
     inputs = find_exposures("input", cfg.input)
     if cfg.calibrate:
         predictor.plateau = _plateau(cfg, predictor, model, list(inputs), settings)
-    threshold = model_threshold(model, target, predictor.plateau)
+    threshold = model_threshold(model, plain(cfg.threshold), predictor.plateau)
     if cfg.grow < 0 or cfg.grow != int(cfg.grow):
         raise InputError(f"grow={cfg.grow}: must be 0 or more whole pixels")
     if "://" in str(cfg.output_dir):

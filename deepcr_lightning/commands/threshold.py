@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +12,17 @@ from typing import Any
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
 from deepcr_lightning.atomic import write_atomically
-from deepcr_lightning.console.device import choose_device, uses_gpu
+from deepcr_lightning.commands.common import open_model, plain, predictor_of, read_settings, write_json
+from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.labels.groups import Member
-from deepcr_lightning.models.model import load_model
 from deepcr_lightning.photometry.psf_of_stars import require_photutils
 from deepcr_lightning.photometry.workers import start_workers
 from deepcr_lightning.prediction.predictor import ExposurePredictor
@@ -66,7 +65,7 @@ class Gathered:
 
 def threshold(cfg: DictConfig) -> None:
     """Choose a threshold as a config says."""
-    corners: Any = _plain(cfg.box)
+    corners: Any = plain(cfg.box)
     shifts = _box_shifts(cfg)
     if corners is not None:
         in_box(corners)
@@ -84,7 +83,7 @@ def threshold(cfg: DictConfig) -> None:
     report = gathered.about | {"box_corners": corners, "most_lost": cfg.most_lost}
     _write(output, study, report, cfg.catalogues is None and cfg.truth is not None)
     if gathered.predictor is not None and cfg.darks is not None:
-        settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+        settings = read_settings(cfg)
         science, dark = (read_exposure(next(iter(find_exposures(n, cfg[n]))), settings) for n in ("input", "darks"))
         best = study.recommended.threshold
         plot_added_dark(output / "added_dark.png", science, dark, gathered.predictor, best)
@@ -97,7 +96,7 @@ def _from_exposures(cfg: DictConfig) -> Gathered:
     choose_device(cfg)
     levels = check_thresholds(cfg.thresholds)
     require_photutils()
-    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    settings = read_settings(cfg)
     looked_at = [Member.of(read_exposure(path, settings)) for path in find_exposures("input", cfg.input)]
     seen = [Seen(str(member.path), member.visit, member.filter) for member in looked_at]
     filters = choose_filters(seen, cfg.filters)
@@ -105,10 +104,9 @@ def _from_exposures(cfg: DictConfig) -> Gathered:
     for file in alone:
         log.warning("%s: no exposure of the same visit in the other filter; left out", file)
     _refuse_box_without_colours(cfg, filters)
-    cuts = choose_cuts(_plain(cfg.cuts), looked_at[0].camera)
-    model = load_model(cfg.ckpt_path)
-    model.introduce()
-    predictor = ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")
+    cuts = choose_cuts(plain(cfg.cuts), looked_at[0].camera)
+    model = open_model(cfg)
+    predictor = predictor_of(model, cfg)
     wanted = {Path(file) for field in fields for file in field.files}
     several = [member for member in looked_at if member.path in wanted] if cfg.classic else []
     classic = classic_masks(several, settings)
@@ -133,10 +131,9 @@ def _for_dolphot(cfg: DictConfig) -> None:
     """Write what DOLPHOT needs to measure the exposures."""
     choose_device(cfg)
     levels = check_thresholds(cfg.thresholds)
-    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
-    model = load_model(cfg.ckpt_path)
-    model.introduce()
-    predictor = ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")
+    settings = read_settings(cfg)
+    model = open_model(cfg)
+    predictor = predictor_of(model, cfg)
     exposures = (read_exposure(path, settings) for path in find_exposures("input", cfg.input))
     mapped = ((exposure, predictor.probabilities(exposure)) for exposure in exposures)
     reference = None if cfg.reference is None else Path(cfg.reference).expanduser()
@@ -149,18 +146,14 @@ def _for_dolphot(cfg: DictConfig) -> None:
 def _from_catalogues(cfg: DictConfig) -> Gathered:
     """Take the stars from catalogues that were made under each mask."""
     place, masked = find_catalogues(cfg.catalogues)
-    columns: Any = _plain(cfg.columns)
+    columns: Any = plain(cfg.columns)
     legacy = read_catalogue(place, columns)
     filters = choose_filters([Seen(place.name, "", name) for name in legacy.filters], cfg.filters)
     _refuse_box_without_colours(cfg, filters)
-    cuts = choose_cuts(_plain(cfg.cuts), "")
+    cuts = choose_cuts(plain(cfg.cuts), "")
     chips = compare_catalogues(legacy, [read_catalogue(path, columns) for path in masked.values()], filters, cuts)
     about: dict[str, Any] = {"filters": list(filters), "cuts": vars(cuts)}
     return Gathered(list(masked), None, chips, about)
-
-
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
 
 def _refuse_box_without_colours(cfg: DictConfig, filters: Sequence[str]) -> None:
@@ -210,8 +203,7 @@ def _warn(study: Study, filters: Sequence[str]) -> None:
 
 def _write(output: Path, study: Study, report: dict[str, Any], with_truth: bool) -> None:
     report |= make_report(study, with_truth)
-    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
-    write_atomically(output / "threshold.json", lambda place: place.write_text(text))
+    write_json(output / "threshold.json", report)
     table = make_table(study, with_truth)
     write_atomically(output / "threshold.ecsv", lambda place: table.write(place, format="ascii.ecsv", overwrite=True))
     real = count(study.chips, is_real) if with_truth else None
