@@ -16,8 +16,9 @@ from conftest import READ_NOISE, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepcr_lightning.evaluation.comparison import BEST, COMPARED, USUALLY, difference
+from deepcr_lightning.evaluation.difference import COMPARED, difference
 from deepcr_lightning.evaluation.lacosmic import GRID, USUAL, best_at, envelope, grid_scores, read_noise
+from deepcr_lightning.evaluation.lacosmic_peer import BEST, USUALLY
 from deepcr_lightning.evaluation.score_summary import with_draws
 from deepcr_lightning.exposures.truth import read_truth
 from deepcr_lightning.scores.bins import BINS
