@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -83,6 +85,29 @@ def test_fused_is_the_same_network(depth: int, shape: tuple[int, int, int]) -> N
         torch.testing.assert_close(fused(net)(image), expected, atol=1e-4, rtol=1e-5)
     assert (fused(net).margin, fused(net).step) == (net.margin, net.step)
     assert isinstance(fused(UNet(2, 6, "group")), UNet), "a norm that is not folded stays as it is"
+
+
+def _other(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, then: str) -> torch.Tensor:
+    """Convolve without the ReLU that was asked for."""
+    del then
+    return torch.nn.functional.conv2d(x, weight, bias, padding=1)
+
+
+def _gone(*_: object) -> torch.Tensor:
+    raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_convolution_pointwise'")
+
+
+@pytest.mark.parametrize("convolve", [_other, _gone])
+def test_where_private_operators_changed_the_plain_network_stands_in(
+    convolve: Callable[..., torch.Tensor], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    net = UNet(2, 6, fold=2, contrast=True).eval()
+    assert fused(net) is not net
+    assert not caplog.records
+    monkeypatch.setattr("deepcr_lightning.networks.fused._convolve", convolve)
+    assert fused(net) is net
+    assert "Fused convolutions fail with torch" in caplog.text
 
 
 @pytest.mark.parametrize(
