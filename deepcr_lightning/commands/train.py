@@ -21,7 +21,8 @@ from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.models.model import Model
 from deepcr_lightning.runs.callbacks import RunFigures
 from deepcr_lightning.runs.report import REPORT, basis_of_scores
-from deepcr_lightning.runs.wandb_run import finish_wandb, start_wandb
+from deepcr_lightning.runs.trackers import open_loggers
+from deepcr_lightning.runs.wandb_run import finish_wandb
 from deepcr_lightning.training.checkpoint_io import WholeCheckpoints
 from deepcr_lightning.training.fit import checkpoint_of_requeued_job, fit
 from deepcr_lightning.training.initialise import read_start, start_from
@@ -58,8 +59,7 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
         # A mistyped path is found before a logger opens a run for it.
         data.prepare_data()
         remove_partials(run_dir)
-    makers = {name: partial(instantiate, c, _convert_="all") for name, c in cfg.logger.items()}
-    loggers = [start_wandb(make) if name == "wandb" else make() for name, make in makers.items()]
+    loggers = open_loggers((name, partial(instantiate, c, _convert_="all")) for name, c in cfg.logger.items())
     trainer = instantiate(
         cfg.trainer,
         callbacks=callbacks,

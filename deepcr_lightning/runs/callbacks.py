@@ -15,7 +15,7 @@ from torch import Tensor
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.runs.report import REPORT, basis_of_scores, write_report
 from deepcr_lightning.runs.run_figures import plot_curves, plot_history, plot_reliability
-from deepcr_lightning.runs.send_picture import send_picture
+from deepcr_lightning.runs.trackers import send_picture
 from deepcr_lightning.training.module import CosmicRayModule, Scored
 
 
