@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.dq import ACSDQ, WFC3DQ, unusable_bits
-from deepcr_lightning.exposures.exposure import cosmic_ray_time, read_exposure, root_of
+from deepcr_lightning.exposures.dq import ACSDQ, WFC3DQ
+from deepcr_lightning.exposures.exposure import read_exposure, root_of
+from deepcr_lightning.exposures.instruments import (
+    INSTRUMENTS,
+    cosmic_ray_time,
+    instrument_of,
+    say_dq_is_not_read,
+    unusable_bits,
+)
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.units import ReadSettings, canonical_unit
 
@@ -216,19 +224,46 @@ def test_dark_by_type_or_target(tmp_path: Path) -> None:
 
 
 def test_cosmic_rays_are_collected_during_flash_and_readout() -> None:
-    assert cosmic_ray_time(900, 5, "WFC3", (2051, 4096)) == 955
-    assert cosmic_ray_time(900, 0, "WFC3", (512, 513)) == pytest.approx(901.56, abs=0.01)
-    assert cosmic_ray_time(900, 0, "LCO", (2051, 4096)) == 900
+    uvis, other = INSTRUMENTS["WFC3", "UVIS"], instrument_of("LCO", "NONE")
+    assert cosmic_ray_time(900, 5, uvis, (2051, 4096)) == 955
+    assert cosmic_ray_time(900, 0, uvis, (512, 513)) == pytest.approx(901.56, abs=0.01)
+    assert cosmic_ray_time(900, 0, other, (2051, 4096)) == 900
+    assert cosmic_ray_time(900, 0, INSTRUMENTS["WFC3", "IR"], (1014, 1014)) == 900, "read up the ramp"
+    assert cosmic_ray_time(900, 0, INSTRUMENTS["ACS", "HRC"], (1024, 1024)) == 915
 
 
 def test_unusable_bits_leave_cosmic_rays_warm_pixels_and_traps() -> None:
-    bits = unusable_bits("WFC3")
+    bits = unusable_bits(INSTRUMENTS["WFC3", "UVIS"])
     for flag in (WFC3DQ.WARM, WFC3DQ.CHARGE_TRAP, WFC3DQ.CR_DRIZZLE, WFC3DQ.CR_COMBINED):
         assert not bits & flag
     for flag in (WFC3DQ.BAD_DETECTOR, WFC3DQ.HOT, WFC3DQ.SATURATED, WFC3DQ.AD_SATURATED, WFC3DQ.BAD_FLAT):
         assert bits & flag
-    assert unusable_bits("ACS", ["MANUAL"]) == ACSDQ.MANUAL == 16384
-    assert unusable_bits("OTHER") == 0
+    assert unusable_bits(INSTRUMENTS["ACS", "WFC"], ["MANUAL"]) == ACSDQ.MANUAL == 16384
+    assert unusable_bits(instrument_of("OTHER", "CCD")) == 0
+
+
+def test_a_detector_is_read_by_its_own_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The same bits mean other things in other detectors, and nothing in one that has no row."""
+    image, dq = np.full((10, 10), 30.0), np.zeros((10, 10), np.int16)
+    dq[5, 5], dq[6, 6], dq[7, 7], dq[8, 8] = 2048, 256, 8, 8192
+    lost = {
+        ("WFC3", "UVIS"): [5, 6, 7],
+        ("WFC3", "IR"): [6, 7],  # 2048 is signal in the zeroth read, which is subtracted
+        ("ACS", "HRC"): [5, 6, 7],
+        ("WFC3", "UVIS-RESAMPLED"): [5, 6, 7],
+        ("ACS", "SBC"): [],
+        ("DECAM", None): [],
+    }
+    caplog.set_level(logging.INFO)
+    say_dq_is_not_read.cache_clear()
+    for (instrument, detector), wanted in lost.items():
+        for number in range(2):
+            path = tmp_path / f"{instrument}{detector}{number}_flt.fits"
+            write_hst(path, [image], [dq], INSTRUME=instrument, DETECTOR=detector)
+            exposure = read_exposure(path)
+            assert np.flatnonzero(exposure.chips[0].unusable.diagonal()).tolist() == wanted, (instrument, detector)
+            assert exposure.row is instrument_of(instrument, detector or "NONE")
+    assert [record.args for record in caplog.records] == [("ACS/SBC",), ("DECAM",)]
 
 
 @given(st.text(max_size=12))

@@ -13,8 +13,9 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.dq import WFC3DQ, unusable_bits
+from deepcr_lightning.exposures.dq import WFC3DQ
 from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.exposures.instruments import INSTRUMENTS, unusable_bits
 from deepcr_lightning.simulation import simulate_set
 from deepcr_lightning.simulation.__main__ import main
 from deepcr_lightning.simulation.readout import READ_NOISE
@@ -109,7 +110,7 @@ class TestFiles:
                 assert charge[mask == 1].min() > 3 * np.sqrt(12 + READ_NOISE**2)
                 assert charge[mask == 0].max() < 0.1 * charge.max()
                 dq = science["DQ", version].data
-                ignore = (dq & unusable_bits("WFC3")) != 0
+                ignore = (dq & unusable_bits(INSTRUMENTS["WFC3", "UVIS"])) != 0
                 np.testing.assert_array_equal(truth["IGNORE", version].data, ignore)
                 # What the truth calls a cosmic ray stands out of the image.
                 image = science["SCI", version].data

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from deepcr_lightning.exposures.dq import unusable_bits
+from deepcr_lightning.exposures.instruments import INSTRUMENTS, unusable_bits
 from deepcr_lightning.simulation.plan import CHIP_GAP, FLASH_RATE, PlannedExposure, SetSettings
 from deepcr_lightning.simulation.readout import ChipFrame
 
@@ -87,7 +87,7 @@ def truth_hdus(planned: PlannedExposure, chips: Sequence[SimulatedChip]) -> fits
     primary.header["CRSIGMA"] = (TRUTH_SIGMA, "CRTRUTH: charge above this times noise")
     primary.header["SIMULATE"] = (True, "simulated data")
     hdus = fits.HDUList([primary])
-    bits = unusable_bits("WFC3")
+    bits = unusable_bits(INSTRUMENTS["WFC3", "UVIS"])
     for version, chip in enumerate(chips, start=1):
         truth = chip.cosmic_rays > TRUTH_SIGMA * chip.frame.noise
         ignore = (chip.frame.dq & bits) != 0

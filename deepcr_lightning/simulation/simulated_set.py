@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.exposure import cosmic_ray_time
+from deepcr_lightning.exposures.instruments import cosmic_ray_time, instrument_of
 from deepcr_lightning.simulation.chip import ChipDefects, draw_chip
 from deepcr_lightning.simulation.conditions import USUAL, Conditions
 from deepcr_lightning.simulation.cosmic_rays import CR_RATE, draw_cosmic_rays, trail_charge
@@ -181,7 +181,8 @@ def simulate_exposure(
     rng = np.random.default_rng([settings.seed, 5, planned.index])
     height, width = settings.size
     conditions = planned.conditions
-    seconds = cosmic_ray_time(planned.seconds, planned.flash / FLASH_RATE, conditions.instrument, settings.size)
+    row = instrument_of(conditions.instrument, conditions.detector)
+    seconds = cosmic_ray_time(planned.seconds, planned.flash / FLASH_RATE, row, settings.size)
     rate = CR_RATE * float(np.exp(rng.normal(0, _RATE_SCATTER)))
     simulated: list[SimulatedChip] = []
     tables: list[Table] = []

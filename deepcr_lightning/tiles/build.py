@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from deepcr_lightning.atomic import make_folder_once
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.dq import SATURATION, unusable_bits
+from deepcr_lightning.exposures.dq import SATURATION
 from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
+from deepcr_lightning.exposures.instruments import Instrument, unusable_bits
 from deepcr_lightning.exposures.store_key import store_key
 from deepcr_lightning.exposures.truth import read_matching_truth
 from deepcr_lightning.exposures.units import ReadSettings
@@ -212,7 +213,7 @@ def _write_layers(
                         f"set data.tile_size to at most {min(rows, columns)} or leave it out"
                     )
                 np.save(f"{scratch}/{count}.npy", chip.electrons)
-                np.save(f"{scratch}/{count}_unusable.npy", _unknown_in_dark(chip, exposure.instrument))
+                np.save(f"{scratch}/{count}_unusable.npy", _unknown_in_dark(chip, exposure.row))
                 info = LayerInfo(
                     file=str(path),
                     visit=exposure.visit,
@@ -228,7 +229,7 @@ def _write_layers(
         return _write_charge(folder, Path(scratch), list(groups.values()), count)
 
 
-def _unknown_in_dark(chip: Chip, instrument: str) -> NDArray[np.bool_]:
+def _unknown_in_dark(chip: Chip, instrument: Instrument) -> NDArray[np.bool_]:
     # What saturates in a dark is the core of a CR: its charge is known to be large.
     saturation = unusable_bits(instrument, SATURATION)
     flags = chip.dq.astype(np.int64) & unusable_bits(instrument)
