@@ -121,9 +121,9 @@ def test_jobs_that_left_nothing_are_named(tmp_path: Path, capsys: pytest.Capture
     assert [row["model.depth"] for row in table] == ["2", "2", "3", "3"]
     shown = capsys.readouterr().out
     assert "Best: job 0, average precision 0.9000" in shown
-    assert "Some jobs had not ended; later: python -m deepcr_lightning.sweeps" in shown
+    assert "Some jobs are still running; when they have ended: python -m deepcr_lightning.sweeps" in shown
     assert collect_again([str(tmp_path / "none")]) == 1
-    assert "holds no job of a sweep" in capsys.readouterr().err
+    assert "contains no job of a sweep" in capsys.readouterr().err
     cfg.hydra.overrides.task = ["experiment=glob(f*)"]
     assert not_started(cfg, []) == []
 
