@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import PLAIN, REPOSITORY, TINY, Result, write_hst
+from conftest import PLAIN, REPOSITORY, TINY, Result, last_line, write_hst
 
 Run = Callable[..., Result]
 
@@ -26,11 +25,6 @@ def data(survey: Path) -> tuple[str, str]:
 def metrics(run: Path, version: int = 0) -> list[dict[str, str]]:
     with (run / "metrics" / f"version_{version}" / "metrics.csv").open() as file:
         return list(csv.DictReader(file))
-
-
-def last_line(text: str) -> str:
-    # A progress bar that was wiped stands before the message, as on a terminal.
-    return re.split(r"[\r\n]|\x1b\[A", text.strip())[-1].strip()
 
 
 def test_a_run_leaves_its_folder(trained: Path) -> None:
@@ -94,7 +88,7 @@ def test_a_run_without_a_logger(survey: Path, run_script: Run, tmp_path: Path) -
         (["data.darks=null"], "data.darks= is not given"),
         (["data.science={survey}/darks"], "give it among the darks"),
         (["data.darks={survey}/science"], "give it among the science"),
-        (["data.filters=[F999W]"], "data.filters: no science file is of F999W"),
+        (["data.filters=[F999W]"], "data.filters: no science file has the filter F999W"),
         (["data.tile_size=128"], "smaller than a tile of 128; set data.tile_size=64"),
         (["data.units=furlongs"], "units=furlongs: not a known unit"),
         (["model.depth=7"], "model.depth=7: must be 1 to 5"),

@@ -158,7 +158,7 @@ def test_a_fine_tuning_that_was_stopped_goes_on(model: Path, field: Path, run_sc
     result = run_script("train.py", f"ckpt_path={last}", "trainer.max_epochs=3")
     assert result.status == 1
     assert result.err.count("\n") == 1
-    assert "started from another model than init=start.ckpt is; begin anew" in result.err
+    assert "was started from another model than init=start.ckpt; start a new run" in result.err
 
 
 def test_weights_of_deepcr_are_fine_tuned(model: Path, field: Path, run_script: Run, tmp_path: Path) -> None:
