@@ -1,4 +1,4 @@
-"""Exposures read one ahead of the network, each by one of the processes of a run."""
+"""Read exposures one ahead of the network, shared among the processes of a run."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ExposureShares(pl.LightningDataModule):
     paths : sequence of Path
         All of them, the same in every process.
     missing : callable
-        Of a path: whether something of it is still to be made. What is made already is left out of a share, after
+        Tells for a path whether a product is still to be made. What is made already is left out of a share, after
         the shares are cut, since another process may make it while this one looks.
     settings : ReadSettings
     """
