@@ -14,6 +14,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LambdaCallback
 
+from deepcr_lightning.archive.training_data import fetch_training_data
 from deepcr_lightning.arguments import OVERRIDES
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.command import choose_device
@@ -46,6 +47,8 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
     if cfg.ckpt_path is not None:
         require_same_network(Path(cfg.ckpt_path), cfg.model)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    fetched = fetch_training_data(cfg.data.science, cfg.data.darks, cfg.data.filters, Path(cfg.download_dir))
+    cfg.data.science, cfg.data.darks = fetched
     data = instantiate(cfg.data, _convert_="all")
     model = instantiate(cfg.model, _convert_="all")
     if start is not None:
