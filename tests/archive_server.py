@@ -189,7 +189,7 @@ class Handler(BaseHTTPRequestHandler):
     def send_file(self, name: str, body: bytes, cut: int | None) -> None:
         tag = f'"{zlib.crc32(body):x}"'
         start = 0
-        if self.held.ranges and "Range" in self.headers and self.headers.get("If-Range") == tag:
+        if self.held.ranges and "Range" in self.headers and self.headers.get("If-Range") in (None, tag):
             start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(body) - start))

@@ -73,7 +73,7 @@ def test_a_file_comes_whole_wherever_it_is_cut(
     one_file.sent.clear()
     assert bring(folder).read_bytes() == content
     assert left(folder) == [NAME]
-    if ranges and tags:
+    if ranges:
         assert one_file.sent[NAME] <= len(content) + len(cuts) * BLOCK, "what had come did not come again"
 
 
@@ -109,16 +109,24 @@ def test_a_killed_download_goes_on(one_file: StandIn, tmp_path: Path) -> None:
     assert left(folder) == [NAME]
 
 
-def test_two_versions_are_not_mixed(one_file: StandIn, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tags", "summed", "rows"), [(True, True, 300), (False, True, 300), (False, False, 300), (False, True, 310)]
+)
+def test_two_versions_are_not_mixed(one_file: StandIn, tmp_path: Path, tags: bool, summed: bool, rows: int) -> None:
+    """By their tags, else by their sums, else not at all."""
+    one_file.tags = tags
+    if not summed:
+        one_file.content[NAME] = (tmp_path / "held" / NAME).read_bytes()
     first = one_file.content[NAME]
     one_file.faults[NAME] = [("cut", 100_000), *[404] * 4]
     with pytest.raises(InputError, match="does not have it"):
         bring(tmp_path / "out")
     assert (tmp_path / "out" / f".{NAME}.part").stat().st_size > 100_000 - BLOCK
-    image = np.random.default_rng(4).normal(30, 3, (300, 400))
-    one_file.content[NAME] = with_sums(write_hst(tmp_path / "held" / NAME, [image]))
+    image = np.random.default_rng(4).normal(30, 3, (rows, 400))
+    path = write_hst(tmp_path / "held" / NAME, [image])
+    one_file.content[NAME] = with_sums(path) if summed else path.read_bytes()
     one_file.faults.clear()
-    assert len(one_file.content[NAME]) == len(first)
+    assert (len(one_file.content[NAME]) == len(first)) == (rows == 300)
     assert bring(tmp_path / "out").read_bytes() == one_file.content[NAME]
 
 

@@ -54,7 +54,7 @@ class Stream:
 
 
 Source = Callable[[Product, int, str], AbstractContextManager[Stream]]
-"""Opens a file at a byte, if it still has the version that was begun; else at 0."""
+"""Opens a file at a byte; at 0 if it has another version than the one that was begun."""
 
 
 def source_of(archive: Archive, cloud: bool | str) -> Source:
@@ -93,8 +93,8 @@ def over_api(archive: Archive) -> Source:
     @contextmanager
     def opened(product: Product, start: int, version: str) -> Iterator[Stream]:
         headers = {"Accept-Encoding": "identity"}
-        if start and version:
-            headers |= {"Range": f"bytes={start}-", "If-Range": version}
+        if start:
+            headers |= {"Range": f"bytes={start}-"} | ({"If-Range": version} if version else {})
         address = f"{archive.server}/api/v0.1/Download/file"
         with _breaking(requests.RequestException):
             response = archive.session.get(
@@ -147,7 +147,7 @@ def from_bucket(bucket: str) -> Source:
             except (FileNotFoundError, PermissionError) as error:
                 raise NotHereError(path) from error
             now = str(next((about[key] for key in ("ETag", "LastModified", "mtime", "created") if about.get(key)), ""))
-            first = start if start and now == version else 0
+            first = start if now == version else 0
             with files.open(path, "rb") as file:
                 file.seek(first)
                 yield Stream(first, int(about["size"]), now, iter(lambda: file.read(BLOCK), b""))

@@ -64,12 +64,14 @@ def download(product: Product, path: Path, source: Source, arrived: Callable[[in
         raise InputError(f"{path}: cannot be written ({error.strerror or error}); what came is kept") from error
 
 
-def fault(path: Path) -> str:
+def fault(path: Path, summed: bool = False) -> str:
     """Say what is wrong with a FITS file.
 
     Parameters
     ----------
     path : Path
+    summed : bool
+        Whether it is wrong that an extension with data has no DATASUM.
 
     Returns
     -------
@@ -86,6 +88,8 @@ def fault(path: Path) -> str:
                 place = hdu.fileinfo()
                 data.seek(place["datLoc"])
                 said = str(hdu.header.get("DATASUM", "")).strip()
+                if summed and place["datSpan"] and not said.isdigit():
+                    return f"extension {number} has no DATASUM"
                 if said.isdigit() and int(said) % _WORD != _sum(data.read(place["datSpan"])):
                     return f"the data of extension {number} are not those of its DATASUM"
     except Exception as error:  # astropy raises a dozen kinds for damaged files
@@ -100,68 +104,82 @@ def _sum(data: bytes) -> int:
 def _fetch_whole(
     product: Product, path: Path, source: Source, arrived: Callable[[int], object], stop: Event, again: bool = True
 ) -> None:
-    part = path.with_name(f".{path.name}.part")
-    version = path.with_name(f".{path.name}.version")
-    resumed = _fetch(product, part, version, source, arrived, stop)
-    reason = fault(part)
-    size = part.stat().st_size
+    part = _Part(path)
+    resumed = _fetch(product, part, source, arrived, stop)
+    size = part.size()
+    # Of a file without a version only its sums can tell that both parts are of one and the same.
+    reason = fault(part.data, summed=resumed and not part.version()[1])
     if not reason:
-        part.replace(path)
-        version.unlink(missing_ok=True)
+        part.become(path)
         if product.size > 0 and size != product.size:
             log.warning(
                 "%s: has %d bytes, the archive's table says %d; it is a whole FITS file", path, size, product.size
             )
         return
-    part.unlink()
+    part.data.unlink()
     if not (resumed and again):
         raise InputError(f"{product.name}: what the archive sent is no whole FITS file ({reason}); try later")
     log.warning("%s: is no whole FITS file after going on with it (%s); fetching it anew", product.name, reason)
     _fetch_whole(product, path, source, arrived, stop, again=False)
 
 
-def _fetch(
-    product: Product, part: Path, version: Path, source: Source, arrived: Callable[[int], object], stop: Event
-) -> bool:
+def _fetch(product: Product, part: _Part, source: Source, arrived: Callable[[int], object], stop: Event) -> bool:
     resumed, failures = False, 0
     while True:
-        before = _size(part)
+        before = part.size()
         try:
-            return _receive(product, part, version, source, arrived, stop) or resumed
+            return _receive(product, part, source, arrived, stop) or resumed
         except BrokenError as error:
-            gained = _size(part) > before
+            gained = part.size() > before
             resumed, failures = resumed or gained, 0 if gained else failures + 1
             if failures >= _TRIES:
-                raise InputError(
-                    f"{product.name}: the connection broke {failures} times ({error}); try later"
-                ) from error
+                broke = f"{product.name}: the connection broke {failures} times ({error}); the same command goes on"
+                raise InputError(broke) from error
             log.info("%s: the connection broke (%s); going on", product.name, error)
             if stop.wait(_PAUSE * 2**failures):
                 raise StoppedError from None
 
 
-def _receive(
-    product: Product, part: Path, version: Path, source: Source, arrived: Callable[[int], object], stop: Event
-) -> bool:
-    known = version.read_text() if version.exists() else ""
-    there = _size(part) if known else 0
-    with source(product, there, known) as stream:
-        if stream.start not in (0, there):
-            raise BrokenError(f"asked for byte {there}, got byte {stream.start}")
-        with part.open("ab" if stream.start else "wb") as file:
+def _receive(product: Product, part: _Part, source: Source, arrived: Callable[[int], object], stop: Event) -> bool:
+    total, version = part.version()
+    there = part.size() if total is not None else 0
+    with source(product, there, version) as stream:
+        if stream.start not in (0, there) or (stream.start and stream.total != total):
+            part.data.unlink()
+            raise BrokenError("the archive has another version by now")
+        with part.data.open("ab" if stream.start else "wb") as file:
             if not stream.start:
                 # After the bytes of another version are gone, before the first of this one.
-                write_atomically(version, lambda partial: partial.write_text(stream.version))
+                part.note(stream.total, stream.version)
             arrived(file.tell())
             for block in stream.blocks:
                 if stop.is_set():
                     raise StoppedError
                 file.write(block)
                 arrived(file.tell())
-        if stream.total is not None and _size(part) < stream.total:
-            raise BrokenError(f"{_size(part)} of {stream.total} bytes came")
+        if stream.total is not None and part.size() < stream.total:
+            raise BrokenError(f"{part.size()} of {stream.total} bytes came")
         return stream.start > 0
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+class _Part:
+    """What has come of a file, and of which version of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.data, self._note = (path.with_name(f".{path.name}.{ending}") for ending in ("part", "version"))
+
+    def size(self) -> int:
+        return self.data.stat().st_size if self.data.exists() else 0
+
+    def version(self) -> tuple[int | None, str]:
+        """Bytes of the whole file, None if not known or nothing has come, and the source's name for its version."""
+        total, _, version = self._note.read_text().partition("\n") if self._note.exists() else ("", "", "")
+        return int(total) if total.isdigit() else None, version
+
+    def note(self, total: int | None, version: str) -> None:
+        text = f"{'' if total is None else total}\n{version}"
+        write_atomically(self._note, lambda partial: partial.write_text(text))
+
+    def become(self, path: Path) -> None:
+        self.data.replace(path)
+        self._note.unlink(missing_ok=True)
