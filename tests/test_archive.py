@@ -284,6 +284,11 @@ def test_darks_are_full_frames_in_the_dark(without_darks: StandIn, run_script: R
     result = download(run_script, "proposal=16801", "darks=16568")
     assert result.status == 0, result.err
     assert names(tmp_path / "out" / "darks") == ["idrk09d1q_flc.fits"]
+    for row in without_darks.products:
+        row["size"] = None
+    result = run_script("download.py", "proposal=16801", "darks=near", "output_dir=unknown")
+    assert result.status == 1
+    assert "8 files, 0.0 MB, and 8 of unknown size: there is no terminal" in last_line(result.err)
 
 
 def test_raw_darks_are_refused_with_a_cure(without_darks: StandIn, run_script: Run) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 import torch
 from archive_server import StandIn
 from astropy.io import fits
-from conftest import PLAIN, Result
+from conftest import PLAIN, REPOSITORY, Result
 from test_cli import last_line
 
 from deepcr_lightning.archive import transfer
@@ -19,6 +22,7 @@ from deepcr_lightning.archive.address import Address, read_address
 from deepcr_lightning.archive.passing import PassingExposures
 from deepcr_lightning.archive.wanted import Wanted
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.training.checkpoint import load_model
 
 Run = Callable[..., Result]
 
@@ -240,6 +244,28 @@ def test_a_training_needs_all_of_its_files(archive: StandIn, run_script: Run) ->
     assert result.status == 1
     assert "1 of 10 files did not come; the same command goes on" in last_line(result.err)
     assert "the archive lists it and does not have it (404)" in last_line(result.err)
+
+
+@pytest.mark.slow
+def test_a_universal_model_of_real_exposures(archive: StandIn, tmp_path: Path) -> None:
+    """The recipe of make universal-real, in small."""
+    (tmp_path / "table.csv").write_text("filter,proposal,exposures,field\nF336W,16801,3,a\nF814W,16801,2,b\n")
+    environment = {**os.environ, "TABLE": f"{tmp_path}/table.csv", "DARKS": "4", "PYTHON": sys.executable}
+    small = [text for text in PLAIN if not text.startswith("model.")]
+    command = [
+        "bash",
+        "benchmarks/train_universal_real.sh",
+        str(tmp_path / "out"),
+        *small,
+        "trainer.max_epochs=1",
+        f"data.store_dir={tmp_path}/tiles",
+    ]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(files(tmp_path / "out" / "science")) == 5
+    assert len(files(tmp_path / "out" / "darks")) == 4
+    model = load_model(tmp_path / "out" / "universal_real.ckpt")
+    assert model.description["data"]["filters"] == ["F336W", "F814W"]
 
 
 def test_other_commands_want_files(archive: StandIn, trained: Path, survey: Path, run_script: Run) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from deepcr_lightning.archive.product import Product
 from deepcr_lightning.archive.rows import Observation
-from deepcr_lightning.archive.search import best_of, day, products_of
+from deepcr_lightning.archive.search import best_of, day, evenly, products_of
 from deepcr_lightning.archive.server import Archive
 from deepcr_lightning.errors import InputError
 
@@ -87,8 +87,10 @@ def nearest_in_turn(times: Sequence[float], darks: Sequence[float], most: int) -
     Returns
     -------
     list of int
-        Places of at most so many darks, ascending. Every exposure in turn takes the nearest that is left.
+        Places of at most so many darks, ascending. Every exposure in turn takes the nearest that is left; of more
+        exposures than that, some that are spread over their time.
     """
+    times = [times[place] for place in evenly(len(times), most)]
     left: set[int] = set(range(len(darks)))
     chosen: list[int] = []
     while left and times and len(chosen) < most:
@@ -149,7 +151,7 @@ def _one_suffix(files: Sequence[Product], suffixes: Sequence[str]) -> list[Produ
 def _full_frames(darks: Sequence[Product]) -> list[Product]:
     # The table of the archive has no shape; a full frame is the largest file.
     largest = max((one.size for one in darks), default=0)
-    return [one for one in darks if one.size >= _FULL * largest]
+    return [one for one in darks if one.size <= 0 or one.size >= _FULL * largest]
 
 
 def _none_near(archive: Archive, times: Sequence[float], camera: str, wishes: DarkWishes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from threading import Event, Lock
 from tqdm import tqdm
 
 from deepcr_lightning.archive.product import Product
-from deepcr_lightning.archive.record import Downloads
+from deepcr_lightning.archive.record import Downloads, Row
 from deepcr_lightning.archive.selection import total_bytes
 from deepcr_lightning.archive.sources import Source, StoppedError
 from deepcr_lightning.archive.transfer import download, fault
@@ -74,10 +74,9 @@ def fetch(
         If the table of downloads cannot be written.
     """
     downloads, outcome, stop = Downloads(folder), Outcome(), Event()
-    wanted = to_fetch(products, folder, overwrite)
-    for product in products:
-        if product not in wanted:
-            _keep(product, place_of(product, folder), downloads, outcome)
+    wanted, rows = to_fetch(products, folder, overwrite), downloads.rows()
+    for product in set(products) - set(wanted):
+        _keep(product, place_of(product, folder), downloads, rows, outcome)
     with _Bar(total_bytes(wanted)) as bar, ThreadPoolExecutor(workers, thread_name_prefix="download") as pool:
         tasks = [
             pool.submit(_one, one, place_of(one, folder), downloads, source, bar.of_file(), stop, overwrite)
@@ -124,8 +123,8 @@ def _one(
     return path
 
 
-def _keep(product: Product, path: Path, downloads: Downloads, outcome: Outcome) -> None:
-    row = downloads.rows().get(path.relative_to(downloads.folder).as_posix())
+def _keep(product: Product, path: Path, downloads: Downloads, rows: Mapping[str, Row], outcome: Outcome) -> None:
+    row = rows.get(path.relative_to(downloads.folder).as_posix())
     size = path.stat().st_size
     if row is None or row.size != size:
         reason = fault(path)

@@ -103,7 +103,7 @@ def best_of(products: Iterable[Product], suffixes: Sequence[str | None]) -> list
 
 
 def spread(products: Sequence[Product], most: int) -> list[Product]:
-    """Take some exposures of as many visits as there are, one of each in turn: a training splits by visit.
+    """Take exposures of as many visits as there are, over their whole time: a training splits by visit.
 
     Parameters
     ----------
@@ -115,12 +115,20 @@ def spread(products: Sequence[Product], most: int) -> list[Product]:
     list of Product
         At most so many, in the order of the products.
     """
-    turns: dict[str, int] = {}
-    ranked = []
+    seen: dict[str, int] = {}
+    rounds: dict[int, list[int]] = {}
     for place, product in enumerate(products):
-        turn = turns[product.visit] = turns.get(product.visit, -1) + 1
-        ranked.append((turn, place))
-    return [products[place] for place in sorted(place for _, place in sorted(ranked)[:most])]
+        turn = seen[product.visit] = seen.get(product.visit, -1) + 1
+        rounds.setdefault(turn, []).append(place)
+    taken: list[int] = []
+    for _, places in sorted(rounds.items()):
+        taken += [places[number] for number in evenly(len(places), most - len(taken))]
+    return [products[place] for place in sorted(taken)]
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Take at most so many of the numbers from 0 to a count, evenly spaced and the first among them."""
+    return list(range(count)) if count <= most else [number * count // most for number in range(most)]
 
 
 def day(mjd: float) -> str:
