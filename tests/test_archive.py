@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -156,8 +157,11 @@ def test_no_network_is_one_line(archive: StandIn, run_script: Run, monkeypatch: 
     monkeypatch.setenv("DEEPCR_LIGHTNING_MAST", "http://127.0.0.1:9")
     result = download(run_script, "proposal=16801")
     assert result.status == 1
-    assert "http://127.0.0.1:9: cannot be reached" in last_line(result.err)
-    assert "Traceback" not in result.err
+    expected = (
+        r"error: http://127.0.0.1:9: cannot be reached \(Failed to establish .* refused\); is there a network\?\n"
+    )
+    assert re.fullmatch(expected, result.err)
+    assert result.out == ""
 
 
 def test_a_disk_that_would_not_hold_it(
@@ -238,6 +242,13 @@ def test_members_of_associations_are_exposures(archive: StandIn, run_script: Run
     result = download(run_script, "proposal=17000", "filter=F606W")
     assert result.status == 0, result.err
     assert names(tmp_path / "out" / "science") == ["jvis09a1q_flc.fits", "jvis09a2q_flc.fits"]
+
+
+def test_planned_exposures_are_no_exposures(archive: StandIn, run_script: Run) -> None:
+    about = {"instrument_name": "WFC3/UVIS", "filters": "F336W", "proposal_id": "16801", "t_min": None}
+    archive.add("ivis09a1q_flc.fits", b"", **about)
+    result = run_script("download.py", "proposal=16801", "output_dir=out")
+    assert "6 files, 0.5 MB" in last_line(result.err)
 
 
 def dark(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -50,6 +52,7 @@ class Archive:
             # astroquery fixes its addresses when it is imported.
             portal.MAST_REQUEST_URL = f"{self.server}/api/v0/invoke"
             portal.COLUMNS_CONFIG_URL = f"{self.server}/portal/Mashup/Mashup.asmx/columnsconfig"
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # an error says it in the end
         for scheme in ("https://", "http://"):
             self._client._session.mount(scheme, HTTPAdapter(pool_maxsize=16, max_retries=patience()))
         self._token, self._lock = os.environ.get(TOKEN, ""), Lock()
@@ -116,6 +119,7 @@ class Archive:
                 float(seconds),
             )
             for obsid, name, camera, filters, target, proposal, start, seconds in rows
+            if np.isfinite(start)  # one that is planned has no start
         ]
         return sorted(found, key=lambda one: (one.start, one.name))
 
@@ -182,4 +186,5 @@ def _column(table: Any, name: str) -> list[Any]:
 def _short(error: BaseException) -> str:
     cause = getattr(error, "args", None) or [error]
     reason = getattr(cause[0], "reason", cause[0])
-    return str(reason).splitlines()[0][:200] if str(reason) else type(error).__name__
+    text = re.sub(r"^HTTPS?Connection(Pool)?\(.*?\): ", "", str(reason))
+    return text.splitlines()[0][:200] if text else type(error).__name__
