@@ -222,12 +222,14 @@ def test_proprietary_exposures(
     assert len(names(tmp_path / "out" / "science")) == 3
 
 
-def test_public_files_come_from_the_bucket(archive: StandIn, run_script: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bucket", ["memory://stpubdata", "file://{folder}/copy"])
+def test_public_files_come_from_the_bucket(archive: StandIn, run_script: Run, tmp_path: Path, bucket: str) -> None:
     fsspec = pytest.importorskip("fsspec")
-    bucket = fsspec.filesystem("memory")
+    bucket = bucket.format(folder=tmp_path)
     for name in ("ivis01a0q_flc.fits", "ivis02a0q_flc.fits"):
-        bucket.pipe(f"/stpubdata/hst/public/ivis/{name[:9]}/{name}", archive.content[name])
-    result = download(run_script, "proposal=16801", "filter=F336W", "cloud=memory://stpubdata")
+        with fsspec.open(f"{bucket}/hst/public/ivis/{name[:9]}/{name}", "wb", auto_mkdir=True) as file:
+            file.write(archive.content[name])
+    result = download(run_script, "proposal=16801", "filter=F336W", f"cloud={bucket}")
     assert result.status == 0, result.err
     assert archive.downloads == ["ivis03a0q_flc.fits"], "which the bucket does not have"
     for name in names(tmp_path / "out" / "science"):

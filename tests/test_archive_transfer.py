@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
@@ -23,7 +24,7 @@ from deepcr_lightning.archive.darks import nearest_in_turn
 from deepcr_lightning.archive.product import Product
 from deepcr_lightning.archive.search import spread
 from deepcr_lightning.archive.server import Archive
-from deepcr_lightning.archive.sources import BLOCK, over_api
+from deepcr_lightning.archive.sources import BLOCK, StoppedError, over_api
 from deepcr_lightning.archive.transfer import download, fault
 from deepcr_lightning.errors import InputError
 
@@ -84,6 +85,24 @@ def test_a_connection_that_breaks_at_once_is_given_up(one_file: StandIn, tmp_pat
     assert NAME not in left(tmp_path / "out")
     assert bring(tmp_path / "out").read_bytes() == one_file.content[NAME]
     assert one_file.downloads[-1].startswith(f"{NAME} bytes=2")
+
+
+def test_a_stopped_download_goes_on(one_file: StandIn, tmp_path: Path) -> None:
+    stop, path = Event(), tmp_path / "out" / NAME
+    with pytest.raises(StoppedError):
+        download(product(), path, over_api(Archive()), lambda size: stop.set() if size else None, stop)
+    assert not path.exists()
+    assert bring(tmp_path / "out").read_bytes() == one_file.content[NAME]
+    assert one_file.downloads[-1] == f"{NAME} bytes={BLOCK}-"
+
+
+def test_those_who_want_a_file_at_once_fetch_it_once(one_file: StandIn, tmp_path: Path) -> None:
+    one_file.faults[NAME] = [("slow", 0.2)]
+    with ThreadPoolExecutor(3) as pool:
+        paths = list(pool.map(bring, [tmp_path / "out"] * 3))
+    assert {path.read_bytes() for path in paths} == {one_file.content[NAME]}
+    assert one_file.downloads == [NAME]
+    assert left(tmp_path / "out") == [NAME]
 
 
 def test_a_killed_download_goes_on(one_file: StandIn, tmp_path: Path) -> None:
