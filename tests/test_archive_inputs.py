@@ -225,6 +225,7 @@ def test_a_training_from_two_words(
     [
         (["data.science={survey}/science", "data.darks=near"], "data.darks=near: goes with data.science=mast:..."),
         (["data.science=mast:16801", "data.darks=mast:ivis01a0q"], "must be near, or mast: and the number"),
+        (["data.science=mast:16801?share=1/2", "data.darks=near"], "share= is for predict.py"),
         (["data.science=mast:99999", "data.darks=near"], "proposal 99999: the archive has no science exposures"),
         (["data.science=mast:16801", "data.darks=mast:12345"], "no darks of WFC3/UVIS of proposal 12345"),
     ],

@@ -18,13 +18,14 @@ from conftest import REPOSITORY, Result, write_hst
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_cli import last_line
+from test_products import small_disk
 
 from deepcr_lightning.archive import transfer
 from deepcr_lightning.archive.darks import nearest_in_turn
 from deepcr_lightning.archive.product import Product
 from deepcr_lightning.archive.search import spread
 from deepcr_lightning.archive.server import Archive
-from deepcr_lightning.archive.sources import BLOCK, StoppedError, over_api
+from deepcr_lightning.archive.sources import BLOCK, StoppedError, over_api, source_of
 from deepcr_lightning.archive.transfer import download, fault
 from deepcr_lightning.errors import InputError
 
@@ -94,6 +95,23 @@ def test_a_stopped_download_goes_on(one_file: StandIn, tmp_path: Path) -> None:
     assert not path.exists()
     assert bring(tmp_path / "out").read_bytes() == one_file.content[NAME]
     assert one_file.downloads[-1] == f"{NAME} bytes={BLOCK}-"
+
+
+@pytest.mark.parametrize("bucket", [False, True])
+def test_a_full_disk_is_said_and_what_came_is_kept(one_file: StandIn, tmp_path: Path, bucket: bool) -> None:
+    path, content = tmp_path / "out" / NAME, one_file.content[NAME]
+    if bucket:
+        copy = tmp_path / "copy" / "hst" / "public" / NAME[:4] / NAME[:9] / NAME
+        copy.parent.mkdir(parents=True)
+        copy.write_bytes(content)
+    source = source_of(Archive(), f"file://{tmp_path}/copy" if bucket else False)
+    with small_disk(600_000), pytest.raises(InputError, match=r"File too large.*; what came is kept"):
+        download(product(), path, source, lambda size: None, Event())
+    assert not path.exists()
+    assert 500_000 < path.with_name(f".{NAME}.part").stat().st_size <= 600_000
+    download(product(), path, source, lambda size: None, Event())
+    assert path.read_bytes() == content
+    assert len(one_file.downloads) == (0 if bucket else 2)
 
 
 def test_those_who_want_a_file_at_once_fetch_it_once(one_file: StandIn, tmp_path: Path) -> None:

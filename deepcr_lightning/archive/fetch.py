@@ -75,8 +75,10 @@ def fetch(
     """
     downloads, outcome, stop = Downloads(folder), Outcome(), Event()
     wanted, rows = to_fetch(products, folder, overwrite), downloads.rows()
-    for product in set(products) - set(wanted):
-        _keep(product, place_of(product, folder), downloads, rows, outcome)
+    coming = {one.name for one in wanted}
+    for product in products:
+        if product.name not in coming:
+            _keep(product, place_of(product, folder), downloads, rows, outcome)
     with _Bar(total_bytes(wanted)) as bar, ThreadPoolExecutor(workers, thread_name_prefix="download") as pool:
         tasks = [
             pool.submit(_one, one, place_of(one, folder), downloads, source, bar.of_file(), stop, overwrite)

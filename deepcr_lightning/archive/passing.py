@@ -28,7 +28,7 @@ class PassingExposures:
     Parameters
     ----------
     addresses : sequence of str
-        As `archive.wanted.read_address` reads them.
+        As `archive.address.read_address` reads them.
     folder : Path
         For selections, files and ``download.csv``, shared by all runs.
     keep : bool
@@ -41,7 +41,6 @@ class PassingExposures:
     """
 
     def __init__(self, addresses: Sequence[str], folder: Path, keep: bool) -> None:
-        self.keep = keep
         self._stop, self._lock = Event(), Lock()
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="download")
         self._coming: dict[Path, Future[None]] = {}

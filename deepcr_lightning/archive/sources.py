@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,14 +100,15 @@ def over_api(archive: Archive) -> Source:
             response = archive.session.get(
                 address, params={"uri": product.uri}, headers=headers, stream=True, timeout=_TIMEOUT
             )
-        with response, _breaking(requests.RequestException):
+        with response:
             _refuse(product, response.status_code, archive)
             place = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
             length = response.headers.get("Content-Length", "")
             first, total = 0, int(length) if length.isdigit() else None
             if response.status_code == 206 and place:
                 first, total = int(place[1]), int(place[2])
-            yield Stream(first, total, _version(response.headers), response.iter_content(BLOCK))
+            blocks = _guarded(response.iter_content(BLOCK), requests.RequestException)
+            yield Stream(first, total, _version(response.headers), blocks)
 
     return opened
 
@@ -146,22 +147,34 @@ def from_bucket(bucket: str) -> Source:
                 about = files.info(path)
             except (FileNotFoundError, PermissionError) as error:
                 raise NotHereError(path) from error
-            now = str(next((about[key] for key in ("ETag", "LastModified", "mtime", "created") if about.get(key)), ""))
-            first = start if now == version else 0
-            with files.open(path, "rb") as file:
-                file.seek(first)
-                yield Stream(first, int(about["size"]), now, iter(lambda: file.read(BLOCK), b""))
+            file = files.open(path, "rb")
+        now = str(next((about[key] for key in ("ETag", "LastModified", "mtime", "created") if about.get(key)), ""))
+        first = start if now == version else 0
+        with file:
+            file.seek(first)
+            blocks = _guarded(iter(lambda: file.read(BLOCK), b""), Exception)
+            yield Stream(first, int(about["size"]), now, blocks)
 
     return opened
 
 
+def _guarded(blocks: Iterator[bytes], kind: type[Exception]) -> Iterator[bytes]:
+    # Around the blocks alone: what whoever takes them meets, such as a full disk, is no broken connection.
+    while True:
+        with _breaking(kind):
+            block = next(blocks, b"")
+        if not block:
+            return
+        yield block
+
+
 @contextmanager
-def _breaking(*kinds: type[Exception]) -> Iterator[None]:
+def _breaking(kind: type[Exception]) -> Iterator[None]:
     try:
         yield
-    except (InputError, NotHereError, BrokenError, StoppedError):
+    except (InputError, NotHereError):
         raise
-    except kinds as error:
+    except kind as error:
         reason = str(error).splitlines()[0] if str(error) else ""
         raise BrokenError(f"{type(error).__name__}: {reason}"[:200]) from error
 
@@ -171,17 +184,12 @@ def first_that_has(first: Source, second: Source) -> Source:
 
     @contextmanager
     def opened(product: Product, start: int, version: str) -> Iterator[Stream]:
-        try:
-            stream = first(product, start, version)
-            entered = stream.__enter__()
-        except NotHereError:
-            with second(product, start, version) as other:
-                yield other
-            return
-        try:
-            yield entered
-        finally:
-            stream.__exit__(None, None, None)
+        with ExitStack() as stack:
+            try:
+                stream = stack.enter_context(first(product, start, version))
+            except NotHereError:
+                stream = stack.enter_context(second(product, start, version))
+            yield stream
 
     return opened
 

@@ -57,6 +57,10 @@ def fetch_training_data(
     for text in addresses:
         address = read_address(text)
         wanted = address.wanted
+        if address.share != (1, 1):
+            raise InputError(
+                f"{text}: share= is for predict.py; a training takes all of its exposures, or max= of them"
+            )
         if not wanted.filters and filters:
             names = [filters] if isinstance(filters, str) else filters
             wanted = replace(wanted, filters=tuple(name.upper() for name in names))

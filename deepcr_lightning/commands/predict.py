@@ -49,7 +49,9 @@ def predict(cfg: DictConfig) -> None:
     settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
     predictor = ExposurePredictor(model, cfg.tile, compile=cfg.compile)
     addresses = archive_addresses("input", cfg.input)
-    passing = PassingExposures(addresses, Path(cfg.download_dir), cfg.keep_downloads) if addresses else None
+    passing = (
+        PassingExposures(addresses, Path(cfg.download_dir).expanduser(), cfg.keep_downloads) if addresses else None
+    )
     inputs = find_exposures("input", cfg.input) if passing is None else passing.places
     if cfg.calibrate:
         predictor.plateau = _plateau(cfg, predictor, model, _fetched(inputs, passing), settings)

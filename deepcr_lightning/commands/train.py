@@ -47,7 +47,9 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
     if cfg.ckpt_path is not None:
         require_same_network(Path(cfg.ckpt_path), cfg.model)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    fetched = fetch_training_data(cfg.data.science, cfg.data.darks, cfg.data.filters, Path(cfg.download_dir))
+    fetched = fetch_training_data(
+        cfg.data.science, cfg.data.darks, cfg.data.filters, Path(cfg.download_dir).expanduser()
+    )
     cfg.data.science, cfg.data.darks = fetched
     data = instantiate(cfg.data, _convert_="all")
     model = instantiate(cfg.model, _convert_="all")
