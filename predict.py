@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import hydra
 from omegaconf import DictConfig
+
+from deepcr_lightning.console.arguments import quoted_addresses
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="predict")
@@ -18,4 +22,5 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = quoted_addresses(sys.argv[1:])
     main()

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from deepcr_lightning.console.arguments import fail, fine_tuning_overrides, resume_overrides
+from deepcr_lightning.console.arguments import fail, fine_tuning_overrides, quoted_addresses, resume_overrides
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.sweeps.launchers import require_launcher
 
@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> float | None:
 
 if __name__ == "__main__":
     try:
-        sys.argv[1:] = resume_overrides(fine_tuning_overrides(sys.argv[1:]))
+        sys.argv[1:] = resume_overrides(fine_tuning_overrides(quoted_addresses(sys.argv[1:])))
         require_launcher(sys.argv[1:])
     except InputError as error:
         fail(str(error))

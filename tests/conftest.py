@@ -12,6 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from archive_server import StandIn
 
 os.environ.setdefault("WANDB_MODE", "disabled")
 # Networks this small run no faster on two threads, and much slower on a busy machine.
@@ -276,3 +280,17 @@ def trained(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         assert call_script(monkeypatch, folder, "train.py", *data, *TINY, f"hydra.run.dir={folder}/run") == 0
     return folder / "run"
+
+
+@pytest.fixture
+def archive(survey: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """A stand-in for MAST that holds the survey and is what the package asks."""
+    from archive_server import Running, StandIn
+
+    pytest.importorskip("astroquery")
+    held = StandIn()
+    held.fill(survey)
+    with Running(held):
+        monkeypatch.setenv("DEEPCR_LIGHTNING_MAST", held.url)
+        monkeypatch.delenv("MAST_API_TOKEN", raising=False)
+        yield held

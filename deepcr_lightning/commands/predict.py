@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from deepcr_lightning.archive.address import archive_addresses
+from deepcr_lightning.archive.passing import PassingExposures
 from deepcr_lightning.atomic import remove_partials
 from deepcr_lightning.commands.common import open_model, plain, read_settings
 from deepcr_lightning.console.arguments import fail
@@ -40,9 +42,13 @@ def predict(cfg: DictConfig) -> None:
         raise InputError("output_dir= is not given; name the directory for the masks")
     model, settings = open_model(cfg), read_settings(cfg)
     predictor = ExposurePredictor(model, cfg.tile, compile=cfg.compile)
-    inputs = find_exposures("input", cfg.input)
+    addresses = archive_addresses("input", cfg.input)
+    passing = (
+        PassingExposures(addresses, Path(cfg.download_dir).expanduser(), cfg.keep_downloads) if addresses else None
+    )
+    inputs = find_exposures("input", cfg.input) if passing is None else passing.places
     if cfg.calibrate:
-        predictor.plateau = _plateau(cfg, predictor, model, list(inputs), settings)
+        predictor.plateau = _plateau(cfg, predictor, model, _fetched(inputs, passing), settings)
     threshold = model_threshold(model, plain(cfg.threshold), predictor.plateau)
     if cfg.grow < 0 or cfg.grow != int(cfg.grow):
         raise InputError(f"grow={cfg.grow}: must be 0 or more whole pixels")
@@ -65,16 +71,20 @@ def predict(cfg: DictConfig) -> None:
         fill=filler or fill_named(cfg.fill),
         fill_label=filler.label if filler else cfg.fill,
         compress=cfg.compress,
+        passing=passing,
     )
     remove_partials(output_dir)
     to_do = [path for path in writer.places if writer.missing(path)]
+    if passing is not None:
+        passing.drop_all_but(to_do)
     if to_do:
         quiet = {"logger": False, "enable_checkpointing": False}
         trainer = instantiate(cfg.trainer, **quiet, callbacks=[writer], _convert_="all")
         if filler is not None:
             filler.to(trainer.strategy.root_device)
-        shares = ExposureShares(list(writer.places), writer.missing, settings)
-        trainer.predict(predictor, shares, return_predictions=False)
+        shares = ExposureShares(list(writer.places), writer.missing, settings, passing)
+        with passing or nullcontext():
+            trainer.predict(predictor, shares, return_predictions=False)
         trainer.strategy.barrier()
         if not trainer.is_global_zero:
             return
@@ -88,7 +98,7 @@ def _filler(cfg: DictConfig) -> CosmicRayFiller:
 
 
 def _plateau(
-    cfg: DictConfig, predictor: ExposurePredictor, model: Model, paths: list[Path], settings: ReadSettings
+    cfg: DictConfig, predictor: ExposurePredictor, model: Model, paths: Iterable[Path], settings: ReadSettings
 ) -> float:
     darks = None
     if cfg.darks is not None:
@@ -98,7 +108,15 @@ def _plateau(
     return level
 
 
-def _readable(paths: list[Path], settings: ReadSettings) -> Iterator[Exposure]:
+def _fetched(paths: Iterable[Path], passing: PassingExposures | None) -> Iterator[Path]:
+    for path in paths:
+        if passing is not None:
+            with suppress(InputError):
+                passing.fetch(path)
+        yield path
+
+
+def _readable(paths: Iterable[Path], settings: ReadSettings) -> Iterator[Exposure]:
     # What cannot be read is reported when its turn to be cleaned comes.
     for path in paths:
         with suppress(InputError):

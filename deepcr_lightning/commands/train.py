@@ -14,6 +14,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LambdaCallback
 
+from deepcr_lightning.archive.training_data import fetch_training_data
 from deepcr_lightning.atomic import remove_partials, write_atomically
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.console.arguments import OVERRIDES
@@ -46,6 +47,10 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
         start = read_start(cfg.init)
         start_from(start, cfg, HydraConfig.get().overrides.task)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    fetched = fetch_training_data(
+        cfg.data.science, cfg.data.darks, cfg.data.filters, Path(cfg.download_dir).expanduser()
+    )
+    cfg.data.science, cfg.data.darks = fetched
     data = instantiate(cfg.data, _convert_="all")
     model = instantiate(cfg.model, _convert_="all")
     if cfg.ckpt_path is not None:

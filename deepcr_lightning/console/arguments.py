@@ -49,6 +49,23 @@ def override(name: str, value: object) -> str:
     return f"{name}={quote}{text}{quote}"
 
 
+def quoted_addresses(arguments: Sequence[str]) -> list[str]:
+    """Quote addresses of the archive for Hydra, which takes ``?filter=F336W`` for signs of its own.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        What the person typed.
+
+    Returns
+    -------
+    list of str
+        With quotes around values that begin with ``mast:``.
+    """
+    parts = [(argument, *argument.partition("=")) for argument in arguments]
+    return [override(name, value) if value.startswith("mast:") else whole for whole, name, _, value in parts]
+
+
 def fine_tuning_overrides(arguments: Sequence[str]) -> list[str]:
     """Complete the command line of a run that starts from a model: few steps at a low rate, unless it says otherwise.
 

@@ -67,7 +67,7 @@ def prepare(cfg: DictConfig) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     if rank_zero_only.rank:  # type: ignore[attr-defined]
         logging.getLogger().setLevel(logging.WARNING)  # of many processes one speaks
-    if cfg.keep_freed_memory and not uses_gpu(cfg):
+    if cfg.get("keep_freed_memory") and not uses_gpu(cfg):
         keep_freed_memory()
     if cfg.get("debug"):
         os.environ["HYDRA_FULL_ERROR"] = "1"

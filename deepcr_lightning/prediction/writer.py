@@ -30,6 +30,7 @@ from deepcr_lightning.models.card import DataCard
 from deepcr_lightning.prediction.cleaning import clean, summarise
 from deepcr_lightning.prediction.fill import DEFAULT, FILLS, Fill
 from deepcr_lightning.prediction.predictor import Failure, ProbabilityMaps
+from deepcr_lightning.prediction.reader import Passing
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
 
 MODEL_DIGITS = 12
@@ -67,6 +68,8 @@ class ProductWriter(BasePredictionWriter):
         Name of that way in headers.
     compress : bool
         Tile-compress masks and probabilities, without loss.
+    passing : Passing, optional
+        Brings the inputs, and is told when one is done with.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class ProductWriter(BasePredictionWriter):
         fill: Fill = FILLS[DEFAULT],
         fill_label: str = DEFAULT,
         compress: bool = False,
+        passing: Passing | None = None,
     ) -> None:
         super().__init__(write_interval="batch")
         unknown = [name for name in products if name not in PRODUCTS]
@@ -95,7 +99,7 @@ class ProductWriter(BasePredictionWriter):
         self.fill, self.fill_label, self.compress = fill, fill_label, compress
         self.products, self.dq_bit = tuple(products), dq_bit
         self.save_probability, self.overwrite = save_probability, overwrite
-        self.summary, self.settings = summary, settings
+        self.summary, self.settings, self.passing = summary, settings, passing
         self.trained_on = trained_on or DataCard()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._pending: Future[None] | None = None
@@ -109,6 +113,15 @@ class ProductWriter(BasePredictionWriter):
 
     def picture(self, path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read the first chip of an input in electrons and, from its products, its mask; both of shape (H, W)."""
+        if self.passing is None:
+            return self._picture(path)
+        self.passing.fetch(path)
+        try:
+            return self._picture(path)
+        finally:
+            self.passing.drop(path)
+
+    def _picture(self, path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         chip, outputs = read_exposure(path, self.settings).chips[0], self.outputs(path)
         if "mask" in outputs:
             return chip.electrons, fits.getdata(outputs["mask"], ("CRMASK", chip.extver)) > 0
@@ -142,7 +155,7 @@ class ProductWriter(BasePredictionWriter):
         """Hand an exposure to the writing thread, once it has written the one before."""
         self._collect()
         if isinstance(prediction, Failure):
-            self.summary.add(self._row(prediction))
+            self._done(prediction.path, self._row(prediction))
         else:
             self._pending = self._thread.submit(self._write, prediction)
 
@@ -182,8 +195,13 @@ class ProductWriter(BasePredictionWriter):
         except Exception as error:  # whatever one exposure meets, the others are finished
             path = prediction.exposure.path
             row = self._row(Failure(path, f"{path}: {type(error).__name__}: {error}"))
+        self._done(prediction.exposure.path, row)
+
+    def _done(self, path: Path, row: Row) -> None:
         # At once: a run that is killed later keeps the products, and would never come to their row.
         self.summary.add(row)
+        if self.passing is not None:
+            self.passing.drop(path)
 
     def _write_products(self, prediction: ProbabilityMaps) -> Row:
         exposure, provenance = prediction.exposure, self.provenance
