@@ -94,7 +94,7 @@ def test_a_run_without_a_logger(survey: Path, run_script: Run, tmp_path: Path) -
         (["data.darks=null"], "data.darks= is not given"),
         (["data.science={survey}/darks"], "give it among the darks"),
         (["data.darks={survey}/science"], "give it among the science"),
-        (["data.filters=[F999W]"], "data.filters: no science file is of F999W"),
+        (["data.filters=[F999W]"], "data.filters: no science file has the filter F999W"),
         (["data.tile_size=128"], "smaller than a tile of 128; set data.tile_size=64"),
         (["data.units=furlongs"], "units=furlongs: not a known unit"),
         (["model.depth=7"], "model.depth=7: must be 1 to 5"),

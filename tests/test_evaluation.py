@@ -139,7 +139,7 @@ def test_a_plain_map_is_divided_by_its_plateau(trained: Path, survey: Path, run_
     asked = ["ckpt_path=plain.ckpt", *settings, "output_dir=measured", "calibrate=true"]
     result = run_script("predict.py", *asked)
     assert result.status == 1
-    assert "plain.ckpt does not say where its maps saturate; give darks=DIR" in result.err
+    assert "plain.ckpt does not say at which value its maps saturate; give darks=DIR" in result.err
     asked.append(f"darks={unseen_darks(tmp_path / 'darks')}")
     result = run_script("predict.py", *asked)
     assert result.status == 0, result.err

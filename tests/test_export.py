@@ -100,7 +100,7 @@ def test_a_dead_channel_is_exported_too() -> None:
 
 
 def test_a_network_that_deepcr_cannot_hold_is_refused() -> None:
-    with pytest.raises(InputError, match=r"fold 2 cannot be a deepCR file.*ONNX"):
+    with pytest.raises(InputError, match=r"fold 2 cannot be written for deepCR.*ONNX"):
         deepcr_state(UNet(2, 6, fold=2))
 
 

@@ -158,7 +158,7 @@ def test_a_fine_tuning_that_was_stopped_goes_on(model: Path, field: Path, run_sc
     result = run_script("train.py", f"ckpt_path={last}", "trainer.max_epochs=3")
     assert result.status == 1
     assert result.err.count("\n") == 1
-    assert "started from another model than init=start.ckpt is; begin anew" in result.err
+    assert "was started from another model than init=start.ckpt; start a new run" in result.err
 
 
 def test_weights_of_deepcr_are_fine_tuned(model: Path, field: Path, run_script: Run, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_weights_of_deepcr_are_fine_tuned(model: Path, field: Path, run_script: 
         ("data.label_snr=2", "was trained with data.label_snr=3.0; leave data.label_snr out"),
         (
             "ckpt_path=run/checkpoints/last.ckpt",
-            "init= begins a run from a model, ckpt_path= goes on with a run",
+            "init= starts a run from a model, ckpt_path= resumes a run",
         ),
         ("experiment=inpaint", "is a detector; leave model=inpaint out"),
         (
@@ -191,7 +191,7 @@ def test_weights_of_deepcr_are_fine_tuned(model: Path, field: Path, run_script: 
             "init=nowhere.ckpt: no such file; give the best.ckpt of outputs/.../checkpoints/, or",
         ),
         ("init=filler.ckpt", "init=filler.ckpt: is an inpainting network; give a detector"),
-        ("init=other.ckpt", "other.ckpt: not a PyTorch checkpoint, or a truncated one; give the best.ckpt of a run"),
+        ("init=other.ckpt", "other.ckpt: not a PyTorch checkpoint, or truncated; give the best.ckpt of a run"),
     ],
 )
 def test_what_cannot_be_fine_tuned_is_refused_in_a_line(
@@ -220,7 +220,9 @@ def test_a_sweep_fine_tunes(model: Path, field: Path, run_script: Run, tmp_path:
 def test_a_single_exposure_says_so(model: Path, field: Path, run_script: Run) -> None:
     result = tune(run_script, model, field, "science/ivis00a1q_flc.fits", "trainer.max_epochs=1")
     assert result.status == 0, result.err
-    assert "A single exposure of science: it both trains and validates, so scores flatter" in result.out
+    assert (
+        "A single exposure of science: it is used for training and validation, so scores are optimistic" in result.out
+    )
 
 
 def test_a_run_from_scratch_says_where_added_and_own_differ(field: Path, run_script: Run, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_what_cannot_be_compared_is_refused(trained: Path, survey: Path, run_scr
     )
     result = evaluate(run_script, best, survey, f"darks={survey}/darks", "allow_seen=true", "peers=[deepcr]")
     assert result.status == 1
-    assert "error: peers= is given without truth=; name a directory of truth files" in result.err
+    assert "error: peers= needs truth=; name a directory of truth files" in result.err
 
 
 @settings(max_examples=25, deadline=None)

@@ -67,7 +67,7 @@ def test_a_stopped_run_goes_on(
     run.send_signal(number)
     assert run.wait() == status, log.read_text()
     if number != signal.SIGKILL:
-        assert f"go on with: python train.py ckpt_path={last}" in log.read_text()
+        assert f"resume with: python train.py ckpt_path={last}" in log.read_text()
         assert "Traceback" not in log.read_text()
     reached = read_checkpoint(last)["epoch"]
     assert not list(last.parent.glob(".partial*")) or number == signal.SIGKILL
@@ -152,7 +152,7 @@ def test_a_slurm_job_that_is_requeued_goes_on(survey: Path, tmp_path: Path) -> N
     done = subprocess.run([*command, more], cwd=tmp_path, env=again, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert read_checkpoint(last)["epoch"] == saved + 1
-    assert "goes on" in done.stdout
+    assert "resumes from" in done.stdout
 
 
 def test_a_run_of_other_data_is_not_resumed(survey: Path, trained: Path, run_script: Run, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_run_of_other_data_is_not_resumed(survey: Path, trained: Path, run_scr
     fewer = f"data.science='{survey}/science/ivis0[12]*'"
     result = run_script("train.py", f"ckpt_path={last}", "data.label_snr=3", fewer)
     assert result.status == 1
-    assert "cannot go on with other data" in result.err
+    assert "cannot resume with other data" in result.err
     assert "data.science has 0 exposures that it had not, and lacks 2" in result.err
     assert "it had data.label_snr=2.0, not 3" in result.err
     result = run_script("train.py", f"ckpt_path={last}", "model.hidden=8")
@@ -200,7 +200,7 @@ def test_a_loss_that_is_no_number_stops_the_run(
     monkeypatch.setattr(train, "finish_wandb", lambda loggers, checkpoint: finished.append(checkpoint))
     result = run_script("train.py", *given(survey, tmp_path), "model.learning_rate=1e30", "trainer.max_epochs=20")
     assert result.status == 1
-    assert re.search(r"the loss is (nan|inf) at step \d+; its batch is kept in .*bad_batch.pt", result.err), result.err
+    assert re.search(r"the loss is (nan|inf) at step \d+; its batch is saved in .*bad_batch.pt", result.err), result.err
     batch = torch.load(tmp_path / "run" / "bad_batch.pt", weights_only=True)
     assert batch["image"].shape[1:] == (1, 32, 32)
     weights = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
@@ -237,8 +237,8 @@ def test_a_single_exposure_says_what_to_do(run_script: Run, tmp_path: Path, surv
     alone = write_hst(tmp_path / "ivis01a0q_flc.fits", [rng.normal(30, 6, (64, 96))])
     result = run_script("train.py", *given(survey, tmp_path), f"data.science={alone}", "trainer.max_epochs=1")
     assert result.status == 0, result.err
-    assert "A single exposure of science: it both trains and validates" in result.out
-    assert "give more of them to have a validation side" in result.out
+    assert "A single exposure of science: it is used for training and validation" in result.out
+    assert "give more of them for a validation side" in result.out
 
 
 def test_the_last_checkpoint_is_the_last_even_if_another_is_the_best(

@@ -159,14 +159,14 @@ def test_products_found_by_a_glob_are_not_cleaned_again(
         checkpoint = f"ckpt_path={trained}/checkpoints/best.ckpt"
         result = run_script("predict.py", checkpoint, "input='in/**/*_flc.fits'", *settings, *SETTINGS)
         assert result.status == 0, result.err
-    assert "6 exposures had their products already" in result.out
+    assert "6 exposures already had their products" in result.out
 
 
 def test_products_of_another_threshold_are_named(survey: Path, trained: Path, run_script: Run, tmp_path: Path) -> None:
     source = survey / "science"
     assert predict(run_script, trained, source / "ivis01a0q_flc.fits", "threshold=0.123456789").status == 0
     result = predict(run_script, trained, source / "ivis01a0q_flc.fits", "threshold=0.123456789")
-    assert "1 exposure had their products already" in result.out
+    assert "1 exposure already had their products" in result.out
     assert "another network" not in result.out, "the same again is nothing to say"
     result = predict(run_script, trained, source, "threshold=0.4", "grow=1")
     assert "1 of them were made with another network, threshold or growth, such as ivis01a0q_flc.fits" in result.out
@@ -191,7 +191,7 @@ def test_a_package_that_an_address_needs_is_named() -> None:
 
 def test_a_table_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "summary.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="no summary of ours"):
+    with pytest.raises(InputError, match="was not written by this package"):
         Summary(tmp_path)
 
 

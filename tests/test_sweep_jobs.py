@@ -121,9 +121,9 @@ def test_jobs_that_left_nothing_are_named(tmp_path: Path, capsys: pytest.Capture
     assert [row["model.depth"] for row in table] == ["2", "2", "3", "3"]
     shown = capsys.readouterr().out
     assert "Best: job 0, average precision 0.9000" in shown
-    assert "Some jobs had not ended; later: python -m deepcr_lightning.sweeps" in shown
+    assert "Some jobs are still running; when they have ended: python -m deepcr_lightning.sweeps" in shown
     assert collect_again([str(tmp_path / "none")]) == 1
-    assert "holds no job of a sweep" in capsys.readouterr().err
+    assert "contains no job of a sweep" in capsys.readouterr().err
     cfg.hydra.overrides.task = ["experiment=glob(f*)"]
     assert not_started(cfg, []) == []
 
@@ -177,7 +177,7 @@ def test_trials_of_jobs_that_still_run_stay_open(tmp_path: Path) -> None:
     settle(study, tmp_path)
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.RUNNING, TrialState.FAIL]
     assert (completed(study), failures_in_a_row(study, 0), failures_in_a_row(study, 3)) == (1, 1, 0)
-    with pytest.raises(InputError, match="begun with seed=1; give the same"):
+    with pytest.raises(InputError, match="started with seed=1; give the same"):
         open_study(tmp_path, ["seed=2"], seed=2)
     ask(study, {"loss": optuna.distributions.CategoricalDistribution(["bce"])}, [], 1)
     with pytest.raises(InputError, match="begun with other choices"):

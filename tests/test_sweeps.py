@@ -113,7 +113,7 @@ def test_a_search_goes_on_where_it_stopped(survey: Path, run_script: Callable[..
     assert len(read_results(tmp_path / "search")) == 4
     other, _ = search("hydra.sweeper.trials=4", "seed=5")
     assert other.status == 1
-    assert "its search was begun with" in other.err
+    assert "its search was started with" in other.err
 
 
 def test_a_search_that_cannot_work_ends(survey: Path, run_script: Callable[..., Result], tmp_path: Path) -> None:
@@ -129,8 +129,8 @@ def test_a_search_that_cannot_work_ends(survey: Path, run_script: Callable[..., 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([], "no option has several values"),
-        (["model.depth="], "no option has several values"),
+        ([], "needs an option with several values"),
+        (["model.depth="], "needs an option with several values"),
         (["model.depth=range(2,2)"], "model.depth=range(2,2): a range without a value"),
         (["hydra/launcher=slurm", "model.depth=2,3"], "hydra/launcher=slurm: "),
         (["hparams_search=optuna", "hydra.sweep.dir=s", "hydra.sweeper.trials=0"], "trials and at_once of at least 1"),
@@ -168,4 +168,4 @@ def test_a_folder_that_holds_a_sweep_is_not_mixed_with_another(
     write_result(tmp_path / "sweep" / "0", Job("0", DONE, ["model.depth=2"]))
     result = run_script("train.py", "-m", "model.depth=2,3", "hydra.sweep.dir=sweep")
     assert result.status == 1
-    assert "hydra.sweep.dir=sweep: holds a sweep already" in result.err
+    assert "hydra.sweep.dir=sweep: already contains a sweep" in result.err

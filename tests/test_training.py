@@ -213,7 +213,7 @@ def test_checkpoints_that_are_refused(tmp_path: Path, trained: Path) -> None:
     assert not (tmp_path / "executed").exists()
     whole = (trained / "checkpoints" / "best.ckpt").read_bytes()
     (tmp_path / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
-    refused("cut.ckpt", "not a PyTorch checkpoint, or a truncated one")
+    refused("cut.ckpt", "not a PyTorch checkpoint, or truncated")
     description = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     description["deepcr_lightning"]["normalisation"] = "of-another-version"
     torch.save(description, tmp_path / "scale.ckpt")

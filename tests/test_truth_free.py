@@ -164,7 +164,7 @@ def test_a_resolved_threshold_keeps_its_word(name: str, wanted: float) -> None:
 def test_a_target_out_of_reach_names_the_closest() -> None:
     with pytest.raises(InputError, match=r"purity: 0.995.*closest is 0.99, with threshold=0.9"):
         resolve_threshold({"purity": 0.995}, CURVES)
-    with pytest.raises(InputError, match="keeps no validation curves"):
+    with pytest.raises(InputError, match="has no validation curves"):
         resolve_threshold("auto", None)
 
 

@@ -23,7 +23,7 @@ NAME = "ivis09a0q_flc.fits"
 def predict(
     run_script: Run, checkpoint: Path, source: Path, threshold: float = 0.9999
 ) -> tuple[list[str], dict[str, str]]:
-    """Clean one exposure; return the warnings of what is unlike the training, and its row of the summary."""
+    """Clean one exposure; return the warnings of what differs from the training data, and its row of the summary."""
     settings = ("output_dir=out", "overwrite=true", "trainer.accelerator=cpu", "keep_freed_memory=false")
     result = run_script("predict.py", f"ckpt_path={checkpoint}", f"input={source}", f"threshold={threshold}", *settings)
     assert result.status == 0, result.err
@@ -31,7 +31,7 @@ def predict(
         rows = {Path(row["file"]).name: row for row in csv.DictReader(file)}
     told = "width of its stars unknown" not in result.out
     assert told == bool(rows[source.name]["star_width"])
-    return [line for line in result.out.splitlines() if "is unlike the training" in line], rows[source.name]
+    return [line for line in result.out.splitlines() if "differs from the training data" in line], rows[source.name]
 
 
 def knowing(trained: Path, folder: Path, **looks: object) -> Path:
@@ -55,7 +55,7 @@ def test_the_width_of_stars_is_told_and_judged_by_the_training(trained: Path, ru
     warnings, row = predict(run_script, told, broad)
     assert float(row["star_width"]) == pytest.approx(5.0, rel=0.15)
     assert len(warnings) == 1
-    assert "ivis09a1q_flc.fits is unlike the training: its stars are 5" in warnings[0]
+    assert "ivis09a1q_flc.fits differs from the training data: its stars are 5" in warnings[0]
     assert "broader than those of the training, 1.5 to 3 (fine-tune" in warnings[0]
     warnings, _ = predict(run_script, knowing(trained, tmp_path, star_widths=[7.0, 9.0]), broad)
     assert "sharper than those of the training, 7 to 9" in warnings[0]
@@ -87,7 +87,7 @@ def test_spectra_are_told_by_their_lines_and_by_their_header(trained: Path, run_
     for path in (seen, said):
         warnings, row = predict(run_script, trained / "checkpoints/best.ckpt", path)
         assert len(warnings) == 1
-        assert f"{path.name} is unlike the training: it is a spectrum (look at its mask; a model" in warnings[0]
+        assert f"{path.name} differs from the training data: it is a spectrum (look at its mask; a model" in warnings[0]
         assert row["star_width"] == ""
         assert predict(run_script, knowing(trained, tmp_path, spectra=0.1), path)[0] == []
 

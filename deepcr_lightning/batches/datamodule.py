@@ -65,7 +65,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
     val_tiles : int, optional
         At most so many validation and so many test tiles, evenly spaced; all by default.
     balance : list of str, optional
-        Of camera, filter, exposure_time and crowding: each group of these is drawn equally often (`batches.selection`).
+        Any of camera, filter, exposure_time and crowding: each group is drawn equally often (`batches.selection`).
     label_snr : float
         Added charge is a CR from this many times the local noise (`batches.compose`).
     normalisation : str
@@ -81,7 +81,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
     store_dir : str
         Folder of the tile stores, shared by all runs.
     seed : int
-        Of the split and of all draws.
+        Seed of the split and of all draws.
     units, gain, exposure_time : optional
         For files whose headers do not say (`exposures.units.ReadSettings`).
 
@@ -123,9 +123,11 @@ class LabelFreeDataModule(pl.LightningDataModule):
         if num_workers < 0:
             raise InputError(f"data.num_workers={num_workers}: must be 0 or more")
         if tile_size % 16:
-            raise InputError(f"data.tile_size={tile_size}: must be a multiple of 16, for the network to pool")
+            raise InputError(
+                f"data.tile_size={tile_size}: must be a multiple of 16, because the network halves the resolution"
+            )
         if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1 or val_fraction == 0:
-            raise InputError("data.val_fraction must be above 0, and with data.test_fraction below 1 in sum")
+            raise InputError("data.val_fraction must be above 0, and its sum with data.test_fraction below 1")
         self.science, self.darks, self.truth = science, darks, truth
         self.filters = [filters] if isinstance(filters, str) else list(filters or [])
         self.tile_size, self.batch_size, self.tiles_per_epoch = tile_size, batch_size, tiles_per_epoch
@@ -188,7 +190,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
         place = choose_cache(self.cache, bank.bytes, device, self.trainer.num_devices if self.trainer else 1)
         if place != "disk":
             bank.load(device if place == "device" else torch.device("cpu"))
-        log.info("Tiles and layers, %.1f MiB, are cut from %s", bank.bytes / 2**20, _PLACES[place])
+        log.info("Tiles and CR layers (%.1f MiB) are read from %s", bank.bytes / 2**20, _PLACES[place])
         return bank
 
     def card(self) -> DataCard:

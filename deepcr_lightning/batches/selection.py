@@ -37,7 +37,9 @@ def tiles_of_filters(store: TileStore, filters: Sequence[str]) -> NDArray[np.int
     there = sorted(set(store.table["filter"].tolist()))
     unknown = [name for name in filters if name.upper() not in there]
     if unknown:
-        raise InputError(f"data.filters: no science file is of {', '.join(unknown)}; the files have {', '.join(there)}")
+        raise InputError(
+            f"data.filters: no science file has the filter {', '.join(unknown)}; the files have {', '.join(there)}"
+        )
     wanted = [name.upper() for name in filters] or there
     return np.flatnonzero(np.isin(store.table["filter"], wanted))
 

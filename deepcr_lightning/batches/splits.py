@@ -56,8 +56,8 @@ def split_by_visit(
         return {side: np.empty(0, np.int64) for side in SIDES}
     if len(names) == 1:
         log.warning(
-            "A single exposure of %s: it both trains and validates, so scores flatter; give more of them to have a "
-            "validation side",
+            "A single exposure of %s: it is used for training and validation, so scores are optimistic; give more of "
+            "them for a validation side",
             what,
         )
         everything = np.arange(len(groups))

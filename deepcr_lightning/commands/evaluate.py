@@ -44,7 +44,8 @@ def evaluate(cfg: DictConfig) -> None:
     choose_device(cfg)
     if cfg.truth is None and cfg.darks is None:
         raise InputError(
-            "neither truth= nor darks= is given; name a directory of truth files, or darks that trained nothing"
+            "neither truth= nor darks= is given; name a directory of truth files, or darks that were not used in "
+            "training"
         )
     settings = read_settings(cfg)
     output = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
@@ -56,10 +57,10 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.calibrate:
         exposures = (read_exposure(path, settings) for path in paths)
         predictor.plateau = find_plateau(model, predictor, exposures, darks)
-        log.info("Maps are divided by %.3f, where they saturate", predictor.plateau)
+        log.info("Maps are divided by %.3f, the value at which they saturate", predictor.plateau)
     threshold = model_threshold(model, plain(cfg.threshold), predictor.plateau)
     if cfg.peers and truths is None:
-        raise InputError("peers= is given without truth=; name a directory of truth files")
+        raise InputError("peers= needs truth=; name a directory of truth files")
     peers = open_peers(cfg.peers, model, cfg.tile, predictor.device) if cfg.peers else None
 
     label_snr = model.card.data.label_snr
@@ -92,7 +93,7 @@ def evaluate(cfg: DictConfig) -> None:
         scored.append(ExposureScores(root, exposure.filter, field, counts, events, added, others))
 
     if not scored:
-        raise InputError(f"input={cfg.input}: no exposure could be scored; the first: {unread[0]}")
+        raise InputError(f"input={cfg.input}: no exposure could be scored; the first one: {unread[0]}")
     report = make_report(scored, threshold)
     report |= {"checkpoint": str(model.path), "sha256": model.sha256, "plateau_divided_by": predictor.plateau}
     if darks is not None:

@@ -94,7 +94,7 @@ def _plateau(
     if cfg.darks is not None:
         darks = open_darks(cfg.store_dir, list(find_exposures("darks", cfg.darks)), settings)
     level = find_plateau(model, predictor, _readable(paths, settings), darks)
-    log.info("Maps are divided by %.3f, where they saturate", level)
+    log.info("Maps are divided by %.3f, the value at which they saturate", level)
     return level
 
 
@@ -117,13 +117,13 @@ def report(writer: ProductWriter, to_do: list[Path]) -> None:
             log.info("%s: %.2f %% flagged, %s", Path(row.file).name, 100 * row.flagged, stars)
     kept = len(writer.places) - len(to_do)
     if kept:
-        log.info("%s had their products already; overwrite=true makes them again", _exposures(kept))
+        log.info("%s already had their products; use overwrite=true to make them again", _exposures(kept))
         earlier = {str(path) for path in writer.places} - files
         other = writer.made_otherwise(row for row in table if row.file in earlier)
         if other:
             log.warning(
                 "%d of them were made with another network, threshold or growth, such as %s (network %s, threshold %g, "
-                "grow %g); overwrite=true makes them as asked for now",
+                "grow %g); use overwrite=true to make them with the present settings",
                 len(other),
                 Path(other[0].file).name,
                 other[0].model,
@@ -155,7 +155,7 @@ def show_odd(writer: ProductWriter, rows: list[Row]) -> None:
         log.warning("%s could not be drawn (%s)", sheet, error)
     if odd:
         log.warning(
-            "%d exposures have a flagged share far from the expected one; the oddest are in %s, all in %s",
+            "%d exposures have a flagged share far from the expected one; the most extreme are in %s, all in %s",
             len(odd),
             sheet,
             writer.summary.path,

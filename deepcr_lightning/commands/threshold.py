@@ -70,13 +70,13 @@ def threshold(cfg: DictConfig) -> None:
     if corners is not None:
         in_box(corners)
     if not 0 < cfg.most_lost <= 1:
-        raise InputError(f"most_lost={cfg.most_lost}: give a share above 0, up to 1")
+        raise InputError(f"most_lost={cfg.most_lost}: give a fraction above 0, at most 1")
     if cfg.dolphot is not None:
         _for_dolphot(cfg)
         return
     gathered = _from_exposures(cfg) if cfg.catalogues is None else _from_catalogues(cfg)
     if not any(len(chip.legacy) for chip in gathered.chips):
-        raise InputError("no good star in any field; look at the exposures, or loosen cuts=")
+        raise InputError("no good star in any field; check the exposures, or relax cuts=")
     study = make_study(gathered.levels, gathered.masked, gathered.chips, corners, shifts, cfg.most_lost)
     _warn(study, gathered.about["filters"])
     output = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
@@ -139,7 +139,7 @@ def _for_dolphot(cfg: DictConfig) -> None:
     reference = None if cfg.reference is None else Path(cfg.reference).expanduser()
     folder = Path(cfg.dolphot).expanduser()
     number = write_dolphot(folder, mapped, levels, model, reference)
-    print(f"{number} exposures under {len(levels)} masks and none: sh {folder}/run.sh measures them")
+    print(f"{number} exposures under {len(levels)} masks and without a mask: sh {folder}/run.sh measures them")
     print(f"then: python threshold.py catalogues={folder}")
 
 
@@ -158,7 +158,7 @@ def _from_catalogues(cfg: DictConfig) -> Gathered:
 
 def _refuse_box_without_colours(cfg: DictConfig, filters: Sequence[str]) -> None:
     if len(filters) == 1 and cfg.box is not None:
-        raise InputError(f"box= needs two filters; there is {filters[0]} alone")
+        raise InputError(f"box= needs two filters; only {filters[0]} is given")
 
 
 def _box_shifts(cfg: DictConfig) -> NDArray[np.float64]:
@@ -184,13 +184,13 @@ def _masked(member: Mapped, levels: Sequence[float]) -> NDArray[np.float64]:
 def _say_empty(field: Field, chips: Sequence[ChipStars]) -> None:
     for chip in chips:
         if not len(chip.legacy):
-            log.warning("%s: no good star; it says nothing about the threshold", chip.field)
+            log.warning("%s: no good star, so it does not constrain the threshold", chip.field)
 
 
 def _warn(study: Study, filters: Sequence[str]) -> None:
     if study.box is not None and study.box.legacy.sum() < FEWEST_IN_BOX:
         log.warning(
-            "The box holds %d good stars without a mask, fewer than %d: its counts say little; widen it",
+            "The box holds %d good stars without a mask, fewer than %d: its counts are uncertain; widen it",
             study.box.legacy.sum(),
             FEWEST_IN_BOX,
         )

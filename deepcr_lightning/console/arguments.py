@@ -34,7 +34,7 @@ def override(name: str, value: object) -> str:
     Parameters
     ----------
     name : str
-        Of the option.
+        Name of the option.
     value : object
 
     Returns
@@ -55,7 +55,7 @@ def fine_tuning_overrides(arguments: Sequence[str]) -> list[str]:
     Parameters
     ----------
     arguments : sequence of str
-        What the person typed.
+        Arguments of the command line.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def fine_tuning_overrides(arguments: Sequence[str]) -> list[str]:
     if given.get("init", "null") in ("", "null"):
         return list(arguments)
     if given.get("ckpt_path", "null") not in ("", "null"):
-        raise InputError("init= begins a run from a model, ckpt_path= goes on with a run: give one of them")
+        raise InputError("init= starts a run from a model, ckpt_path= resumes a run; give only one of them")
     if "fine_tuning" in given:
         return list(arguments)
     place = next(n for n, argument in enumerate(arguments) if argument.startswith("init="))
@@ -84,7 +84,7 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
     Parameters
     ----------
     arguments : sequence of str
-        What the person typed.
+        Arguments of the command line.
 
     Returns
     -------

@@ -21,7 +21,7 @@ from deepcr_lightning.console.arguments import fail
 from deepcr_lightning.console.device import uses_gpu
 from deepcr_lightning.errors import InputError
 
-# Advice about loaders and devices that the person cannot act on.
+# Advice about loaders and devices that the user cannot act on.
 _QUIET = (
     "does not have many workers",
     "number of training batches",
@@ -35,12 +35,12 @@ _QUIET = (
 
 
 MENDABLE = (InputError, OmegaConfBaseException, InstantiationException, MisconfigurationException)
-"""What the person can mend; all else is a defect, or the machine's."""
+"""Errors that the user can correct; all others are defects of this package or of the machine."""
 
 
 @contextmanager
 def command(cfg: DictConfig) -> Iterator[None]:
-    """Run the work of a script: what the person can mend ends in one line and exit status 1.
+    """Run the work of a script: errors that the user can correct end in one line and exit status 1.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def prepare(cfg: DictConfig) -> None:
 
 
 def in_a_line(error: Exception) -> str:
-    """Say what the person is to mend, for an error of `MENDABLE`."""
-    # Hydra wraps what a constructor raises: a value of the wrong kind is the person's to mend, too.
+    """Write an error of `MENDABLE` in one line."""
+    # Hydra wraps what a constructor raises: a value of the wrong kind can be corrected, too.
     cause = error.__cause__ or error if isinstance(error, InstantiationException) else error
     return str(cause) if isinstance(cause, InputError) else str(cause).strip().splitlines()[0]

@@ -33,7 +33,7 @@ class ExposureScores:
     events : dict of str to FoundBy, or None
         `evaluation.events.count_events`.
     added : AddedCounts or None
-        Of the exposure with CRs of a dark added.
+        Counts of the exposure with CRs of a dark added.
     peers : mapping of str to dict of str to ndarray
         Counts against truth of other methods (`evaluation.peers.Peers.count`), by name.
     """
@@ -64,7 +64,7 @@ def score_against_truth(
     truth : dict of int to ChipTruth
         By EXTVER.
     threshold : float
-        Of the mask in which events are looked for.
+        Threshold of the mask in which events are looked for.
     label_snr : float
         What the network was taught to call a CR.
 

@@ -86,7 +86,7 @@ def plot_peers(path: Path, scored: Sequence[ExposureScores], peers: Peers, thres
         Those without counts of peers are left out.
     peers : Peers
     threshold : float
-        Of the network's mask.
+        Threshold of the network's mask on the probability.
     """
     known = [s for s in scored if s.counts and s.peers]
     fields = {s.field for s in known}

@@ -80,7 +80,7 @@ def plot_example(
         PNG to write.
     exposure : Exposure
     probability : ndarray of float32, shape (H, W)
-        Of its first chip.
+        Probability of its first chip.
     truth : mapping of int to ChipTruth, optional
         By EXTVER.
     threshold : float

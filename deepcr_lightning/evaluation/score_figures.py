@@ -32,7 +32,7 @@ def plot_curves(
     path : Path
         PNG to write.
     counts : mapping of str to mapping of str to ndarray, shape (BINS,)
-        Of each group, by `scores.with_truth.KINDS`.
+        Counts of each group, by `scores.with_truth.KINDS`.
     marks : mapping of str to mapping of str to float
         Scores of each group.
     """
@@ -67,7 +67,7 @@ def plot_reliability(path: Path, counts: Mapping[str, Mapping[str, NDArray]], er
     path : Path
         PNG to write.
     counts : mapping of str to mapping of str to ndarray, shape (BINS,)
-        Of each group, by `scores.with_truth.KINDS`.
+        Counts of each group, by `scores.with_truth.KINDS`.
     errors : mapping of str to float
         Expected calibration error of each group.
     """
@@ -86,7 +86,7 @@ def plot_reliability(path: Path, counts: Mapping[str, Mapping[str, NDArray]], er
     below.set(xlabel="probability of the map", ylabel="pixels", yscale="log")
     top.grid(alpha=0.3)
     top.legend(fontsize="small", title="error over pixels above 0.01")
-    figure.suptitle("Does the probability mean what it says?")
+    figure.suptitle("Reliability of the probability")
     save_figure(figure, path)
 
 
@@ -135,7 +135,7 @@ def plot_without_truth(
     path : Path
         PNG to write.
     curves : mapping of str to Tensor
-        Of all exposures (`scores.truth_free.curves_of`).
+        Curves of all exposures (`scores.truth_free.curves_of`).
     draws : sequence of mapping of str to Tensor
         The same as they might have been; may be empty.
     truth : mapping of str to ndarray, shape (BINS,), optional

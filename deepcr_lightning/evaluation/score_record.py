@@ -35,7 +35,7 @@ def make_report(scored: Sequence[ExposureScores], threshold: float) -> dict[str,
     ----------
     scored : sequence of ExposureScores
     threshold : float
-        Of the mask.
+        Threshold of the mask on the probability.
 
     Returns
     -------

@@ -55,7 +55,7 @@ def with_draws(counts: Sequence[Counts], scorer: Scorer) -> tuple[Scores, Scores
     Parameters
     ----------
     counts : sequence of dict of str to ndarray
-        Of each exposure, by `scores.with_truth.KINDS`.
+        Counts of each exposure, by `scores.with_truth.KINDS`.
     scorer : callable
         Takes counts with any number of leading axes, as `scores.with_truth.score`.
 

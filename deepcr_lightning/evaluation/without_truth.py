@@ -122,7 +122,7 @@ def count_exposure(
     Returns
     -------
     AddedCounts
-        Of all chips.
+        Counts of all chips together.
     """
     rng = np.random.default_rng([3, number])
     composed, labels = [], []
@@ -179,11 +179,15 @@ def find_plateau(
     if model.card.plateau is not None:
         return model.card.plateau
     if store is None:
-        raise InputError(f"calibrate=true: {model.path.name} does not say where its maps saturate; give darks=DIR")
+        raise InputError(
+            f"calibrate=true: {model.path.name} does not say at which value its maps saturate; give darks=DIR"
+        )
     counts = [count_exposure(predictor, e, store, n) for n, e in zip(range(_ENOUGH), exposures, strict=False)]
     level = float(plateau(sum(counts[1:], counts[0])))
     if np.isnan(level):
-        raise InputError("calibrate=true: the darks hold no cosmic ray bright enough to see where the map saturates")
+        raise InputError(
+            "calibrate=true: the darks contain no cosmic ray bright enough to tell where the map saturates"
+        )
     return level
 
 

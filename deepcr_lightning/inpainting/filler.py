@@ -105,7 +105,7 @@ class CosmicRayFiller:
         usable = np.isfinite(electrons) if usable is None else usable & np.isfinite(electrons)
         good = usable & ~mask
         if not good.any():
-            raise InputError("mask: leaves no good pixel of the image; there is nothing to fill from")
+            raise InputError("mask: no good pixel is left in the image to fill from")
         filled = electrons.astype(np.float32)
         if not mask.any():
             return filled

@@ -112,7 +112,7 @@ def spread_over_stars(
     ----------
     hole : Tensor of bool, shape (B, 1, S, S)
     charge : Tensor of float32, shape (B, 1, S, S)
-        Of the cosmic rays that the holes are of, with their faint rims, which go where the holes go.
+        Charge of the cosmic rays that made the holes, with their faint rims, which go where the holes go.
     light : Tensor of float32, shape (B, 1, S, S)
         Normalised image without added CRs, at most 0 where nothing is to be cut for. A pixel is hit in proportion to
         the cube of its light; below 5 times the noise it is no star.

@@ -52,7 +52,7 @@ class CosmicRayInpainter(CosmicRayModule):
     depth, hidden, norm
         Shape of the U-Net (`inpainting.network.Filler`).
     learning_rate, weight_decay, warmup, schedule
-        Of the optimiser (`training.optimiser.adamw`).
+        Parameters of the optimiser (`training.optimiser.adamw`).
     copies : int
         Holes of each tile that are cut again, half of them on stars (`inpainting.holes.spread_over_stars`).
     cleaned_by : str
@@ -87,12 +87,14 @@ class CosmicRayInpainter(CosmicRayModule):
         super().__init__()
         check_rates(learning_rate, warmup, schedule)
         if copies < 0:
-            raise InputError(f"model.copies={copies}: may not be negative")
+            raise InputError(f"model.copies={copies}: must be 0 or more")
         self.save_hyperparameters()
         self.net = Filler(depth, hidden, norm)
         finder = load_model(cleaned_by)
         if finder.card.normalisation != OURS:
-            raise InputError(f"model.cleaned_by={cleaned_by}: sees images on another scale; give a model of train.py")
+            raise InputError(
+                f"model.cleaned_by={cleaned_by}: uses another normalisation; give a model made by train.py"
+            )
         # A tuple hides it from Lightning, which would train and keep its weights with ours.
         self._finder = (finder.net.requires_grad_(False),)
         self._closes_gaps = finder.card.closes_gaps
@@ -102,7 +104,7 @@ class CosmicRayInpainter(CosmicRayModule):
         """See that the data are on the scale that the loss is computed on; compile if asked."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if data.normalisation != OURS:
-            raise InputError(f"data.normalisation={data.normalisation}: the network that fills needs {OURS}")
+            raise InputError(f"data.normalisation={data.normalisation}: the inpainting network needs {OURS}")
         if self.hparams["compile"] and stage == "fit":
             self.net.unet.compile()
 
@@ -115,10 +117,10 @@ class CosmicRayInpainter(CosmicRayModule):
         stars = [self._stars_of(tiles) for tiles in science_tiles(data.store, data.bank, searched, self.device)]
         light, known, noise = (torch.cat(part) for part in zip(*stars, strict=True))
         if len(light) < FEWEST:
-            log.warning("%d bright stars are too few to learn their shape from: Moffat profiles stand in", len(light))
+            log.warning("%d bright stars are too few to learn their shape; Moffat profiles are used", len(light))
             return
         left = learn_shapes(self.net.stars, light, known, noise, data.seed)
-        log.info("Shapes of stars, learned from %d: %.1f %% of a star is left, the median", len(light), 100 * left)
+        log.info("Shapes of stars, learned from %d: the median residual is %.1f %% of a star", len(light), 100 * left)
 
     def _stars_of(self, tiles: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         image = normalise(tiles["electrons"], tiles["sky"], tiles["noise"])

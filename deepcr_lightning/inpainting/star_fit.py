@@ -85,12 +85,12 @@ class StarFit(nn.Module):
             Pixels with a meaning, and those that stars have saturated (`inpainting.holes.saturated_by_stars`): these
             are not fitted, for nobody fills them, and in crowded fields they are many.
         noise : Tensor of float32, shape (B, 1, 1, 1), or float
-            Of the sky, in electrons.
+            Noise of the sky in electrons.
 
         Returns
         -------
         Tensor of float32, shape (B, 3, H, W)
-            Of each pixel that was fitted: its value by the fit less that of the bridge, normalised; how far the
+            For each pixel that was fitted: its value by the fit less that of the bridge, normalised; how far the
             likeliest stars differ in it, normalised; and the share of the variance around it that they leave.
             Elsewhere 0, 0 and 1. No gradient comes of it.
         """
@@ -201,12 +201,12 @@ def surroundings(
     places : Tensor of int64, shape (n, 4)
         Indices of the pixels.
     noise : Tensor of float32, shape (B, 1, 1, 1), or float
-        Of the sky, in electrons.
+        Noise of the sky in electrons.
 
     Yields
     ------
     light, known : Tensor of float32, shape (n, 49)
-        Of the 7 x 7 pixels around each, row by row: electrons above the sky, and 1 where they are known; both 0 where
+        The 7 x 7 pixels around each, row by row: electrons above the sky, and 1 where they are known; both 0 where
         they are not, as beyond the edges.
     noise : Tensor of float32, shape (n, 1)
     """

@@ -28,7 +28,7 @@ def whole_stars(image: Tensor, known: Tensor, noise: Tensor) -> tuple[Tensor, Te
     known : Tensor of bool, shape (B, 1, H, W)
         Pixels with a meaning.
     noise : Tensor of float32, shape (B, 1, 1, 1)
-        Of the sky, in electrons.
+        Noise of the sky in electrons.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def learn_shapes(stars: StarFit, light: Tensor, known: Tensor, noise: Tensor, se
     light, known, noise
         From `whole_stars`, of one star at least.
     seed : int
-        Of the draws of stars.
+        Seed of the draws of stars.
 
     Returns
     -------

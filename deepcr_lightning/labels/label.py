@@ -36,7 +36,7 @@ def label_group(
     exposures : list of Exposure
         Two or more of one field and filter.
     pointings : sequence of dict of int to WCS
-        Of each (`exposures.pointing.read_pointings`).
+        Pointing of each (`exposures.pointing.read_pointings`).
 
     Yields
     ------
@@ -161,9 +161,11 @@ class _Group:
             self.corrections[n, c, m, d] = shift = find_shift(self._in_noise(n, c), self._in_noise(m, d))
             name, root = self.exposures[m].root, self.exposures[n].root
             if shift is None:
-                log.warning("%s: has no WCS to lay it on %s, and nothing in the images tells the shift", name, root)
+                log.warning("%s: has no WCS to align it with %s, and the images do not give the shift", name, root)
             else:
-                log.info("%s: laid on %s by their images, %.2f rows and %.2f columns off", name, root, *shift)
+                log.info(
+                    "%s: aligned with %s by their images, shifted by %.2f rows and %.2f columns", name, root, *shift
+                )
         return None if shift is None else place_by_shift(shape, shift)
 
     def _in_noise(self, n: int, c: int, light: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

@@ -64,9 +64,9 @@ def find_moving(ours: Blobs, others: Sequence[Blobs], days: Sequence[float]) -> 
     Parameters
     ----------
     ours : Blobs
-        Of one exposure.
+        Blobs of one exposure.
     others : sequence of Blobs
-        Of the others, on the pixels of this one.
+        Blobs of the others, on the pixels of this one.
     days : sequence of float
         Since this exposure, of each of them.
 

@@ -39,7 +39,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     checkpoint = read_plain(path)
     description = checkpoint.get(DESCRIPTION_KEY) if isinstance(checkpoint, dict) else None
     if not isinstance(description, dict):
-        raise InputError(f"{path}: a checkpoint of another program; give one made by train.py")
+        raise InputError(f"{path}: is a checkpoint of another program; give one made by train.py")
     if description.get("format") != FORMAT or description.get("normalisation") not in SCALES:
         made_by = description.get("version")
         raise InputError(f"{path}: made by deepcr-lightning {made_by}, which this version cannot read; train again")

@@ -72,7 +72,7 @@ def deepcr_state(net: UNet) -> dict[str, Tensor]:
     Parameters
     ----------
     net : UNet
-        Of depth 2, with or without batch norm.
+        A network of depth 2, with or without batch norm.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def deepcr_state(net: UNet) -> dict[str, Tensor]:
     if net.depth != 2 or net.contrast or net.fold > 1:
         shape = f"depth {net.depth}, contrast {net.contrast}, fold {net.fold}"
         raise InputError(
-            f"a network of {shape} cannot be a deepCR file, which has depth 2 and neither of the others; "
+            f"a network of {shape} cannot be written for deepCR, which needs depth 2, contrast false and fold 1; "
             "write ONNX instead"
         )
     plain = fold_batch_norm(net)

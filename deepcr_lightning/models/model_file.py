@@ -87,12 +87,12 @@ def read_plain(path: Path) -> Any:
         raise InputError(f"ckpt_path={path}: no such file; a run keeps its checkpoints in outputs/.../checkpoints/")
     # Published weights are of the older format of PyTorch, which is no zip file.
     if path.suffix != ".pth" and not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: not a PyTorch checkpoint, or a truncated one; give the best.ckpt of a run")
+        raise InputError(f"{path}: not a PyTorch checkpoint, or truncated; give the best.ckpt of a run")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{path}: holds pickled code, which is never executed; give a file made by train.py"
+            f"{path}: holds pickled code, which is never executed for safety; give a file made by train.py"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise InputError(f"{path}: not a PyTorch checkpoint; give the best.ckpt of a run") from error

@@ -31,7 +31,7 @@ def write_onnx(net: UNet, apply: Callable[..., Tensor], path: Path) -> None:
     net : UNet
         In evaluation mode.
     apply : callable
-        Of ``electrons`` (B, 1, H, W), ``sky`` and ``noise`` (B, 1, 1, 1): what the network sees
+        Takes ``electrons`` (B, 1, H, W), ``sky`` and ``noise`` (B, 1, 1, 1); gives what the network sees
         (`networks.scale.Scale.apply`). It becomes a part of the graph.
     path : Path
         Where the graph is written, whole, with its weights in it.

@@ -32,7 +32,7 @@ class Plane:
     light : ndarray of float64, shape (H, W)
         Electrons above the background.
     noise : float
-        Of a pixel of the background, in electrons.
+        Noise of a pixel of the background in electrons.
     bad : ndarray of bool, shape (H, W)
         Pixels that do not count.
     """

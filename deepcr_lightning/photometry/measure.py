@@ -41,7 +41,7 @@ class ChipReference:
     light : ndarray of float64, shape (H, W)
         Electrons above the background.
     noise : float
-        Of a pixel of the background, in electrons.
+        Noise of a pixel of the background in electrons.
     unusable : ndarray of bool, shape (H, W)
     psf : Psf
     """
@@ -65,7 +65,7 @@ def prepare(
     mask : ndarray of bool, shape (H, W)
         Pixels of cosmic rays, so that none enters the PSF.
     name : str
-        Of the chip, for warnings.
+        Name of the chip, for warnings.
 
     Returns
     -------

@@ -123,7 +123,7 @@ def psf_of_stars(cutouts: NDArray[np.float64], y: NDArray[np.float64], x: NDArra
     y, x : ndarray of float64, shape (N,)
         Where each star lies, from the middle of the central pixel, in pixels.
     name : str
-        Of the image, for warnings.
+        Name of the image, for warnings.
 
     Returns
     -------
@@ -140,11 +140,11 @@ def psf_of_stars(cutouts: NDArray[np.float64], y: NDArray[np.float64], x: NDArra
     often came out as a single pixel.
     """
     if not len(cutouts):
-        log.warning("%s: no star is bright enough for a PSF; a Gaussian of %g pixels is taken", name, _FIRST_FWHM)
+        log.warning("%s: no star is bright enough for a PSF; a Gaussian of %g pixels is used", name, _FIRST_FWHM)
         return gaussian_psf()
     grid, light = _best_gaussian(cutouts, y, x)
     if len(cutouts) < FEWEST_STARS:
-        log.warning("%s: %d stars for a PSF, %d are needed; a Gaussian is taken", name, len(cutouts), FEWEST_STARS)
+        log.warning("%s: %d stars for a PSF, %d are needed; a Gaussian is used", name, len(cutouts), FEWEST_STARS)
         return psf_of_grid(grid)
     model = psf_of_grid(grid).stamps(y, x, RADIUS)
     # The ring around a star is its sky, unresolved stars and all: without this, the wings of the PSF would take them,

@@ -99,5 +99,5 @@ def summarise(prediction: ProbabilityMaps, found: list[NDArray[np.bool_]], train
     )
     odd = unlike_training(sight, row, trained_on)
     if odd:
-        log.warning("%s is unlike the training: %s", exposure.path.name, "; ".join(odd))
+        log.warning("%s differs from the training data: %s", exposure.path.name, "; ".join(odd))
     return row

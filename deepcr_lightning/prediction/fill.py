@@ -33,7 +33,7 @@ def require_same_shape(electrons: NDArray[np.float32], mask: NDArray[np.bool_]) 
     if mask.shape != electrons.shape:
         raise InputError(f"mask: has shape {mask.shape} and the image {electrons.shape}; give the mask of this image")
     if mask.dtype != bool:
-        raise InputError(f"mask: is of type {mask.dtype}; give one of bool, such as mask > 0")
+        raise InputError(f"mask: has type {mask.dtype}; give a boolean mask, such as mask > 0")
 
 
 def fill_median(

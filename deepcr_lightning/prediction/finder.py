@@ -163,7 +163,8 @@ def _electrons(
     pixels = np.asarray(data)
     if pixels.ndim != 2 or pixels.size == 0 or pixels.dtype.kind not in "iufb":
         raise InputError(
-            f"image: an array of shape {pixels.shape} and type {pixels.dtype}; give one chip, 2-D and real"
+            f"image: an array of shape {pixels.shape} and type {pixels.dtype}; give one chip, a 2-D array of real "
+            "numbers"
         )
     unusable = np.zeros(pixels.shape, bool)
     for plane in bad:
@@ -174,5 +175,5 @@ def _electrons(
     seconds = number((header,), "EXPTIME") or exptime or 0.0
     factor = electrons_per_unit("image", header, header, seconds, ReadSettings(unit or plain, gain, exptime))
     if not factor > 0:
-        raise InputError("image: is per second; give its exposure time with exptime=SECONDS")
+        raise InputError("image: has units per second; give its exposure time with exptime=SECONDS")
     return finite_electrons("image", pixels, factor, unusable)

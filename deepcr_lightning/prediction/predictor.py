@@ -76,7 +76,7 @@ class ExposurePredictor(pl.LightningModule):
             return batch
         if batch.filter not in self._known_filters:
             self._known_filters.add(batch.filter)
-            log.warning("Filter %s: the network was not trained on it; look at a few masks", batch.filter)
+            log.warning("Filter %s: the network was not trained on it; inspect a few masks", batch.filter)
         begun = time.monotonic()
         try:
             return ProbabilityMaps(batch, self.probabilities(batch), begun)

@@ -58,7 +58,7 @@ class ExposureShares(pl.LightningDataModule):
     paths : sequence of Path
         All of them, the same in every process.
     missing : callable
-        Of a path: whether something of it is still to be made. What is made already is left out of a share, after
+        Tells for a path whether a product is still to be made. What is made already is left out of a share, after
         the shares are cut, since another process may make it while this one looks.
     settings : ReadSettings
     """

@@ -27,7 +27,7 @@ class RunFigures(pl.Callback):
     Parameters
     ----------
     folder : str
-        Of the run: ``history.png``, ``curves.png``, ``reliability.png`` and ``tiles.png``, or
+        Folder of the run: ``history.png``, ``curves.png``, ``reliability.png`` and ``tiles.png``, or
         ``history.png`` and ``filled.png``, go into ``figures``, ``report.html`` beside it.
     every : int
         Draw at every such epoch, and at the end; the report follows every epoch.

@@ -32,7 +32,7 @@ class RunRecord(pl.Callback):
     Parameters
     ----------
     folder : str
-        Of the run.
+        Folder of the run.
     overrides : sequence of str
         What train.py was started with. A run that is resumed keeps what was written before, under ``earlier``.
     started_from : mapping of str to str, optional
@@ -76,7 +76,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     Parameters
     ----------
     folder : Path
-        Of the run.
+        Folder of the run.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def git_state(folder: Path = Path(deepcr_lightning.__file__).parent) -> dict[str
     Parameters
     ----------
     folder : Path
-        Of the code; this package by default.
+        Folder of the code; this package by default.
 
     Returns
     -------

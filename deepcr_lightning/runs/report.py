@@ -86,7 +86,7 @@ def write_report(
     Parameters
     ----------
     path : Path
-        Of the page, in the folder of the run.
+        File of the page, in the folder of the run.
     state : {"running", "finished", "stopped"}
         A running one is loaded again by the browser every minute.
     history : dict of str to list of (epoch, value)

@@ -18,7 +18,7 @@ def average_precision(completeness: NDArray[np.float64], purity: NDArray[np.floa
     Parameters
     ----------
     completeness, purity : ndarray of float64, shape (..., n)
-        Of the masks above falling thresholds: the completeness ascends.
+        Values for falling thresholds, so that the completeness ascends.
 
     Returns
     -------

@@ -66,7 +66,7 @@ def resolve_threshold(target: float | str | Mapping[str, float], curves: Mapping
     if isinstance(target, int | float):
         return float(target)
     if curves is None:
-        raise InputError(f"threshold={_text(target)}: the model keeps no validation curves; give a number")
+        raise InputError(f"threshold={_text(target)}: the model has no validation curves; give a number")
     threshold, completeness, purity = (np.asarray(curves[k]) for k in ("threshold", "completeness", "purity"))
     if isinstance(target, str):
         both = completeness + purity
@@ -75,12 +75,12 @@ def resolve_threshold(target: float | str | Mapping[str, float], curves: Mapping
     # A threshold that finds nothing keeps any promise.
     threshold, values = (v[completeness >= _LEAST] for v in (threshold, np.asarray(curves[_NAMES[name]])))
     if not len(values):
-        raise InputError(f"threshold={_text(target)}: on the validation side the network finds nothing; give a number")
+        raise InputError(f"threshold={_text(target)}: the network finds nothing in the validation data; give a number")
     reached = np.flatnonzero(values <= wanted if name == "fpr" else values >= wanted)
     if not len(reached):
         best = int(np.argmin(values) if name == "fpr" else np.argmax(values))
         raise InputError(
-            f"threshold={_text(target)}: no threshold reaches it on the validation side; the closest is "
+            f"threshold={_text(target)}: no threshold reaches it on the validation data; the closest is "
             f"{values[best]:.4g}, with threshold={threshold[best]:.4g}"
         )
     return float(threshold[reached[-1] if name == "completeness" else reached[0]])

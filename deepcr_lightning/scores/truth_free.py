@@ -30,11 +30,11 @@ class AddedCounts:
     Attributes
     ----------
     added : Tensor of float64, shape (BINS,)
-        Of the pixels of added CRs.
+        Pixels of added CRs.
     rim : Tensor of float64, shape (BINS,)
-        Of the pixels that touch one from outside.
+        Pixels that touch one from outside.
     outside : Tensor of float64, shape (BINS,)
-        Of all others, the image's own CRs among them.
+        All other pixels, the image's own CRs among them.
     own : Tensor of float64, shape (BINS,)
         Pixels of own CRs expected to be flagged outside, at each threshold, if CRs come as often as in the darks.
     own_rim : Tensor of float64, shape (BINS,)
@@ -44,9 +44,9 @@ class AddedCounts:
     own_slope, own_rim_slope, own_area_slope : Tensor of float64
         By how much these grow with the rate of own CRs: a little less than in proportion, since CRs overlap.
     all_labelled : Tensor of float64, shape (BINS,)
-        Of the pixels of `added` in images without an unlabelled CR (training on truth).
+        Pixels of `added` in images without an unlabelled CR (training on truth).
     unmistakable : Tensor of float64, shape (BINS,)
-        Of the pixels of `added` that nobody could take for anything else.
+        Pixels of `added` that could be nothing else.
     """
 
     added: Tensor
@@ -178,7 +178,7 @@ def curves_of(counts: AddedCounts, rate: Tensor | float | None = None) -> dict[s
     ----------
     counts : AddedCounts
     rate : float, optional
-        Of own CRs, in units of the darks'; `own_rate` by default.
+        Rate of own CRs in units of that of the darks; `own_rate` by default.
 
     Returns
     -------

@@ -73,7 +73,7 @@ def label_pixels(
     electrons : ndarray of float32, shape (H, W)
     truth : ChipTruth
     sky, noise : float
-        Of the chip, in electrons.
+        Sky level and noise of the chip in electrons.
     label_snr : float
         As in `batches.compose.compose_batch`.
 
@@ -97,7 +97,7 @@ def score(counts: Mapping[str, NDArray], threshold: float) -> dict[str, NDArray[
     counts : mapping of str to ndarray, shape (..., BINS)
         By `KINDS`; one row a resampling of the exposures, for intervals.
     threshold : float
-        Of the mask.
+        Threshold of the mask on the probability.
 
     Returns
     -------

@@ -35,13 +35,13 @@ def run_job(train: Training, cfg: DictConfig) -> float:
     train : callable
         The work.
     cfg : DictConfig
-        Of the job.
+        Config of the job.
 
     Returns
     -------
     float
         Average precision on the validation side, to be maximised; NaN for a job that failed. What went wrong is
-        in ``result.json``, and with its traceback in the job's log where it is not the person's to mend.
+        in ``result.json``, and with its traceback in the job's log where the user cannot correct it.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     overrides = [str(text) for text in HydraConfig.get().overrides.task]

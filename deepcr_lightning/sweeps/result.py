@@ -32,7 +32,7 @@ class Result:
     overrides : list of str
         What it was started with.
     scores : dict of str to float
-        Of the checkpoint that it kept, by the names that were logged.
+        Scores of the checkpoint that it kept, by the names that were logged.
     checkpoint : str
         Its best checkpoint; empty where there is none.
     seconds : float, optional
@@ -72,7 +72,7 @@ def write_result(folder: Path, result: Result) -> None:
     Parameters
     ----------
     folder : Path
-        Of the job.
+        Folder of the job.
     result : Result
 
     Raises
@@ -92,12 +92,12 @@ def read_result(folder: Path) -> Result | None:
     Parameters
     ----------
     folder : Path
-        Of the job.
+        Folder of the job.
 
     Returns
     -------
     Result or None
-        Of a job that ended without a word, "killed"; None for a folder of no job.
+        Result of the job, "killed" if it ended without a result; None for a folder that is not that of a job.
     """
     try:
         result = Result(job=folder.name, **json.loads((folder / FILE).read_text()))
@@ -122,7 +122,7 @@ def read_results(folder: Path) -> list[Result]:
     Parameters
     ----------
     folder : Path
-        Of the sweep.
+        Folder of the sweep.
 
     Returns
     -------

@@ -31,7 +31,7 @@ def plot_added_dark(
         Their first chips are of one shape.
     predictor : ExposurePredictor
     threshold : float
-        Of the mask; its pixels take the median of those in a square of 3 x 3.
+        Threshold of the mask; its pixels take the median of those in a square of 3 x 3.
 
     Raises
     ------

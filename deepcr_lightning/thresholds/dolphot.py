@@ -107,7 +107,7 @@ def write_dolphot(
     written = 0
     for exposure, maps in mapped:
         if exposure.instrument != "WFC3":
-            raise InputError(f"{exposure.path}: is of {exposure.instrument}; dolphot= is for WFC3")
+            raise InputError(f"{exposure.path}: comes from {exposure.instrument}; dolphot= supports WFC3 only")
         if len(exposure.chips) > 1 and reference is None:
             raise InputError(f"{exposure.path}: has two chips; name a drizzled image of the field with reference=")
         by_chip = [

@@ -21,7 +21,7 @@ def check_thresholds(values: Sequence[Any] | None) -> list[float]:
     Parameters
     ----------
     values : sequence
-        As the person gives them.
+        Thresholds as the user gives them.
 
     Returns
     -------

@@ -69,9 +69,9 @@ def make_study(
     chips : list of ChipStars
         With at least one star without a mask.
     corners : sequence of (float, float), optional
-        Of the box: colour and magnitude.
+        Corners of the box: colour and magnitude.
     shifts : ndarray of float64, shape (N, 2)
-        Of the box, in colour and magnitude.
+        Shifts of the box in colour and magnitude.
     most_lost : float
         Largest share of the stars without a mask that may be lost.
 

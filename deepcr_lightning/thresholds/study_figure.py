@@ -33,9 +33,9 @@ def plot_study(
     study : Study
     filters : sequence of str
     corners : sequence of (float, float), optional
-        Of the box.
+        Corners of the box: colour and magnitude.
     real : Counts, optional
-        Of the stars that the truth knows.
+        Counts of the stars that the truth knows.
     """
     figure, axes = plt.subplots(2, 2, figsize=(11, 9), layout="constrained")
     _plot_total(axes[0, 0], study.thresholds, study.total, "all good stars", "black")

@@ -134,7 +134,7 @@ def _require_darks(science: Cameras, dark: Cameras) -> None:
                 "science exposures needs darks of the same"
             )
     for camera in sorted(set(dark) - set(science)) if science else ():
-        log.warning("Darks of %s are not used: no science exposure is of that camera", camera)
+        log.warning("Darks of %s are not used: no science exposure comes from that camera", camera)
 
 
 def _write_tiles(
@@ -163,7 +163,9 @@ def _write_tiles(
                 for name in COLUMNS:
                     columns[name].append(getattr(tile, name))
     if science and not columns["file"]:
-        raise InputError(f"data.science: no tile of {size} x {size} pixels is at least half usable; check the DQ bits")
+        raise InputError(
+            f"data.science: in no tile of {size} x {size} pixels half of the pixels are usable; check the DQ bits"
+        )
     table: dict[str, Any] = {f"tile_{name}": np.array(values) for name, values in columns.items()}
     np.savez(folder / "table.npz", **table)
     return len(columns["file"])
@@ -248,7 +250,7 @@ def _write_charge(folder: Path, scratch: Path, groups: list[list[LayerInfo]], co
         for group in groups:
             if len(group) == 1:
                 log.warning(
-                    "%s[%d]: the only dark of its chip; hot pixels are told by DQ alone",
+                    "%s[%d]: the only dark of its chip; only DQ tells hot pixels from CRs",
                     group[0].file,
                     group[0].chip,
                 )

@@ -35,7 +35,7 @@ class RunCheckpoint(ModelCheckpoint):
     ----------
     dirpath : str
     **settings
-        Of ModelCheckpoint.
+        Other parameters of ModelCheckpoint.
     """
 
     def __init__(self, dirpath: str, **settings: Any) -> None:

@@ -88,7 +88,7 @@ def checkpoint_of_requeued_job(run_dir: Path) -> str | None:
     # A run writes it before its first step: without it none has begun.
     if not (any(run_dir.glob("hpc_ckpt_*.ckpt")) or last.exists()):
         return None
-    log.info("The job was requeued: it goes on from %s", last)
+    log.info("The job was requeued; it resumes from %s", last)
     return str(last)
 
 
@@ -97,4 +97,4 @@ def _say_how_to_go_on(trainer: pl.Trainer) -> None:
     last = Path(getattr(checkpoint, "dirpath", None) or ".") / "last.ckpt"
     if trainer.is_global_zero and last.is_file():
         again = shlex.quote(override("ckpt_path", last))
-        log.warning("Stopped in epoch %d; go on with: python train.py %s", trainer.current_epoch, again)
+        log.warning("Stopped in epoch %d; resume with: python train.py %s", trainer.current_epoch, again)

@@ -58,7 +58,7 @@ def start_from(model: Model, cfg: DictConfig, typed: Sequence[str]) -> None:
     model : Model
         From `read_start`.
     cfg : DictConfig
-        Of train.py, with ``init``. Its record will name the model.
+        Config of train.py, with ``init``. Its record will name the model.
     typed : sequence of str
         Overrides of the command line.
 
@@ -83,7 +83,7 @@ def start_from(model: Model, cfg: DictConfig, typed: Sequence[str]) -> None:
         run = read_card_of(Path(cfg.ckpt_path)).run or {}
         if run.get(STARTED_FROM, origin)["sha256"] != origin["sha256"]:
             raise InputError(
-                f"ckpt_path={cfg.ckpt_path}: started from another model than init={cfg.init} is; begin anew"
+                f"ckpt_path={cfg.ckpt_path}: was started from another model than init={cfg.init}; start a new run"
             )
     if "record" in cfg.callbacks:
         OmegaConf.update(cfg, f"callbacks.record.{STARTED_FROM}", origin, force_add=True)

@@ -43,7 +43,7 @@ class CosmicRaySegmenter(CosmicRayModule):
     learning_rate : float
         Highest rate of AdamW.
     weight_decay : float
-        Of AdamW.
+        Weight decay of AdamW.
     warmup : float
         Share of the steps in which the rate rises from 0.
     schedule : {"cosine", "constant"}
