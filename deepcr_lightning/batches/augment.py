@@ -1,4 +1,4 @@
-"""How far a training image may wander from the exposure it was cut from."""
+"""Random changes of training images, within given ranges."""
 
 from __future__ import annotations
 

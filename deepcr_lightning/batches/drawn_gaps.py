@@ -1,4 +1,4 @@
-"""Gaps that training images get beside their own: pixels of no use, as other cameras and other reductions have them."""
+"""Additional unusable pixels in training images, like those of other cameras and reductions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of what a run works with, in plain numbers."""
+"""Counts of the exposures, tiles and darks of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a resumed run must share with the run that it goes on with."""
+"""Check that a resumed run has the data of the run that it continues."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deepcr_lightning.errors import InputError
 
 
 def require_same_data(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """See that a run goes on with the data that it had.
+    """Raise if a run does not resume with the data that it had.
 
     Parameters
     ----------

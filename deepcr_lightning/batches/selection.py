@@ -63,7 +63,7 @@ def evenly_spaced(tiles: NDArray[np.int64], count: int | None) -> NDArray[np.int
 
 
 def check_balance(balance: Sequence[str]) -> None:
-    """See that tiles can be sorted that way.
+    """Raise if tiles cannot be sorted that way.
 
     Parameters
     ----------

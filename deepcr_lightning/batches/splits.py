@@ -1,4 +1,4 @@
-"""Who trains, who validates, who tests: no exposure and no dark serves two sides."""
+"""Split into training, validation and test: no exposure and no dark is on two sides."""
 
 from __future__ import annotations
 

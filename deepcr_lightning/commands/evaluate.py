@@ -1,4 +1,4 @@
-"""Score exposures as evaluate.py is told to."""
+"""The command of evaluate.py."""
 
 from __future__ import annotations
 

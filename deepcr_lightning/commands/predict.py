@@ -1,4 +1,4 @@
-"""Clean exposures as predict.py is told to."""
+"""The command of predict.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choose a threshold as threshold.py is told to."""
+"""The command of threshold.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train as train.py is told to."""
+"""The command of train.py."""
 
 from __future__ import annotations
 

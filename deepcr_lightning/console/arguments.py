@@ -1,4 +1,4 @@
-"""What a script does before its work: it looks at what was typed, and says what is wrong with it."""
+"""Command-line arguments: completed before Hydra reads them, and errors in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one exposure tells of a network, with truth and without."""
+"""Scores of a network on one exposure, with truth and without."""
 
 from __future__ import annotations
 

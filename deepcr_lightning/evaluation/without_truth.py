@@ -54,7 +54,7 @@ def open_darks(store_dir: str | Path, darks: Sequence[Path], settings: ReadSetti
 
 
 def refuse_seen(model: Model, darks: Iterable[Path]) -> None:
-    """See that a network was not trained on the darks that are to judge it.
+    """Raise if a network was trained on the darks that are to judge it.
 
     Parameters
     ----------

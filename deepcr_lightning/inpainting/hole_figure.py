@@ -1,4 +1,4 @@
-"""The picture of a network that fills."""
+"""Figure of holes and what an inpainting network fills them with."""
 
 from __future__ import annotations
 

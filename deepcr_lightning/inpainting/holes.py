@@ -1,4 +1,4 @@
-"""Images with holes: what a network is given of them, and what it makes of them."""
+"""Images with holes: bridges over the holes, and holes for training."""
 
 from __future__ import annotations
 

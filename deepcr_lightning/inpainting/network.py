@@ -1,4 +1,4 @@
-"""The network that fills holes: a U-Net that sees bridges, and what stars would put there."""
+"""The inpainting network: a U-Net that sees bridges over holes and fits of stars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a star would put into a hole, told from the pixels around it."""
+"""Fits of a star to the pixels around a hole."""
 
 from __future__ import annotations
 

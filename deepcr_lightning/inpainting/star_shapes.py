@@ -1,4 +1,4 @@
-"""The shapes of stars, learned from those that stand whole in the science exposures."""
+"""Shapes of stars, learned from complete stars in the science exposures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several exposures say of a pixel together."""
+"""Median and minimum images of several exposures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A group of exposures to the cosmic rays of each."""
+"""Find the cosmic rays of each exposure of a group."""
 
 from __future__ import annotations
 

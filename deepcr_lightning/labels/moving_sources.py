@@ -1,4 +1,4 @@
-"""Sources that move from exposure to exposure: each excess looks like a cosmic ray, all of them lie on a line."""
+"""Sources that move from exposure to exposure, whose excesses lie on a line."""
 
 from __future__ import annotations
 

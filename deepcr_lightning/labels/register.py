@@ -1,4 +1,4 @@
-"""Where the pixels of one exposure lie in another, and the other's image on these pixels."""
+"""Registration of exposures: positions of pixels in another exposure, and resampling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pixels of an exposure stand above what the others say, by AstroDrizzle's rule."""
+"""Pixels of an exposure that are significantly brighter than in the others, by AstroDrizzle's rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exposures to truth files, group by group."""
+"""Write truth files of exposures, group by group."""
 
 from __future__ import annotations
 

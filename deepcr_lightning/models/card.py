@@ -1,4 +1,4 @@
-"""The card of a model: what a checkpoint says of its network, of how to use it and of what it was trained on."""
+"""The card of a model: its network, how to use it, and what it was trained on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file that a model is in: found by path or by name, read without executing anything."""
+"""Files of models: found by path or by name, and read without executing anything."""
 
 from __future__ import annotations
 

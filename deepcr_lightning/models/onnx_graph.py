@@ -1,4 +1,4 @@
-"""A network with its scale as an ONNX graph, for programs that know nothing of PyTorch."""
+"""A network with its scale as an ONNX graph, for programs without PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an image lies in memory, which is what decides how fast its convolutions are."""
+"""Memory layout of images, which decides how fast convolutions are."""
 
 from __future__ import annotations
 

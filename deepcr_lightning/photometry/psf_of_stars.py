@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def require_photutils() -> None:
-    """See that photutils is there.
+    """Raise if photutils is not installed.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""One picture of the exposures that look wrong."""
+"""One figure of the exposures whose flagged fraction is unusual."""
 
 from __future__ import annotations
 

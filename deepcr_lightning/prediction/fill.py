@@ -18,7 +18,7 @@ _CHUNK = 200_000
 
 
 def require_same_shape(electrons: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
-    """See that a mask is of an image.
+    """Raise if a mask does not fit an image.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def fill_median(
 
 
 def require_biharmonic() -> None:
-    """See that scikit-image is there.
+    """Raise if scikit-image is not installed.
 
     Raises
     ------

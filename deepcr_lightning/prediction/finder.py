@@ -1,4 +1,4 @@
-"""Cosmic rays of arrays in memory: the network for people who have their own way with files."""
+"""Cosmic rays of arrays in memory, for users who read files themselves."""
 
 from __future__ import annotations
 

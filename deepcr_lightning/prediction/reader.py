@@ -1,4 +1,4 @@
-"""Exposures read one ahead of the network, each by one of the processes of a run."""
+"""Read exposures one ahead of the network, shared among the processes of a run."""
 
 from __future__ import annotations
 

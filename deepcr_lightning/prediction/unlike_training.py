@@ -1,4 +1,4 @@
-"""What in an exposure a network was not trained on, in words, with what to do."""
+"""Warnings about exposures that differ from the training data, each with a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a run: one page with its pictures in it, for a browser and nothing else."""
+"""The report of a run: one HTML page with its figures in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plain page of HTML: one file, no script, nothing loaded from elsewhere."""
+"""A plain HTML page: one file, without scripts or external resources."""
 
 from __future__ import annotations
 

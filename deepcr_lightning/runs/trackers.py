@@ -1,4 +1,4 @@
-"""What trackers want that differs from one to the other: how a run is opened, and how a picture is sent."""
+"""Differences between trackers: how a run is opened, and how a picture is sent."""
 
 from __future__ import annotations
 

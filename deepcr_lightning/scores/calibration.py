@@ -1,4 +1,4 @@
-"""The last step to a probability: two numbers, fitted on validation tiles without truth."""
+"""Calibration of the logit: scale and shift, fitted on validation tiles without truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uncertainty of scores: exposures drawn again and again."""
+"""Uncertainty of scores by resampling the exposures."""
 
 from __future__ import annotations
 

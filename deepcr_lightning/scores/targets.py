@@ -17,7 +17,7 @@ _USAGE = "give a number between 0 and 1, auto, {fpr: 0.001}, {completeness: 0.98
 
 
 def check_target(target: Target) -> None:
-    """See that `target` is a threshold or says how to choose one.
+    """Raise if `target` is neither a threshold nor says how to choose one.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The jobs that a grid of values will have, known before any has started."""
+"""The jobs of a grid of values, before any has started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One job of a sweep: it says how it ended, and never takes the others with it."""
+"""One job of a sweep: it records how it ended, and a failure does not stop the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a launcher or a search needs, looked for before Hydra does."""
+"""Check that what a launcher or a search needs is installed, before Hydra starts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NEEDED = {
 
 
 def require_launcher(arguments: Sequence[str]) -> None:
-    """See that what a command line names is installed.
+    """Raise if what a command line names is not installed.
 
     Parameters
     ----------

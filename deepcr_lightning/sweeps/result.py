@@ -1,4 +1,4 @@
-"""What a job of a sweep leaves in its folder, for whoever collects it, in whatever process."""
+"""The result that a job of a sweep writes into its folder."""
 
 from __future__ import annotations
 

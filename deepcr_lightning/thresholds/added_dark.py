@@ -1,4 +1,4 @@
-"""What the network does, in four pictures: Chen et al. 2024, figure 1."""
+"""Figure of a dark, an exposure, their sum, and the sum cleaned, as in Chen et al. 2024, figure 1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cosmic rays by comparing the exposures of a visit: the classic rejection that a network is measured by."""
+"""Cosmic rays by comparing the exposures of a visit: the classic rejection, as a reference for a network."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def group_fields(seen: Sequence[Seen], filters: Sequence[str]) -> tuple[list[Fie
 
 
 def check_chips(field: Field, exposures: Sequence[Exposure]) -> None:
-    """See that the exposures of a field have the same chips.
+    """Raise if the exposures of a field have different chips.
 
     Parameters
     ----------

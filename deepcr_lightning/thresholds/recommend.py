@@ -1,4 +1,4 @@
-"""The threshold to take, why, and how sure that is."""
+"""The recommended threshold, the reason, and its uncertainty."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deepcr_lightning.thresholds.star_counts import Counts
 
 
 def check_thresholds(values: Sequence[Any] | None) -> list[float]:
-    """See that thresholds ascend within (0, 1).
+    """Raise if thresholds do not ascend within (0, 1).
 
     Parameters
     ----------

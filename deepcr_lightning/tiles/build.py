@@ -1,4 +1,4 @@
-"""Exposures and darks to a store on disk, whole or not at all."""
+"""Write exposures and darks into a store on disk, whole or not at all."""
 
 from __future__ import annotations
 

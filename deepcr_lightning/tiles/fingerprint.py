@@ -1,4 +1,4 @@
-"""What the data of a run were, by their content: the same wherever the files lie."""
+"""Fingerprint of the data of a run by their content, independent of where the files are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are there from the first step on and never half written."""
+"""Checkpoints that exist from the first step and are never half written."""
 
 from __future__ import annotations
 

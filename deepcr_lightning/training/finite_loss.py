@@ -1,4 +1,4 @@
-"""A run whose loss is no number any more stops, and shows why."""
+"""Stop a run whose loss is NaN or infinite, and save the batch that caused it."""
 
 from __future__ import annotations
 

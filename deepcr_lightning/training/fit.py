@@ -1,4 +1,4 @@
-"""A training run from its first step to its end, or to a stop that says how to go on."""
+"""A training run from start to end, or to a stop that says how to resume it."""
 
 from __future__ import annotations
 

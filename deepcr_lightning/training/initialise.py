@@ -1,4 +1,4 @@
-"""A run that starts from the weights of a model instead of from none."""
+"""Start a run from the weights of a model instead of from random ones."""
 
 from __future__ import annotations
 

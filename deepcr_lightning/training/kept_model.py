@@ -1,4 +1,4 @@
-"""What the best checkpoint of a run holds in the end: its network, or the one that it started from."""
+"""Write the outcome of a run into its best checkpoint: its network, or the model that it started from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training a network that finds cosmic rays and one that fills them have in common."""
+"""Base of the two LightningModules: a network with its optimiser, its card and its figures."""
 
 from __future__ import annotations
 

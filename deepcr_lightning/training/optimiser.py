@@ -18,7 +18,7 @@ FINAL_RATE = 0.01
 
 
 def check_rates(learning_rate: float, warmup: float, schedule: str) -> None:
-    """See that what `adamw` is to be given is in its range.
+    """Raise if a parameter of `adamw` is out of its range.
 
     Parameters
     ----------
