@@ -9,10 +9,9 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import REPOSITORY, TINY, Result
+from conftest import REPOSITORY, TINY, Result, composed
 from hydra.utils import instantiate
 from optuna.trial import TrialState
-from test_configs import composed
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.sweeps import launchers

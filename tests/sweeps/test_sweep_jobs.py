@@ -11,12 +11,11 @@ from typing import Any
 
 import optuna
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, composed
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
-from test_configs import composed
 from test_sweeps import rows
 
 from deepcr_lightning.errors import InputError
@@ -180,7 +179,7 @@ def test_trials_of_jobs_that_still_run_stay_open(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="started with seed=1; give the same"):
         open_study(tmp_path, ["seed=2"], seed=2)
     ask(study, {"loss": optuna.distributions.CategoricalDistribution(["bce"])}, [], 1)
-    with pytest.raises(InputError, match="begun with other choices"):
+    with pytest.raises(InputError, match="started with other choices"):
         ask(study, {"loss": optuna.distributions.CategoricalDistribution(["bce", "x"])}, [], 1)
 
 

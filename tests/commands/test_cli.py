@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import PLAIN, REPOSITORY, TINY, Result, write_hst
+from conftest import PLAIN, REPOSITORY, TINY, Result, last_line, write_hst
 
 Run = Callable[..., Result]
 
@@ -26,11 +25,6 @@ def data(survey: Path) -> tuple[str, str]:
 def metrics(run: Path, version: int = 0) -> list[dict[str, str]]:
     with (run / "metrics" / f"version_{version}" / "metrics.csv").open() as file:
         return list(csv.DictReader(file))
-
-
-def last_line(text: str) -> str:
-    # A progress bar that was wiped stands before the message, as on a terminal.
-    return re.split(r"[\r\n]|\x1b\[A", text.strip())[-1].strip()
 
 
 def test_a_run_leaves_its_folder(trained: Path) -> None:

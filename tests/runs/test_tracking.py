@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import REPOSITORY, TINY
+from conftest import REPOSITORY, TINY, composed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_configs import composed
 
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.networks.unet import UNet

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from conftest import READ_NOISE, Result, add_cosmic_rays, write_hst, write_truth
-from test_photometry import SHAPE, grid_of_stars, sky_of
+from conftest import READ_NOISE, SHAPE, Result, add_cosmic_rays, grid_of_stars, sky_of, write_hst, write_truth
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.photometry.star_lists import Stars, find_shift, join_filters

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from astropy.table import Table
-from conftest import READ_NOISE, SKY
-from numpy.typing import NDArray
+from conftest import READ_NOISE, SHAPE, SKY, grid_of_stars, sky_of
 
 from deepcr_lightning.photometry.measure import ChipReference, measure, prepare
 from deepcr_lightning.photometry.psf_of_stars import gaussian_psf
@@ -13,24 +12,7 @@ from deepcr_lightning.photometry.star_lists import join_filters
 from deepcr_lightning.thresholds.good_stars import Cuts, good_stars
 from deepcr_lightning.thresholds.star_counts import chip_stars, count
 
-SHAPE = (120, 120)
 FWHM = 1.8
-
-
-def sky_of(flux: NDArray, y: NDArray, x: NDArray, rng: np.random.Generator) -> NDArray:
-    """Stars of the PSF that photometry can know, on a sky with noise, in electrons."""
-    expected = np.full(SHAPE, SKY)
-    row, column = np.rint(y).astype(int), np.rint(x).astype(int)
-    stamps = gaussian_psf(FWHM).stamps(y - row, x - column, 5) * flux[:, None, None]
-    for top, left, stamp in zip(row - 5, column - 5, stamps, strict=True):
-        expected[top : top + 11, left : left + 11] += stamp
-    return rng.poisson(np.maximum(expected, 0)) + rng.normal(0, READ_NOISE, SHAPE)
-
-
-def grid_of_stars(rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-    """Places of 81 stars that do not touch."""
-    y, x = (10 + 12 * axis.ravel() + rng.uniform(-2, 2, 81) for axis in np.mgrid[:9, :9])
-    return y, x
 
 
 def test_photometry_finds_stars_and_their_light() -> None:

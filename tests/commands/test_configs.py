@@ -4,11 +4,8 @@ from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
-from conftest import REPOSITORY
-from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
+from conftest import REPOSITORY, composed
 from hydra.utils import instantiate
-from omegaconf import DictConfig
 
 CONFIGS = REPOSITORY / "configs"
 CHOICES = [
@@ -17,14 +14,6 @@ CHOICES = [
     if group.is_dir()
     for option in sorted(group.glob("*.yaml"))
 ]
-
-
-def composed(name: str, overrides: list[str], run_dir: Path) -> DictConfig:
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        cfg = compose(name, overrides, return_hydra_config=True)
-    cfg.hydra.runtime.output_dir = str(run_dir)
-    HydraConfig.instance().set_config(cfg)
-    return cfg
 
 
 def test_there_is_one_of_each() -> None:

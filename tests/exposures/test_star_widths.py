@@ -6,41 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from conftest import add_cosmic_rays
+from conftest import add_cosmic_rays, observe, star_field
 from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.light_peaks import joined, light_peaks
 from deepcr_lightning.exposures.sight import has_lines
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.star_widths import Stars, are_drawn_out, stars_of
-
-SKY, READ_NOISE, FINE = 50.0, 4.0, 3
-
-
-def observe(light: NDArray, rng: np.random.Generator) -> NDArray[np.float32]:
-    return (rng.poisson(SKY + light) + rng.normal(0, READ_NOISE, light.shape)).astype(np.float32)
-
-
-def star(y: NDArray, x: NDArray, fwhm: float, trail: float = 0.0) -> NDArray:
-    """Moffat light of peak 1 around the origin, drawn out at 30 degrees."""
-    scale = fwhm / (2 * math.sqrt(2**0.4 - 1))
-    places = np.linspace(-trail / 2, trail / 2, 1 + 2 * int(trail))
-    return np.mean([(1 + ((x - 0.87 * t) ** 2 + (y - 0.5 * t) ** 2) / scale**2) ** -2.5 for t in places], axis=0)
-
-
-def star_field(fwhm: float, count: int, rng: np.random.Generator, size: int = 320, trail: float = 0.0) -> NDArray:
-    """Stars with peaks of 30 to 1000 times the noise, integrated over the pixels."""
-    light = np.zeros((size, size))
-    reach = int(4 * fwhm + trail) + 2
-    fine = (np.arange((2 * reach + 1) * FINE) + 0.5) / FINE - 0.5 - reach
-    for _ in range(count):
-        row, column = rng.integers(reach, size - reach, 2)
-        dy, dx = rng.uniform(-0.5, 0.5, 2)
-        stamp = star(fine[:, None] - dy, fine[None, :] - dx, fwhm, trail)
-        stamp = stamp.reshape(2 * reach + 1, FINE, -1, FINE).mean((1, 3))
-        peak = 8 * 10 ** rng.uniform(1.5, 3)
-        light[row - reach : row + reach + 1, column - reach : column + reach + 1] += peak * stamp / stamp.max()
-    return light
 
 
 def measure(image: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> Stars:

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Result, reference, write_hst
-from test_star_widths import observe, star_field
+from conftest import Result, observe, reference, star_field, write_hst
 
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.sight import look_at

@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import Result, write_hst
-from test_cli import last_line
-from test_products import small_disk
+from conftest import Result, last_line, small_disk, write_hst
 
 Run = Callable[..., Result]
 

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import gzip
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import write_hst
+from conftest import small_disk, write_hst
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure, read_exposure
@@ -194,17 +192,6 @@ def test_clean_copy_in_the_units_of_the_input(tmp_path: Path, masks: list[np.nda
         assert data.dtype == np.uint16
         assert set(data[masks[0]]) == {45000}
         assert set(data[~masks[0]]) == {40000}
-
-
-@contextmanager
-def small_disk(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("product", ["mask", "dq", "clean"])

@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
+from conftest import REPOSITORY
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.dq import WFC3DQ
@@ -36,7 +37,7 @@ def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text=True,
         check=False,
         timeout=60,
-        cwd=Path(__file__).parents[1],
+        cwd=REPOSITORY,
     )
     assert done.returncode == 0, done.stderr
     assert "6 science exposures" in done.stdout
