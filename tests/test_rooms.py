@@ -108,6 +108,11 @@ def test_no_file_is_too_long() -> None:
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
 
 
+def test_no_two_files_share_a_name() -> None:
+    names = [path.name for path in MODULES.values() if not path.name.startswith("__")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_nothing_but_training_stands_on_training() -> None:
     others = {room(module) for module, names in IMPORTS.items() for other in names if room(other) == "training"}
-    assert others <= {"training", "inpainting", "runs", "sweeps", "commands"}
+    assert others == {"training", "inpainting", "runs", "commands"}

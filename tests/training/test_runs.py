@@ -152,7 +152,7 @@ def test_a_slurm_job_that_is_requeued_goes_on(survey: Path, tmp_path: Path) -> N
     done = subprocess.run([*command, more], cwd=tmp_path, env=again, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert read_checkpoint(last)["epoch"] == saved + 1
-    assert "goes on" in done.stdout
+    assert "resumes from" in done.stdout
 
 
 def test_a_run_of_other_data_is_not_resumed(survey: Path, trained: Path, run_script: Run, tmp_path: Path) -> None:
