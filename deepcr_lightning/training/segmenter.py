@@ -20,7 +20,7 @@ from deepcr_lightning.scores.calibration import fit_scale
 from deepcr_lightning.scores.curves import at_threshold, average_precision_of, kept_curves
 from deepcr_lightning.scores.reliability import reliability_without_truth
 from deepcr_lightning.scores.targets import Target, check_target, resolve_threshold
-from deepcr_lightning.training.losses import LOSSES
+from deepcr_lightning.training.losses import LOSSES, PROBABILITIES
 from deepcr_lightning.training.metrics import TruthFreeCurves
 from deepcr_lightning.training.module import CosmicRayModule, Scored
 from deepcr_lightning.training.optimiser import check_rates
@@ -87,7 +87,7 @@ class CosmicRaySegmenter(CosmicRayModule):
         self.save_hyperparameters()
         self.net = UNet(depth, hidden, norm, contrast=contrast, fold=fold)
         self.loss = LOSSES[loss]
-        self.calibrated = loss == "calibrated_bce"
+        self.calibrated = loss in PROBABILITIES
         self.threshold = CALIBRATED_THRESHOLD
         self.plateau: float | None = None
         self.scale, self.shift = 1.0, 0.0
