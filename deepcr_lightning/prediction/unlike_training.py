@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepcr_lightning.exposures.sight import Sight
-from deepcr_lightning.exposures.sky import NOISE_FLOOR
 from deepcr_lightning.exposures.star_widths import CHANCE, Stars
 from deepcr_lightning.prediction.summary import ODD_FACTOR, Row
 
@@ -62,10 +61,10 @@ def unlike_training(sight: Sight, row: Row, seen: Seen) -> list[str]:
         found.append(
             "its stars are trailed (look at its mask; raise threshold= if they are flagged, or fine-tune with init=)"
         )
-    if sight.noise <= NOISE_FLOOR:
+    if sight.at_floor:
         found.append(
-            f"its noise is {NOISE_FLOOR} electrons or less, as of coarse integers or of wrong units (check units= and "
-            "gain=, or take another model)"
+            "its noise is too small to measure, as of coarse integers or of wrong units (look at its mask; check "
+            "units= and gain=)"
         )
     return found + _of_stars(sight.stars, seen.star_widths) + _of_pixels(row)
 
