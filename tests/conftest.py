@@ -30,6 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
 
 
+@pytest.fixture(autouse=True)
+def fresh_remarks() -> None:
+    """Let every test hear what is said once."""
+    from deepcr_lightning.exposures.remarks import forget_remarks
+
+    forget_remarks()
+
+
 @dataclass
 class Result:
     """How a script ended and what it printed."""

@@ -83,8 +83,8 @@ class LabelFreeDataModule(pl.LightningDataModule):
         Folder of the tile stores, shared by all runs.
     seed : int
         Of the split and of all draws.
-    units, gain, exposure_time : optional
-        For files whose headers do not say (`exposures.units.ReadSettings`).
+    units, gain, exposure_time, saturation, extensions, trim : optional
+        What the user says of the files (`exposures.units.ReadSettings`).
 
     Raises
     ------
@@ -115,6 +115,9 @@ class LabelFreeDataModule(pl.LightningDataModule):
         units: str | None = None,
         gain: float | None = None,
         exposure_time: float | None = None,
+        saturation: float | None = None,
+        extensions: str | int | Sequence[str | int] | None = None,
+        trim: bool = False,
     ) -> None:
         super().__init__()
         counts = {"tile_size": tile_size, "batch_size": batch_size, "val_tiles": val_tiles}
@@ -139,7 +142,8 @@ class LabelFreeDataModule(pl.LightningDataModule):
         self.augmentation = Augmentation.from_config(augmentation)
         self.fractions = (val_fraction, test_fraction)
         self.num_workers, self.store_dir, self.seed = num_workers, store_dir, seed
-        self.read_settings = ReadSettings(units=units, gain=gain, exposure_time=exposure_time)
+        said = {"units": units, "gain": gain, "exposure_time": exposure_time, "saturation": saturation}
+        self.read_settings = ReadSettings.of({**said, "extensions": extensions, "trim": trim})
         if cache not in CACHES:
             raise InputError(f"data.cache={cache}: must be one of {', '.join(CACHES)}")
         self.cache = cache

@@ -51,7 +51,7 @@ def evaluate(cfg: DictConfig) -> None:
         raise InputError(
             "neither truth= nor darks= is given; name a directory of truth files, or darks that trained nothing"
         )
-    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    settings = ReadSettings.of(cfg)
     output = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
     model = load_model(cfg.ckpt_path)
     model.introduce()

@@ -44,7 +44,7 @@ def predict(cfg: DictConfig) -> None:
     model = load_model(cfg.ckpt_path)
     model.introduce()
     target: Any = OmegaConf.to_container(cfg.threshold) if OmegaConf.is_config(cfg.threshold) else cfg.threshold
-    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    settings = ReadSettings.of(cfg)
     predictor = ExposurePredictor(model, cfg.tile, compile=cfg.compile)
     inputs = find_exposures("input", cfg.input)
     if cfg.calibrate:
@@ -105,7 +105,7 @@ def _readable(paths: list[Path], settings: ReadSettings) -> Iterator[Exposure]:
     # What cannot be read is reported when its turn to be cleaned comes.
     for path in paths:
         with suppress(InputError):
-            yield read_exposure(path, settings)
+            yield read_exposure(path, settings, timed=False)
 
 
 def report(writer: ProductWriter, to_do: list[Path]) -> None:

@@ -84,7 +84,7 @@ def threshold(cfg: DictConfig) -> None:
     report = gathered.about | {"box_corners": corners, "most_lost": cfg.most_lost}
     _write(output, study, report, cfg.catalogues is None and cfg.truth is not None)
     if gathered.predictor is not None and cfg.darks is not None:
-        settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+        settings = ReadSettings.of(cfg)
         science, dark = (read_exposure(next(iter(find_exposures(n, cfg[n]))), settings) for n in ("input", "darks"))
         best = study.recommended.threshold
         plot_added_dark(output / "added_dark.png", science, dark, gathered.predictor, best)
@@ -97,7 +97,7 @@ def _from_exposures(cfg: DictConfig) -> Gathered:
     choose_device(cfg)
     levels = check_thresholds(cfg.thresholds)
     require_photutils()
-    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    settings = ReadSettings.of(cfg)
     looked_at = [Member.of(read_exposure(path, settings)) for path in find_exposures("input", cfg.input)]
     seen = [Seen(str(member.path), member.visit, member.filter) for member in looked_at]
     filters = choose_filters(seen, cfg.filters)
@@ -133,7 +133,7 @@ def _for_dolphot(cfg: DictConfig) -> None:
     """Write what DOLPHOT needs to measure the exposures."""
     choose_device(cfg)
     levels = check_thresholds(cfg.thresholds)
-    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    settings = ReadSettings.of(cfg)
     model = load_model(cfg.ckpt_path)
     model.introduce()
     predictor = ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 import deepcr_lightning
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.atomic import write_atomically
+from deepcr_lightning.exposures.chips import dq_plane, is_null, plane
 from deepcr_lightning.exposures.exposure import Exposure
-from deepcr_lightning.exposures.layout import dq_image, opened, science_images
+from deepcr_lightning.exposures.layout import opened
 
 STAMP = "DCRSOFT"
 """The keyword that every product has."""
@@ -159,17 +160,23 @@ def write_dq_copy(
 
     def edit(hdus: fits.HDUList) -> list[fits.ImageHDU]:
         edited = []
-        for image, mask in zip(science_images(hdus), masks, strict=True):
-            where = f"{exposure.path}[{image.name or 'PRIMARY'},{image.ver}]"
-            hdu = dq_image(hdus, image)
-            if hdu is None:
+        for chip, mask in zip(exposure.chips, masks, strict=True):
+            image = hdus[chip.place.image]
+            where = f"{exposure.path}[{image.name or chip.place.image},{chip.extver}]"
+            if chip.place.dq is None:
                 raise InputError(f"{where}: has no DQ array; take dq_copy out of products=")
+            hdu = hdus[chip.place.dq]
+            if is_null(hdu):
+                hdu.data = dq_plane(where, hdu, mask.shape)
+                for key in ("NPIX1", "NPIX2", "PIXVALUE"):
+                    hdu.header.remove(key, ignore_missing=True)
             if hdu.data.dtype.kind != "i" or hdu.data.dtype.itemsize < 2:
                 raise InputError(f"{where}: DQ is {hdu.data.dtype.name}, below 16 bits; take dq_copy out of products=")
             # Unsigned values stand in FITS as signed ones with an offset.
             zero = int(hdu.header.get("BZERO", 0))
-            bits = (hdu.data[mask].astype(np.int64) + zero) | dq_bit
-            hdu.data[mask] = (bits - zero).astype(hdu.data.dtype)
+            values = plane(hdu)
+            bits = (values[mask].astype(np.int64) + zero) | dq_bit
+            values[mask] = (bits - zero).astype(values.dtype)
             edited.append(hdu)
         hdus[0].header["DCRDQBIT"] = (dq_bit, "DQ bit of the cosmic rays")
         return edited
@@ -206,13 +213,14 @@ def write_clean_copy(
 
     def edit(hdus: fits.HDUList) -> list[fits.ImageHDU]:
         edited = []
-        for chip, image, electrons, mask in zip(exposure.chips, science_images(hdus), filled, masks, strict=True):
+        for chip, electrons, mask in zip(exposure.chips, filled, masks, strict=True):
+            image = hdus[chip.place.image]
             zero, scale = image.header.get("BZERO", 0.0), image.header.get("BSCALE", 1.0)
             values = (electrons[mask] / chip.electrons_per_unit - zero) / scale
             if image.data.dtype.kind in "iu":
                 limits = np.iinfo(image.data.dtype)
                 values = np.clip(np.rint(values), limits.min, limits.max)
-            image.data[mask] = values.astype(image.data.dtype)
+            plane(image)[mask] = values.astype(image.data.dtype)
             edited.append(image)
             if isinstance(image, fits.CompImageHDU) and image.data.dtype.kind == "f":
                 # Compressing a second time with loss would change every pixel.

@@ -45,7 +45,7 @@ class ExposureReader(Dataset[Exposure | Failure]):
 
     def _read(self, index: int) -> Exposure | Failure:
         try:
-            return read_exposure(self.paths[index], self.settings)
+            return read_exposure(self.paths[index], self.settings, timed=False)
         except InputError as error:
             return Failure(self.paths[index], str(error))
 

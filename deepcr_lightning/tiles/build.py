@@ -20,8 +20,7 @@ from tqdm import tqdm
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.atomic import make_folder_once
-from deepcr_lightning.exposures.dq import SATURATION, unusable_bits
-from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
+from deepcr_lightning.exposures.exposure import Exposure, read_exposure
 from deepcr_lightning.exposures.truth import read_matching_truth
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.tiles.dark_cr import extract_cr_layers
@@ -33,7 +32,7 @@ log = logging.getLogger(__name__)
 Cameras = dict[str, Path]
 """The cameras seen so far, each with its first file."""
 
-FORMAT = 9
+FORMAT = 10
 """Raised whenever the meaning of the files changes; older stores are then built again."""
 _LAST = "store.json"
 
@@ -232,12 +231,13 @@ def _write_layers(
                         f"set data.tile_size to at most {min(rows, columns)} or leave it out"
                     )
                 np.save(f"{scratch}/{count}.npy", chip.electrons)
-                np.save(f"{scratch}/{count}_unusable.npy", _unknown_in_dark(chip, exposure.instrument))
+                # What saturates in a dark is the core of a CR: its charge is known to be large.
+                np.save(f"{scratch}/{count}_unusable.npy", chip.unusable & ~chip.saturated)
                 info = LayerInfo(
                     file=str(path),
                     visit=exposure.visit,
                     chip=chip.number,
-                    cr_time=exposure.cr_time,
+                    cr_time=chip.cr_time,
                     start=count,
                     rows=rows,
                     columns=columns,
@@ -246,14 +246,6 @@ def _write_layers(
                 groups[exposure.camera, chip.number, chip.corner, rows, columns].append(info)
                 count += 1
         return _write_charge(folder, Path(scratch), list(groups.values()), count)
-
-
-def _unknown_in_dark(chip: Chip, instrument: str) -> NDArray[np.bool_]:
-    # What saturates in a dark is the core of a CR: its charge is known to be large.
-    saturation = unusable_bits(instrument, SATURATION)
-    flags = chip.dq.astype(np.int64) & unusable_bits(instrument)
-    saturated_alone = (flags & saturation != 0) & (flags & ~saturation == 0)
-    return chip.unusable & ~saturated_alone
 
 
 def _write_charge(folder: Path, scratch: Path, groups: list[list[LayerInfo]], count: int) -> list[LayerInfo]:
