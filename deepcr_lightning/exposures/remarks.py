@@ -9,8 +9,8 @@ log = logging.getLogger(__name__)
 _SAID: set[str] = set()
 
 
-def remark(where: str, text: str) -> None:
-    """Log a warning about a file, unless the same was said of an earlier one.
+def remark(where: str, text: str, level: int = logging.WARNING) -> None:
+    """Log something about a file, unless the same was said of an earlier one.
 
     Parameters
     ----------
@@ -18,10 +18,13 @@ def remark(where: str, text: str) -> None:
         Name of the file, or what else it is about.
     text : str
         What the user should know. A survey of one camera hears it once.
+    level : int
+        Of `logging`.
     """
     if text not in _SAID:
         _SAID.add(text)
-        log.warning("%s: %s (said once)", where.rpartition("/")[2], text)
+        once = " (said once)" if level >= logging.WARNING else ""
+        log.log(level, "%s: %s%s", where, text, once)
 
 
 def forget_remarks() -> None:

@@ -182,13 +182,14 @@ def read_signal(
         If the unit is missing or unknown, counts come without a gain, or a time that is needed is not there. All that
         is missing is named at once.
     """
+    short = where.rpartition("/")[2]
     raw = next((header["BUNIT"] for header in headers if header.get("BUNIT")), None)
     said = canonical_unit(str(raw)) if raw else None
     typed = canonical_unit(settings.units) if settings.units is not None else None
     unit = typed or said
-    seconds, gain = _time(where, headers, settings, words), _gain(where, headers, settings, words, unit or "")
+    seconds, gain = _time(short, headers, settings, words), _gain(short, headers, settings, words, unit or "")
     if typed and raw and typed != said:
-        remark(where, f"{words.units}={settings.units} is used; {words.said} {words.unit_card} is {str(raw)!r}")
+        remark(short, f"{words.units}={settings.units} is used; {words.said} {words.unit_card} is {str(raw)!r}")
     missing, cures = [], []
     if unit is None:
         found = f"is {str(raw)!r}" if raw else "is not a valid card" if "BUNIT" in broken else "is missing"
