@@ -47,8 +47,10 @@ MASK = IMAGE > 70
     ],
 )
 def test_units_gains_and_times(image: Any, said: dict[str, Any], factor: float) -> None:
-    electrons, _ = electrons_of_array(image, **said)
+    electrons, _, told = electrons_of_array(image, **said)
     np.testing.assert_allclose(electrons, factor * IMAGE, rtol=1e-5)
+    own = np.asarray(image.data if isinstance(image, NDData) else getattr(image, "value", image))
+    np.testing.assert_allclose(told * own, electrons, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

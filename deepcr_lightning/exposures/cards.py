@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
@@ -66,6 +67,21 @@ def text(header: fits.Header, key: str) -> str:
     """
     value = header.get(key)
     return str(value).strip().upper() if isinstance(value, str) and value.strip() else "NONE"
+
+
+def in_ascii(value: str) -> str:
+    """Write a name so that it may stand in a header card: without accents, and ``?`` for what is not ASCII then.
+
+    Parameters
+    ----------
+    value : str
+
+    Returns
+    -------
+    str
+    """
+    apart = (sign for sign in unicodedata.normalize("NFKD", value) if not unicodedata.combining(sign))
+    return "".join(sign if " " <= sign <= "~" else "?" for sign in apart)
 
 
 def as_number(value: Any) -> float | None:

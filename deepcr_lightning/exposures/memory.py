@@ -40,7 +40,7 @@ def electrons_of_array(
     exptime: Any = None,
     mask: Any = None,
     saturation: Any = None,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], float]:
     """Read an array as one chip in electrons.
 
     Parameters
@@ -59,6 +59,8 @@ def electrons_of_array(
     electrons : ndarray of float32, shape (H, W)
         Finite everywhere.
     unusable : ndarray of bool, shape (H, W)
+    electrons_per_unit : float
+        Electrons that a value of 1 in the image stands for.
 
     Raises
     ------
@@ -100,7 +102,8 @@ def electrons_of_array(
         if np.shape(given) not in ((), pixels.shape):
             raise InputError(f"mask: has shape {np.shape(given)} and the image {pixels.shape}")
         unusable |= np.asarray(given, bool)
-    return finite_electrons("image", pixels, signal.electrons_per_unit * scale, unusable)
+    factor = signal.electrons_per_unit * scale
+    return *finite_electrons("image", pixels, factor, unusable), factor
 
 
 def _unit(name: str, value: str | u.UnitBase | None) -> tuple[str | None, float]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import deepcr_lightning
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.atomic import write_atomically
+from deepcr_lightning.exposures.cards import in_ascii
 from deepcr_lightning.exposures.chips import dq_plane, is_null, plane
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.layout import opened
@@ -58,14 +59,14 @@ class Provenance:
         version = deepcr_lightning.__version__
         header[STAMP] = ("deepcr-lightning", "software that found the cosmic rays")
         header["DCRVERS"] = (version, "its version")
-        header["DCRMODEL"] = (self.model[-60:], "network")
+        header["DCRMODEL"] = (in_ascii(self.model)[-60:], "network")
         header["DCRSHA"] = self.sha256
         header["DCRTHR"] = (self.threshold, "threshold on the probability")
         if self.plateau != 1:
             header["DCRPLAT"] = (self.plateau, "the map was divided by this")
         header["DCRGROW"] = (self.grow, "[pix] growth of the mask")
         header["DCRFRAC"] = (round(flagged, 7), "share of pixels flagged as cosmic ray")
-        header.add_history(f"Cosmic rays found by deepcr-lightning {version}, network {self.model},")
+        header.add_history(f"Cosmic rays found by deepcr-lightning {version}, network {in_ascii(self.model)},")
         header.add_history(f"SHA-256 {self.sha256},")
         header.add_history(f"threshold {self.threshold:g}, grown by {self.grow} pixel(s), {flagged:.4%} flagged.")
 
@@ -112,7 +113,7 @@ def write_mask(
     ):
         if key in exposure.header:
             primary.header[key] = (exposure.header[key], exposure.header.comments[key])
-    primary.header["DCRINPUT"] = (exposure.path.name[-60:], "file that was searched")
+    primary.header["DCRINPUT"] = (in_ascii(exposure.path.name)[-60:], "file that was searched")
     provenance.stamp(primary.header, flagged_share(masks))
     hdus = fits.HDUList([primary])
     for chip, mask in zip(exposure.chips, masks, strict=True):
@@ -226,7 +227,7 @@ def write_clean_copy(
                 # Compressing a second time with loss would change every pixel.
                 settings = {"compression_type": "GZIP_2", "quantize_level": 0}
                 hdus[hdus.index(image)] = fits.CompImageHDU(image.data, image.header, image.name, **settings)
-        hdus[0].header["DCRFILL"] = (fill, "how cosmic-ray pixels were filled")
+        hdus[0].header["DCRFILL"] = (in_ascii(fill), "how cosmic-ray pixels were filled")
         return edited
 
     _write_copy(path, exposure, masks, provenance, edit)

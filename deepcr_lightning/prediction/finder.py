@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from astropy.nddata import NDData
 from astropy.units import Quantity, UnitBase
 from numpy.typing import ArrayLike, NDArray
@@ -32,7 +35,8 @@ def load_finder(path: str | Path = UNIVERSAL, tile: int | None = None, device: s
     tile : int, optional
         Largest side of a tile in pixels; memory grows with its square.
     device : str
-        ``"cpu"`` or ``"cuda"``.
+        ``"cpu"``, ``"cuda"``, ``"mps"``, one of several such as ``"cuda:1"``, or ``"auto"``: the first accelerator
+        that is there, else the CPU.
 
     Returns
     -------
@@ -41,9 +45,35 @@ def load_finder(path: str | Path = UNIVERSAL, tile: int | None = None, device: s
     Raises
     ------
     InputError
-        If there is no such model, or it cannot be read.
+        If there is no such model or device, or the model cannot be read.
     """
-    return CosmicRayFinder(load_model(path), tile, device)
+    return CosmicRayFinder(load_model(path), tile, find_device(device))
+
+
+def find_device(name: str) -> torch.device:
+    """Find the device that a name means, and see that it is there.
+
+    Parameters
+    ----------
+    name : str
+        As `load_finder` takes it.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    InputError
+        If it is not known, or not there.
+    """
+    there = ["cpu"] + ["mps"] * torch.backends.mps.is_available()
+    there += [name for n in range(torch.cuda.device_count()) for name in (("cuda",) if n == 0 else ()) + (f"cuda:{n}",)]
+    if name == "auto":
+        name = next((other for other in there if other != "cpu"), "cpu")
+    if str(name) not in there:
+        raise InputError(f"device={name}: is not here; choose from auto, {', '.join(there)}")
+    return torch.device(name)
 
 
 class CosmicRayFinder:
@@ -54,7 +84,12 @@ class CosmicRayFinder:
     model : Model
     tile : int, optional
         Largest side of a tile in pixels.
-    device : str
+    device : str or torch.device
+
+    Notes
+    -----
+    It can be pickled. In a forked process (a `multiprocessing.Pool`), whose copy of the threads of PyTorch does not
+    run, it works on one thread.
 
     Examples
     --------
@@ -63,9 +98,10 @@ class CosmicRayFinder:
     >>> mask = model.find_cosmic_rays(image)  # doctest: +SKIP
     """
 
-    def __init__(self, model: Model, tile: int | None = None, device: str = "cpu") -> None:
+    def __init__(self, model: Model, tile: int | None = None, device: str | torch.device = "cpu") -> None:
         self.model = model
         self._predictor = ExposurePredictor(model, tile).to(device)
+        one_thread_after_fork()
 
     def probability(
         self,
@@ -104,7 +140,7 @@ class CosmicRayFinder:
         InputError
             If the image is not two-dimensional, has no usable pixel, or its unit is not known.
         """
-        electrons, unusable = _read(image, unit, gain, exptime, mask, saturation)
+        electrons, unusable, _ = _electrons(image, unit, gain, exptime, mask, saturation)
         return self._predictor.chip_probability(electrons, unusable)
 
     def find_cosmic_rays(
@@ -143,13 +179,20 @@ class CosmicRayFinder:
         if grow < 0 or grow != int(grow):
             raise InputError(f"grow={grow}: must be 0 or more whole pixels")
         level = model_threshold(self.model, float(threshold) if isinstance(threshold, np.floating) else threshold)
-        electrons, unusable = _read(image, unit, gain, exptime, mask, saturation)
+        electrons, unusable, _ = _electrons(image, unit, gain, exptime, mask, saturation)
         return threshold_mask(self._predictor.chip_probability(electrons, unusable), level, ~unusable, int(grow))
 
 
-def _read(image: Any, *said: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    electrons, unusable = electrons_of_array(image, *said)
+@cache
+def one_thread_after_fork() -> None:
+    """Let forked processes work on one thread: they would wait for ever for those of their parent."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
+
+
+def _electrons(image: Any, *said: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_], float]:
+    electrons, unusable, factor = electrons_of_array(image, *said)
     _, noise, floor = sky_noise_and_floor(electrons, ~unusable)
     if noise <= floor:
         remark("image", "its noise is too small to measure, as of coarse integers or of a wrong unit; look at its mask")
-    return electrons, unusable
+    return electrons, unusable, factor
