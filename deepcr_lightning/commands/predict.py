@@ -22,6 +22,7 @@ from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.contact_sheet import MOST, draw_contact_sheet
 from deepcr_lightning.prediction.fill import NETWORK
+from deepcr_lightning.prediction.mask import whole_rings
 from deepcr_lightning.prediction.network_fill import CosmicRayFiller
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.prediction.reader import ExposureShares
@@ -50,8 +51,7 @@ def predict(cfg: DictConfig) -> None:
     if cfg.calibrate:
         predictor.plateau = _plateau(cfg, predictor, model, list(inputs), settings)
     threshold = model_threshold(model, target, predictor.plateau)
-    if cfg.grow < 0 or cfg.grow != int(cfg.grow):
-        raise InputError(f"grow={cfg.grow}: must be 0 or more whole pixels")
+    grow = whole_rings(cfg.grow)
     if "://" in str(cfg.output_dir):
         raise InputError(f"output_dir={cfg.output_dir}: must be a local directory")
     output_dir = Path(cfg.output_dir).expanduser()
@@ -62,12 +62,12 @@ def predict(cfg: DictConfig) -> None:
     writer = ProductWriter(
         inputs,
         output_dir,
-        Provenance(model.path.name, model.sha256, float(threshold), int(cfg.grow), predictor.plateau),
+        Provenance(model.path.name, model.sha256, float(threshold), grow, predictor.plateau),
         summary,
         settings,
         cr_share_rate=float(model.description["data"].get("cr_share_rate", "nan")),
         seen=Seen.of(model.description["data"]),
-        products=list(cfg.products),
+        products=[cfg.products] if isinstance(cfg.products, str) else list(cfg.products),
         dq_bit=cfg.dq_bit,
         save_probability=cfg.save_probability,
         overwrite=cfg.overwrite,
@@ -138,7 +138,8 @@ def report(writer: ProductWriter, to_do: list[Path]) -> None:
     show_odd(writer, rows)
     if failures:
         lines = "\n".join(f"  {row.status}" for row in failures)
-        fail(f"{len(failures)} of {len(rows)} exposures were not cleaned:\n{lines}")
+        were = "was" if len(rows) == 1 else "were"
+        fail(f"{len(failures)} of {_exposures(len(rows))} {were} not cleaned:\n{lines}")
 
 
 def _exposures(count: int) -> str:
@@ -158,8 +159,9 @@ def show_odd(writer: ProductWriter, rows: list[Row]) -> None:
         log.warning("%s could not be drawn (%s)", sheet, error)
     if odd:
         log.warning(
-            "%d exposures have a flagged share far from the expected one; the oddest are in %s, all in %s",
-            len(odd),
+            "%s %s a flagged share far from the expected one; the oddest are in %s, all in %s",
+            _exposures(len(odd)),
+            "has" if len(odd) == 1 else "have",
             sheet,
             writer.summary.path,
         )

@@ -17,7 +17,7 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.memory import electrons_of_array
 from deepcr_lightning.exposures.remarks import remark
 from deepcr_lightning.exposures.sky import sky_noise_and_floor
-from deepcr_lightning.prediction.mask import threshold_mask
+from deepcr_lightning.prediction.mask import threshold_mask, whole_rings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
 from deepcr_lightning.training.model_file import UNIVERSAL
@@ -176,11 +176,10 @@ class CosmicRayFinder:
         InputError
             As `probability`, or if the threshold is out of its range.
         """
-        if grow < 0 or grow != int(grow):
-            raise InputError(f"grow={grow}: must be 0 or more whole pixels")
+        rings = whole_rings(grow)
         level = model_threshold(self.model, float(threshold) if isinstance(threshold, np.floating) else threshold)
         electrons, unusable, _ = _electrons(image, unit, gain, exptime, mask, saturation)
-        return threshold_mask(self._predictor.chip_probability(electrons, unusable), level, ~unusable, int(grow))
+        return threshold_mask(self._predictor.chip_probability(electrons, unusable), level, ~unusable, rings)
 
 
 @cache

@@ -97,7 +97,7 @@ def build_store(
     files = [*science, *darks, *(truths or {}).values()]
     counts = {"tile_size": tile_size, "science": len(science), "truths": len(truths or {})}
     key = store_key(files, {**counts, **asdict(settings)})
-    folder = Path(store_dir) / key
+    folder = Path(store_dir).expanduser() / key
     try:
         make_folder_once(
             folder, lambda partial: _build(partial, folder, science, darks, tile_size, settings, truths), _LAST

@@ -15,8 +15,8 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.memory import is_oom_error
 
-from deepcr_lightning.arguments import override
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
+from deepcr_lightning.console.typed import override
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.training.batch_size import largest_batch
 from deepcr_lightning.training.inpainter import CosmicRayInpainter
