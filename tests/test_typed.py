@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,3 +177,22 @@ def test_a_run_in_a_folder_with_signs_is_resumed(survey: Path, run_script: Run, 
         result = run_script("train.py", f"ckpt_path={name}/checkpoints/last.ckpt", "trainer.max_epochs=2")
         assert result.status == 0, result.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a=b,c", "outputs"]
+
+
+def test_an_interrupt_says_how_to_go_on(
+    trained: Path, run_script: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deepcr_lightning.prediction.predictor import ExposurePredictor
+
+    def interrupted(self: object, batch: object) -> None:
+        raise KeyboardInterrupt
+
+    image(tmp_path / "in" / "a_flc.fits")
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(ExposurePredictor, "predict_step", interrupted)
+        result = predict(run_script, trained, "input=in", "output_dir=out")
+    signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored
+    assert result.status == 130
+    assert "Stopped; the same command goes on with the exposures that are left" in result.out
+    assert predict(run_script, trained, "input=in", "output_dir=out").status == 0

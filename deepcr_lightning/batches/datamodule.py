@@ -20,7 +20,7 @@ from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch
 from deepcr_lightning.batches.dataset import PairedTiles, TileDraws
 from deepcr_lightning.batches.groups import check_balance, tile_groups
 from deepcr_lightning.batches.same_data import require_same_data
-from deepcr_lightning.batches.selection import evenly_spaced, tiles_of_filters
+from deepcr_lightning.batches.selection import evenly_spaced, require_filters, tiles_of_filters
 from deepcr_lightning.batches.splits import split_by_camera
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import root_of
@@ -152,6 +152,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Build the tile store, or find it built."""
+        require_filters(self._find("science"), self.filters)
         store_fingerprint(self._open_store())
 
     def _open_store(self) -> TileStore:

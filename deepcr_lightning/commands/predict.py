@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -83,7 +84,11 @@ def predict(cfg: DictConfig) -> None:
         if filler is not None:
             filler.to(trainer.strategy.root_device)
         shares = ExposureShares(list(writer.places), writer.missing, settings)
-        trainer.predict(predictor, shares, return_predictions=False)
+        try:
+            trainer.predict(predictor, shares, return_predictions=False)
+        except (SystemExit, KeyboardInterrupt):  # Lightning ends with the first after an interrupt
+            log.warning("Stopped; the same command goes on with the exposures that are left")
+            raise SystemExit(128 + signal.SIGINT) from None
         trainer.strategy.barrier()
         if not trainer.is_global_zero:
             return

@@ -15,11 +15,13 @@ from deepcr_lightning.exposures.chip import Chip, cosmic_ray_time, read_chip
 from deepcr_lightning.exposures.chips import find_chips
 from deepcr_lightning.exposures.layout import check_whole, opened
 from deepcr_lightning.exposures.paths import as_path
+from deepcr_lightning.exposures.remarks import remark
 from deepcr_lightning.exposures.units import ReadSettings
 
 __all__ = ["Chip", "Exposure", "cosmic_ray_time", "read_exposure", "root_of"]
 
 _SUFFIX = re.compile(r"(_(?:fl[ct]|raw|ima|crj|crc|dr[zc]|c0m|d0m|cal))?\.(?:fits|fit|fts)(?:\.(?:gz|fz))?$", re.I)
+_NO_CCD = ("IR", "SBC", "FUV-MAMA", "NUV-MAMA", "NICMOS", "COS", "NIRCAM", "NIRISS", "MIRI")
 _HST_ROOTNAME = re.compile(r"[a-z][a-z0-9]{8}")
 
 
@@ -138,11 +140,14 @@ def _exposure(path: Path, hdus: fits.HDUList, settings: ReadSettings, timed: boo
     visit = next((name[:6] for name in (rootname, root.lower()) if _HST_ROOTNAME.fullmatch(name)), root)
     dark = "DARK" in text(header, "IMAGETYP") or text(header, "TARGNAME").startswith("DARK")
     pixels = [chip.electrons.size for chip in chips]
+    instrument, detector = text(header, "INSTRUME"), text(header, "DETECTOR")
+    if instrument in _NO_CCD or detector in _NO_CCD:
+        remark(path.name, f"{instrument} {detector} is no CCD, and networks are made for CCDs; look at its mask")
     return Exposure(
         path=path,
         root=root,
-        instrument=text(header, "INSTRUME"),
-        detector=text(header, "DETECTOR"),
+        instrument=instrument,
+        detector=detector,
         filter=filter_of(headers),
         exposure_time=float(np.average([chip.exposure_time for chip in chips], weights=pixels)),
         cr_time=float(np.average([chip.cr_time for chip in chips], weights=pixels)),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepcr_lightning.exposures.cards import text
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.light_peaks import joined, light_peaks
 from deepcr_lightning.exposures.sky import sky_noise_and_floor
@@ -17,6 +18,20 @@ from deepcr_lightning.exposures.star_widths import Stars, are_drawn_out, stars_o
 _SKY_SAMPLE = 65_536
 _RUN, _EVERY, _MIDDLE = 64, 4, 512
 _LINES = 0.1
+_SPECTROGRAPHS = (
+    "FOS",
+    "GHRS",
+    "HRS",
+    "HARPS",
+    "UVES",
+    "FEROS",
+    "XSHOOTER",
+    "ESPRESSO",
+    "HIRES",
+    "ESI",
+    "MUSE",
+    "NIRSPEC",
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,7 @@ def look_at(exposure: Exposure, masks: Sequence[NDArray[np.bool_]] | None = None
     -------
     Sight
     """
-    found, lost, spectrum = [], False, str(exposure.header.get("OBSTYPE", "")).upper().startswith("SPECTR")
+    found, lost, spectrum = [], False, is_of_spectrum(exposure)
     masks = [np.zeros(chip.electrons.shape, bool) for chip in exposure.chips] if masks is None else masks
     for chip, mask in zip(exposure.chips, masks, strict=True):
         usable = ~chip.unusable
@@ -65,6 +80,11 @@ def look_at(exposure: Exposure, masks: Sequence[NDArray[np.bool_]] | None = None
     trailed = not spectrum and are_drawn_out(scales)
     stars = Stars(math.nan, 0, 0, scales[0].peaks) if spectrum or trailed else stars_of(scales)
     return Sight(stars, spectrum, trailed, lost)
+
+
+def is_of_spectrum(exposure: Exposure) -> bool:
+    """Tell from its header (OBSTYPE, INSTRUME) whether an exposure is a spectrum."""
+    return text(exposure.header, "OBSTYPE").startswith("SPECTR") or exposure.instrument in _SPECTROGRAPHS
 
 
 def has_lines(electrons: NDArray[np.float32], noise: float) -> bool:

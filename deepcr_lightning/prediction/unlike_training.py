@@ -8,11 +8,11 @@ from typing import Any
 
 from deepcr_lightning.exposures.sight import Sight
 from deepcr_lightning.exposures.star_widths import CHANCE, Stars
-from deepcr_lightning.prediction.summary import ODD_FACTOR, Row
+from deepcr_lightning.prediction.expected_share import most_flagged
+from deepcr_lightning.prediction.summary import Row
 
 _LEEWAY = 1.1
 _STARS_FLAGGED, _FEWEST_FLAGGED = 0.05, 3
-_PIXELS_FLAGGED = 0.3
 _SOME = 0.01
 
 
@@ -86,8 +86,11 @@ def _of_stars(stars: Stars, widths: tuple[float, float] | None) -> list[str]:
 
 
 def _of_pixels(row: Row) -> list[str]:
-    expected = row.expected > 0
-    if not (row.oddity > ODD_FACTOR and row.flagged > row.expected if expected else row.flagged > _PIXELS_FLAGGED):
+    most = most_flagged(row.expected, row.cr_time)
+    if not row.flagged > most:
         return []
-    beside = f" where {100 * row.expected:.2g} % are expected" if expected else ""
-    return [f"{100 * row.flagged:.2g} % of its pixels are flagged{beside} (raise threshold=, or take another model)"]
+    known = row.expected > 0
+    beside = f"{100 * row.expected:.2g} % are expected" if known else f"at most {100 * most:.2g} % can be"
+    return [
+        f"{100 * row.flagged:.2g} % of its pixels are flagged where {beside} (raise threshold=, or take another model)"
+    ]

@@ -29,6 +29,7 @@ from deepcr_lightning.exposures.products import (
 )
 from deepcr_lightning.exposures.sight import look_at
 from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.prediction.expected_share import expected_share
 from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill, require_biharmonic
 from deepcr_lightning.prediction.mask import grown, threshold_mask
 from deepcr_lightning.prediction.network_fill import CosmicRayFiller
@@ -231,7 +232,7 @@ class ProductWriter(BasePredictionWriter):
             exposure_time=exposure.exposure_time,
             cr_time=exposure.cr_time,
             flagged=flagged_share(found),
-            expected=self.cr_share_rate * exposure.cr_time,
+            expected=expected_share(exposure, self.cr_share_rate),
             star_width=sight.stars.width,
             stars_flagged=sight.stars.share_flagged,
             seconds=time.monotonic() - prediction.begun,
