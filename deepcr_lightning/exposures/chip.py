@@ -148,7 +148,7 @@ def read_chip(
         electrons=electrons,
         dq=dq,
         unusable=lost,
-        saturated=full & ~bad & np.isfinite(image),
+        saturated=full & ~bad & np.isfinite(image) if full.any() else full,
         electrons_per_unit=signal.electrons_per_unit,
         exposure_time=signal.exposure_time,
         cr_time=cosmic_ray_time(signal.exposure_time, flash, instrument, image.shape),
