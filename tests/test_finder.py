@@ -75,6 +75,13 @@ def test_nddata_say_it_themselves(model: CosmicRayFinder, image: np.ndarray) -> 
     assert not (model.find_cosmic_rays(masked, threshold=0.2) & expected).any(), "masked pixels are never flagged"
 
 
+def test_a_quantity_is_read_as_a_ccddata_of_the_same(model: CosmicRayFinder, image: np.ndarray) -> None:
+    rate = image / 300 * u.electron / u.s
+    expected = model.probability(CCDData(rate, meta={"EXPTIME": 300.0}))
+    np.testing.assert_array_equal(model.probability(rate, exptime=300), expected)
+    assert (expected > 0.2).any()
+
+
 def test_the_input_is_left_alone(model: CosmicRayFinder, image: np.ndarray) -> None:
     image[3, 3] = np.nan
     before = image.copy()

@@ -22,6 +22,7 @@ from deepcr_lightning.batches.groups import check_balance, tile_groups
 from deepcr_lightning.batches.same_data import require_same_data
 from deepcr_lightning.batches.selection import evenly_spaced, require_filters, tiles_of_filters
 from deepcr_lightning.batches.splits import split_by_camera
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import root_of
 from deepcr_lightning.exposures.paths import find_exposures
@@ -191,8 +192,8 @@ class LabelFreeDataModule(pl.LightningDataModule):
         self.cr_share_rate = cr_share_rate(store, self.layers["train"], self.tiles["train"])
         for side, tiles in self.tiles.items():
             exposures = len(np.unique(store.table["file"][tiles]))
-            counts = len(tiles), exposures, len(self.layers[side])
-            log.info("%s: %d tiles of %d exposures, %d CR layers", side, *counts)
+            of = counted(exposures, "exposure"), counted(len(self.layers[side]), "CR layer")
+            log.info("%s: %s of %s, %s", side, counted(len(tiles), "tile"), *of)
 
     def _open_bank(self, store: TileStore) -> TileBank:
         bank = TileBank(store)

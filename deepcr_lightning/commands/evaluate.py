@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from deepcr_lightning.arguments import fail
 from deepcr_lightning.command import choose_device, uses_gpu
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.comparison import compare
 from deepcr_lightning.evaluation.exposure_scores import (
@@ -118,7 +119,8 @@ def evaluate(cfg: DictConfig) -> None:
     print(f"Scores and figures: {output}")
     if unread:
         lines = "\n".join(f"  {reason}" for reason in unread)
-        fail(f"{len(unread)} of {len(scored) + len(unread)} exposures were not scored:\n{lines}")
+        total = len(scored) + len(unread)
+        fail(f"{len(unread)} of {counted(total, 'exposure')} {'was' if total == 1 else 'were'} not scored:\n{lines}")
 
 
 def _truths(cfg: DictConfig, paths: list[Path]) -> dict[str, Path] | None:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from deepcr_lightning.arguments import fail
 from deepcr_lightning.command import choose_device
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.without_truth import find_plateau, open_darks
 from deepcr_lightning.exposures.atomic import remove_partials
@@ -125,7 +126,7 @@ def report(writer: ProductWriter, to_do: list[Path]) -> None:
             log.info("%s: %.2f %% flagged, %s", Path(row.file).name, 100 * row.flagged, stars)
     kept = len(writer.places) - len(to_do)
     if kept:
-        log.info("%s had their products already; overwrite=true makes them again", _exposures(kept))
+        log.info("%s had their products already; overwrite=true makes them again", counted(kept, "exposure"))
         earlier = {str(path) for path in writer.places} - files
         other = writer.made_otherwise(row for row in table if row.file in earlier)
         if other:
@@ -139,16 +140,12 @@ def report(writer: ProductWriter, to_do: list[Path]) -> None:
                 other[0].grow,
             )
     threshold, cleaned = writer.provenance.threshold, len(rows) - len(failures)
-    log.info("%s cleaned, threshold %g, in %s", _exposures(cleaned), threshold, writer.output_dir)
+    log.info("%s cleaned, threshold %g, in %s", counted(cleaned, "exposure"), threshold, writer.output_dir)
     show_odd(writer, rows)
     if failures:
         lines = "\n".join(f"  {row.status}" for row in failures)
         were = "was" if len(rows) == 1 else "were"
-        fail(f"{len(failures)} of {_exposures(len(rows))} {were} not cleaned:\n{lines}")
-
-
-def _exposures(count: int) -> str:
-    return f"{count} exposure{'s' * (count != 1)}"
+        fail(f"{len(failures)} of {counted(len(rows), 'exposure')} {were} not cleaned:\n{lines}")
 
 
 def show_odd(writer: ProductWriter, rows: list[Row]) -> None:
@@ -165,7 +162,7 @@ def show_odd(writer: ProductWriter, rows: list[Row]) -> None:
     if odd:
         log.warning(
             "%s %s a flagged share far from the expected one; the oddest are in %s, all in %s",
-            _exposures(len(odd)),
+            counted(len(odd), "exposure"),
             "has" if len(odd) == 1 else "have",
             sheet,
             writer.summary.path,

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from deepcr_lightning.command import choose_device, uses_gpu
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import read_exposure
@@ -142,7 +143,7 @@ def _for_dolphot(cfg: DictConfig) -> None:
     reference = None if cfg.reference is None else Path(cfg.reference).expanduser()
     folder = Path(cfg.dolphot).expanduser()
     number = write_dolphot(folder, mapped, levels, model, reference)
-    print(f"{number} exposures under {len(levels)} masks and none: sh {folder}/run.sh measures them")
+    print(f"{counted(number, 'exposure')} under {len(levels)} masks and none: sh {folder}/run.sh measures them")
     print(f"then: python threshold.py catalogues={folder}")
 
 

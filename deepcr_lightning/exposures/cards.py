@@ -34,10 +34,12 @@ def sound(where: str, header: fits.Header) -> tuple[fits.Header, list[str]]:
     where : str
         Name of the file, for a remark on those that this package reads.
     header : fits.Header
+        Header as it was read.
 
     Returns
     -------
     header : fits.Header
+        The copy.
     broken : list of str
         Keywords of the cards that were left out.
     """
@@ -75,10 +77,12 @@ def in_ascii(value: str) -> str:
     Parameters
     ----------
     value : str
+        Any text.
 
     Returns
     -------
     str
+        Of printable ASCII signs alone.
     """
     apart = (sign for sign in unicodedata.normalize("NFKD", value) if not unicodedata.combining(sign))
     return "".join(sign if " " <= sign <= "~" else "?" for sign in apart)
@@ -113,7 +117,9 @@ def numbers(headers: Iterable[fits.Header], *keys: str) -> list[float]:
     Parameters
     ----------
     headers : iterable of fits.Header
+        The first that has a key counts most.
     *keys : str
+        The first key counts most of all.
 
     Returns
     -------

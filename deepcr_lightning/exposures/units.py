@@ -92,6 +92,7 @@ class Words:
     Attributes
     ----------
     units, gain, exposure_time : str
+        Names of the options.
     unit_card : str
         Where an image has its unit.
     said : str
@@ -119,6 +120,7 @@ class Signal:
     Attributes
     ----------
     electrons_per_unit : float
+        Electrons that a value of 1 stands for.
     exposure_time : float
         Seconds; NaN where nobody says, and nothing needs it.
     """

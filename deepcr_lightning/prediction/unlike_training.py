@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.exposures.sight import Sight
 from deepcr_lightning.exposures.star_widths import CHANCE, Stars
 from deepcr_lightning.prediction.expected_share import most_flagged
@@ -81,7 +82,7 @@ def _of_stars(stars: Stars, widths: tuple[float, float] | None) -> list[str]:
             )
     # CRs that pass for stars are flagged, and rightly.
     if stars.flagged >= max(_FEWEST_FLAGGED, _STARS_FLAGGED * stars.count + CHANCE * stars.peaks):
-        found.append(f"{stars.flagged} of {stars.count} stars are flagged (raise threshold=, or fine-tune)")
+        found.append(f"{stars.flagged} of {counted(stars.count, 'star')} are flagged (raise threshold=, or fine-tune)")
     return found
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.atomic import make_folder_once
 from deepcr_lightning.exposures.exposure import Exposure, read_exposure
@@ -124,8 +125,8 @@ def _build(
     _require_darks(**seen)
     info = {"tile_size": size, "tiles": tiles, "layers": [asdict(layer) for layer in layers]}
     (partial / _LAST).write_text(json.dumps(info))
-    what = f"{tiles} tiles of {size} px, " if science else ""
-    log.info("Tile store %s: %s%d dark CR layers", folder, what, len(layers))
+    what = f"{counted(tiles, 'tile')} of {size} px, " if science else ""
+    log.info("Tile store %s: %s%s", folder, what, counted(len(layers), "dark CR layer"))
 
 
 def _read_as(kind: str, path: Path, settings: ReadSettings, cameras: Cameras) -> Exposure:
