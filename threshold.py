@@ -7,15 +7,15 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from deepcr_lightning.arguments import with_arguments
+from deepcr_lightning.console.arguments import with_arguments
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="threshold")
 def main(cfg: DictConfig) -> None:
     """Measure stars under masks of many thresholds, and recommend one."""
     # PyTorch takes seconds to import: --help and a mistyped option do not wait for it.
-    from deepcr_lightning.command import command
     from deepcr_lightning.commands.threshold import threshold
+    from deepcr_lightning.console.command import command
 
     with command(cfg):
         threshold(cfg)

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from deepcr_lightning.arguments import fine_tuning_overrides, resume_overrides, with_arguments
+from deepcr_lightning.console.arguments import fine_tuning_overrides, resume_overrides, with_arguments
 from deepcr_lightning.sweeps.launchers import require_launcher
 
 
@@ -17,8 +17,8 @@ from deepcr_lightning.sweeps.launchers import require_launcher
 def main(cfg: DictConfig) -> float | None:
     """Train, by itself or as a job of a sweep."""
     # PyTorch takes seconds to import: --help and a mistyped option do not wait for it.
-    from deepcr_lightning.command import command
     from deepcr_lightning.commands.train import train
+    from deepcr_lightning.console.command import command
     from deepcr_lightning.sweeps.job import run_job
 
     if HydraConfig.get().mode == RunMode.MULTIRUN:

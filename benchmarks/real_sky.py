@@ -5,10 +5,10 @@ lacosmic-best (at those of the highest F1 of each set, of 28; takes minutes), co
 (Cosmic-CoNN, GPL-3, which brings its weights: pip install --no-deps --target FOLDER cosmic-conn, and PYTHONPATH=FOLDER
 before the command).
 
-AP       average precision; pixels that touch a true CR from outside count as neither, "strict" as false
+AP       average precision; pixels that touch a true CR from outside count as neither, "strict" as none
 C 0.1 %  completeness at a false-positive rate of 0.1 %
 C, P, F1 completeness, purity and F1 of the mask at the model's own threshold
-ECE      calibration error over the pixels that the map gives a chance of at least 1 in 100
+ECE      calibration error over the pixels that the map gives a chance of at least 1 in 100, with the same two rules
 flagged  share of the pixels that are no CR, nor touch one, that the mask flags
 stars    share of star peaks that the mask flags (star_peaks.py), and how many there are; none in spectra of slits
 +-       half the width of the 95 % interval over drawings of the set's images; none where there is one image
@@ -35,7 +35,9 @@ from report import Row
 from deepcr_lightning.errors import InputError
 
 PEER = "ACS-WFC"
-TITLES = dict(zip(MEASURES, ("AP", "AP strict", "C 0.1 %", "C", "P", "F1", "ECE", "flagged", "stars"), strict=True))
+TITLES = dict(
+    zip(MEASURES, ("AP", "AP strict", "C 0.1 %", "C", "P", "F1", "ECE", "ECE strict", "flagged", "stars"), strict=True)
+)
 _LEAST = 1e-4
 
 

@@ -11,17 +11,18 @@ from real_sky_methods import Method
 from real_sky_sets import REFERENCE, UVIS, UVIS_AS_IS, Picture
 
 from deepcr_lightning.evaluation.exposure_scores import count_maps
-from deepcr_lightning.evaluation.intervals import DRAWS, interval, resampled
-from deepcr_lightning.evaluation.scores import (
+from deepcr_lightning.prediction.mask import threshold_mask
+from deepcr_lightning.scores.curves import average_precision
+from deepcr_lightning.scores.intervals import DRAWS, interval, resampled
+from deepcr_lightning.scores.reliability import calibration_error
+from deepcr_lightning.scores.with_truth import (
     Counts,
-    average_precision,
-    calibration_error,
     completeness_at,
     labels_of,
     mask_scores,
+    precision_recall,
     sides_of,
 )
-from deepcr_lightning.prediction.mask import threshold_mask
 
 MASK = ("completeness", "purity", "f1")
 SHARES = ("flagged", "stars")
@@ -32,9 +33,10 @@ MEASURES = (
     "completeness_at_fpr_0.001",
     *MASK,
     "calibration_error_likely",
+    "strict_calibration_error_likely",
     *SHARES,
 )
-LOWER = ("calibration_error_likely", *SHARES)
+LOWER = ("calibration_error_likely", "strict_calibration_error_likely", *SHARES)
 """Those of which less is better."""
 MEAN, CONTROLS = "mean, sets with truth", "mean, controls and transplants"
 _LIKELY = 0.01
@@ -65,7 +67,7 @@ class Tally:
     Attributes
     ----------
     counts : dict of str to ndarray
-        Histograms against the truth (`evaluation.scores.Counts`).
+        Histograms against the truth (`scores.with_truth.Counts`).
     clear : ndarray of float64, shape (2,)
         Pixels that count and are no CR, and those of them that the mask flags.
     stars : ndarray of float64, shape (2,)
@@ -157,13 +159,14 @@ def _draws(pictures: list[Picture], tallies: list[Tally], method: Method, seed: 
     counts = {kind: (weights * true) @ np.array([t.counts[kind] for t in tallies]) for kind in tallies[0].counts}
     sides, values = sides_of(counts), {}
     values["average_precision"], values["strict_average_precision"] = (
-        average_precision(*sides[s]) for s in ("", "strict_")
+        average_precision(*precision_recall(*sides[s])) for s in ("", "strict_")
     )
     (values["completeness_at_fpr_0.001"],) = completeness_at(*sides[""], [1e-3])
     values |= mask_scores(*sides[""], method.threshold)
     both = values["completeness"] + values["purity"]
     values["f1"] = 2 * values["completeness"] * values["purity"] / np.maximum(both, 1e-9)
-    values["calibration_error_likely"] = calibration_error(*labels_of(counts), _LIKELY)
+    for strict, histograms in (("", sides[""]), ("strict_", labels_of(counts))):
+        values[f"{strict}calibration_error_likely"] = calibration_error(*histograms, _LIKELY)
     some = counts["cr"].sum(-1) > 0
     made = {}
     for measure in MEASURES:

@@ -20,6 +20,7 @@ from deepcr_lightning.errors import InputError
 PATHS = {
     "input",
     "output_dir",
+    "download_dir",
     "ckpt_path",
     "fill_ckpt_path",
     "init",
@@ -41,6 +42,7 @@ PATHS = {
 _FLAGS = {"--help", "-h", "--hydra-help", "--resolve", "--run", "-r", "--multirun", "-m", "--version"}
 _FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
 _FLAGS_WITH_VALUE |= {"--config-dir", "-cd", "--shell-completion", "-sc", "--experimental-rerun", "--info", "-i"}
+_ARCHIVE = "mast:"
 _HOME = re.compile(r"(?<=[\[,=])~(?=/|$)")
 _PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)[a-z/][\w./+-]*", re.ASCII | re.I)
 
@@ -58,7 +60,8 @@ def understood(arguments: Sequence[str], config: Path) -> list[str]:
     Returns
     -------
     list of str
-        Paths (`PATHS`) stand in quotes where they need them, and ``~`` is the home folder. Lists stay lists.
+        Paths (`PATHS`) and addresses of the archive (``mast:16801?filter=F336W``) stand in quotes where they need
+        them, and ``~`` is the home folder. Lists stay lists.
 
     Raises
     ------
@@ -108,6 +111,8 @@ def override(name: str, value: object) -> str:
 
 def _with_quotes(argument: str, sweep: bool) -> str:
     name, _, value = argument.partition("=")
+    if value.startswith(_ARCHIVE):
+        return override(name, value)
     if name.lstrip("+") in PATHS and not _is_written_out(value, sweep):
         return override(name, os.path.expanduser(plain_path(value)))
     argument = _HOME.sub(str(Path.home()), argument)

@@ -12,17 +12,11 @@ from numpy.typing import NDArray
 from deepcr_lightning.exposures.array import finite_electrons
 from deepcr_lightning.exposures.cards import number, sound, text
 from deepcr_lightning.exposures.chips import ChipPlace, dq_plane, is_null, plane
-from deepcr_lightning.exposures.dq import DQ_TABLES, SATURATION, unusable_bits
+from deepcr_lightning.exposures.dq import SATURATION
+from deepcr_lightning.exposures.instruments import cosmic_ray_time, instrument_of, unusable_bits
 from deepcr_lightning.exposures.saturation import saturated_pixels
 from deepcr_lightning.exposures.sections import overscan
 from deepcr_lightning.exposures.units import ReadSettings, read_signal
-
-READOUT_WAIT = 50.0
-"""Mean seconds that a pixel of a full HST chip waits for its read-out, still collecting CRs.
-
-The effective time of HSTcosmicrays (Miles et al. 2021, ApJ 918, 86): EXPTIME + FLASHDUR + 50 s.
-"""
-FULL_CHIP_PIXELS = 2051 * 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +45,7 @@ class Chip:
     exposure_time : float
         EXPTIME in seconds; NaN where nobody says and the caller does not need it.
     cr_time : float
-        Seconds during which the pixels collected cosmic rays (`cosmic_ray_time`).
+        Seconds during which the pixels collected cosmic rays (`instruments.cosmic_ray_time`).
     """
 
     place: ChipPlace
@@ -69,29 +63,6 @@ class Chip:
     def extver(self) -> int:
         """EXTVER of its image, or its place among the chips of a file whose extensions have none of their own."""
         return self.place.extver
-
-
-def cosmic_ray_time(exposure_time: float, flash_time: float, instrument: str, shape: tuple[int, int]) -> float:
-    """Seconds during which the pixels of a frame collected cosmic rays.
-
-    Parameters
-    ----------
-    exposure_time, flash_time : float
-        EXPTIME and FLASHDUR in seconds.
-    instrument : str
-        INSTRUME; the read-out counts for WFC3 and ACS, whose full chips take about 100 s.
-    shape : (int, int)
-        Rows and columns of the chip; a subarray is read in proportion to its area.
-
-    Returns
-    -------
-    float
-        Exposure, post-flash and mean wait in the read-out, in seconds.
-    """
-    wait = 0.0
-    if instrument in ("WFC3", "ACS"):
-        wait = READOUT_WAIT * min(1.0, shape[0] * shape[1] / FULL_CHIP_PIXELS)
-    return exposure_time + flash_time + wait
 
 
 def read_chip(
@@ -131,12 +102,12 @@ def read_chip(
     header, broken = sound(path.name, hdu.header)
     headers = (header, primary[0])
     signal = read_signal(where, headers, settings, broken=[*broken, *primary[1]], timed=timed)
-    image, instrument = plane(hdu), text(primary[0], "INSTRUME")
+    image, row = plane(hdu), instrument_of(text(primary[0], "INSTRUME"), text(primary[0], "DETECTOR"))
     quality = None if place.dq is None else hdus[place.dq]
     bits = np.zeros(image.shape, np.uint16) if quality is None else dq_plane(where, quality, image.shape)
     dq = np.asarray(bits).astype(np.uint16)
-    unusable, saturation = unusable_bits(instrument), unusable_bits(instrument, SATURATION)
-    told = instrument in DQ_TABLES and quality is not None and not is_null(quality)
+    unusable, saturation = unusable_bits(row), unusable_bits(row, SATURATION)
+    told = row.dq is not None and quality is not None and not is_null(quality)
     full = saturated_pixels(path.name, image, headers, settings.saturation, told) | ((dq & saturation) != 0)
     bad = ((dq & (unusable & ~saturation)) != 0) | overscan(where, header, image.shape, settings.trim)
     electrons, lost = finite_electrons(where, image, signal.electrons_per_unit, bad | full)
@@ -151,5 +122,5 @@ def read_chip(
         saturated=full & ~bad & np.isfinite(image) if full.any() else full,
         electrons_per_unit=signal.electrons_per_unit,
         exposure_time=signal.exposure_time,
-        cr_time=cosmic_ray_time(signal.exposure_time, flash, instrument, image.shape),
+        cr_time=cosmic_ray_time(signal.exposure_time, flash, row, image.shape),
     )

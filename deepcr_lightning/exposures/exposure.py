@@ -11,14 +11,15 @@ from astropy.io import fits
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.cards import binning_of, filter_of, sound, text
-from deepcr_lightning.exposures.chip import Chip, cosmic_ray_time, read_chip
+from deepcr_lightning.exposures.chip import Chip, read_chip
 from deepcr_lightning.exposures.chips import find_chips
+from deepcr_lightning.exposures.instruments import Instrument, instrument_of, say_dq_is_not_read
 from deepcr_lightning.exposures.layout import check_whole, opened
 from deepcr_lightning.exposures.paths import as_path
 from deepcr_lightning.exposures.remarks import remark
 from deepcr_lightning.exposures.units import ReadSettings
 
-__all__ = ["Chip", "Exposure", "cosmic_ray_time", "read_exposure", "root_of"]
+__all__ = ["Chip", "Exposure", "read_exposure", "root_of"]
 
 _SUFFIX = re.compile(r"(_(?:fl[ct]|raw|ima|crj|crc|dr[zc]|c0m|d0m|cal))?\.(?:fits|fit|fts)(?:\.(?:gz|fz))?$", re.I)
 _NO_CCD = ("IR", "SBC", "FUV-MAMA", "NUV-MAMA", "NICMOS", "COS", "NIRCAM", "NIRISS", "MIRI")
@@ -41,7 +42,7 @@ class Exposure:
         EXPTIME in seconds, positive; the mean where chips differ, as those of STIS do. NaN where nobody says it and
         the caller does not need it.
     cr_time : float
-        Seconds during which the pixels collected cosmic rays (`cosmic_ray_time`).
+        Seconds during which the pixels collected cosmic rays (`instruments.cosmic_ray_time`).
     visit : str
         First six characters of an HST rootname, else the root: exposures that share it share a field.
     image_type : str
@@ -65,6 +66,11 @@ class Exposure:
     binning: str
     header: fits.Header
     chips: tuple[Chip, ...]
+
+    @property
+    def row(self) -> Instrument:
+        """What is known of its detector."""
+        return instrument_of(self.instrument, self.detector)
 
     @property
     def camera(self) -> str:
@@ -117,7 +123,8 @@ def read_exposure(path: str | Path, settings: ReadSettings | None = None, timed:
     settings = settings or ReadSettings()
     try:
         with opened(path) as data, fits.open(data, memmap=False) as hdus:
-            check_whole(path.name, hdus, data)
+            if spare := check_whole(hdus, data):
+                remark(path.name, f"{spare} bytes after the last extension are not read")
             return _exposure(path, hdus, settings, timed)
     except InputError:
         raise
@@ -133,14 +140,16 @@ def _exposure(path: Path, hdus: fits.HDUList, settings: ReadSettings, timed: boo
     places = find_chips(path, hdus, settings.extensions)
     if not places:
         raise InputError(f"{path}: holds no 2-D image; remove it from the list of files")
+    instrument, detector = text(header, "INSTRUME"), text(header, "DETECTOR")
     chips = tuple(read_chip(path, hdus, place, (header, broken), settings, timed) for place in places)
+    if instrument_of(instrument, detector).dq is None and any(chip.dq.any() for chip in chips):
+        say_dq_is_not_read(instrument, detector)
     headers = (header, sound(path.name, hdus[places[0].image].header)[0])
     rootname = text(header, "ROOTNAME").lower()
     root = root_of(path)
     visit = next((name[:6] for name in (rootname, root.lower()) if _HST_ROOTNAME.fullmatch(name)), root)
     dark = "DARK" in text(header, "IMAGETYP") or text(header, "TARGNAME").startswith("DARK")
     pixels = [chip.electrons.size for chip in chips]
-    instrument, detector = text(header, "INSTRUME"), text(header, "DETECTOR")
     if instrument in _NO_CCD or detector in _NO_CCD:
         remark(path.name, f"{instrument} {detector} is no CCD, and networks are made for CCDs; look at its mask")
     return Exposure(

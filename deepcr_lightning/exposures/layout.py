@@ -9,8 +9,6 @@ from typing import BinaryIO
 
 from astropy.io import fits
 
-from deepcr_lightning.exposures.remarks import remark
-
 GZIP_MAGIC = b"\x1f\x8b"
 FITS_BLOCK = 2880
 _EXTENSION = b"XTENSION="
@@ -37,16 +35,19 @@ def opened(path: Path) -> BinaryIO:
         return io.BytesIO(gzip.decompress(file.read()))
 
 
-def check_whole(where: str, hdus: fits.HDUList, data: BinaryIO) -> None:
+def check_whole(hdus: fits.HDUList, data: BinaryIO) -> int:
     """See that a file is not cut.
 
     Parameters
     ----------
-    where : str
-        Name of the file, for a remark on bytes after its last extension, where none is missing.
     hdus : fits.HDUList
     data : binary file
         What they were read from.
+
+    Returns
+    -------
+    int
+        Number of bytes after its last extension, 0 if they are all zero: no part of a FITS file, and none is missing.
 
     Raises
     ------
@@ -68,5 +69,4 @@ def check_whole(where: str, hdus: fits.HDUList, data: BinaryIO) -> None:
     extension = _EXTENSION in rest or (bool(rest) and _EXTENSION.startswith(rest[: len(_EXTENSION)]))
     if size <= end - FITS_BLOCK or (size < end and short) or (rest and (short or extension)):
         raise OSError(f"byte {size} is not the end of an extension")
-    if rest:
-        remark(where, f"{size - end} bytes after the last extension are not read")
+    return size - end if rest else 0

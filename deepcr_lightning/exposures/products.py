@@ -11,8 +11,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 import deepcr_lightning
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.cards import in_ascii
 from deepcr_lightning.exposures.chips import dq_plane, is_null, plane
 from deepcr_lightning.exposures.exposure import Exposure

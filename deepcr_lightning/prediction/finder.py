@@ -1,4 +1,4 @@
-"""Cosmic rays of arrays in memory: the network for people who have their own way with files."""
+"""Cosmic rays of arrays in memory, for users who read files themselves."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.memory import electrons_of_array
 from deepcr_lightning.exposures.remarks import remark
 from deepcr_lightning.exposures.sky import sky_noise_and_floor
+from deepcr_lightning.models.model import Model, load_model, model_threshold
+from deepcr_lightning.models.model_file import UNIVERSAL
 from deepcr_lightning.prediction.mask import threshold_mask, whole_rings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
-from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
-from deepcr_lightning.training.model_file import UNIVERSAL
-from deepcr_lightning.training.threshold import Target
+from deepcr_lightning.scores.targets import Target
 
 
 def load_finder(path: str | Path = UNIVERSAL, tile: int | None = None, device: str = "cpu") -> CosmicRayFinder:
