@@ -122,10 +122,10 @@ class ProductWriter(BasePredictionWriter):
             self.passing.drop(path)
 
     def _picture(self, path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        chip, outputs = read_exposure(path, self.settings).chips[0], self.outputs(path)
+        chip, outputs = read_exposure(path, self.settings, timed=False).chips[0], self.outputs(path)
         if "mask" in outputs:
             return chip.electrons, fits.getdata(outputs["mask"], ("CRMASK", chip.extver)) > 0
-        made = read_exposure(next(iter(outputs.values())), self.settings).chips[0]
+        made = read_exposure(next(iter(outputs.values())), self.settings, timed=False).chips[0]
         return chip.electrons, ((made.dq & self.dq_bit) > 0) | (made.electrons != chip.electrons)
 
     def missing(self, path: Path) -> bool:
