@@ -21,7 +21,7 @@ from deepcr_lightning.labels.label import label_group
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever labels change; those that stand are then made again."""
 
 
