@@ -14,6 +14,8 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.array import finite_electrons
 from deepcr_lightning.exposures.layout import number
 from deepcr_lightning.exposures.units import ReadSettings, electrons_per_unit
+from deepcr_lightning.prediction.cleaned_array import Cleaned, filled_pixels, in_form_of, planes, way_to_fill
+from deepcr_lightning.prediction.fill import Fill
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
@@ -101,7 +103,7 @@ class CosmicRayFinder:
         InputError
             If the image is not two-dimensional, has no usable pixel, or its units are not known.
         """
-        electrons, unusable = _electrons(image, unit, gain, exptime, mask)
+        electrons, unusable, _ = _electrons(image, unit, gain, exptime, mask)
         return self._predictor.chip_probability(electrons, unusable)
 
     def find_cosmic_rays(
@@ -136,11 +138,68 @@ class CosmicRayFinder:
         InputError
             As `probability`, or if the threshold is out of its range.
         """
+        level = self._level(threshold, grow)
+        electrons, unusable, _ = _electrons(image, unit, gain, exptime, mask)
+        return threshold_mask(self._predictor.chip_probability(electrons, unusable), level, ~unusable, int(grow))
+
+    def clean(
+        self,
+        image: ArrayLike | NDData,
+        *,
+        unit: str | None = None,
+        gain: float | None = None,
+        exptime: float | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        threshold: Target = None,
+        grow: int = 0,
+        fill: str | Fill = "median_5",
+    ) -> Cleaned:
+        """Find the cosmic rays of an image and fill them.
+
+        Parameters
+        ----------
+        image : array_like or NDData, shape (H, W) or (N, H, W)
+            One chip, or N of equal shape, each of which has a sky and a noise of its own.
+        unit, gain, exptime, mask
+            As in `probability`. A mask of two axes stands for every image of a stack.
+        threshold, grow
+            As in `find_cosmic_rays`.
+        fill : str or callable
+            Name of the way to fill, ``"median_5"`` (as predict.py does by default), ``"median_3"`` or
+            ``"biharmonic"``, or a network from `deepcr_lightning.load_filler`.
+
+        Returns
+        -------
+        Cleaned
+            ``mask``, ``cleaned`` and ``probability``, also in this order as a tuple. ``cleaned`` has the class, unit
+            and type of the image; that of a CCDData has the cosmic rays in its mask and in its flags (bit 8192).
+
+        Raises
+        ------
+        InputError
+            As `find_cosmic_rays`, or if there is no such way to fill.
+
+        Examples
+        --------
+        >>> import deepcr_lightning  # doctest: +SKIP
+        >>> mask, cleaned, probability = deepcr_lightning.load_model().clean(image)  # doctest: +SKIP
+        """
+        level, way = self._level(threshold, grow), way_to_fill(fill)
+        masks, cleaned, maps = [], [], []
+        for plane, hidden in planes(image, mask):
+            electrons, unusable, factor = _electrons(plane, unit, gain, exptime, hidden)
+            maps.append(self._predictor.chip_probability(electrons, unusable))
+            masks.append(threshold_mask(maps[-1], level, ~unusable, int(grow)))
+            pixels = np.asarray(plane.data if isinstance(plane, NDData) else plane)
+            cleaned.append(filled_pixels(pixels, way(electrons, masks[-1], ~unusable), masks[-1], factor))
+        shape = np.shape(image.data if isinstance(image, NDData) else image)
+        found, made, probability = (np.stack(of).reshape(shape) for of in (masks, cleaned, maps))
+        return Cleaned(found, in_form_of(image, made, found), probability)
+
+    def _level(self, threshold: Target, grow: int) -> float:
         if grow < 0 or grow != int(grow):
             raise InputError(f"grow={grow}: must be 0 or more whole pixels")
-        level = model_threshold(self.model, float(threshold) if isinstance(threshold, np.floating) else threshold)
-        electrons, unusable = _electrons(image, unit, gain, exptime, mask)
-        return threshold_mask(self._predictor.chip_probability(electrons, unusable), level, ~unusable, int(grow))
+        return model_threshold(self.model, float(threshold) if isinstance(threshold, np.floating) else threshold)
 
 
 def _electrons(
@@ -149,7 +208,7 @@ def _electrons(
     gain: float | None,
     exptime: float | None,
     mask: NDArray[np.bool_] | None,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], float]:
     header = fits.Header()
     data: Any = image
     bad: list[Any] = ([] if mask is None else [mask]) + ([np.ma.getmaskarray(image)] if np.ma.isMA(image) else [])
@@ -175,4 +234,4 @@ def _electrons(
     factor = electrons_per_unit("image", header, header, seconds, ReadSettings(unit or plain, gain, exptime))
     if not factor > 0:
         raise InputError("image: is per second; give its exposure time with exptime=SECONDS")
-    return finite_electrons("image", pixels, factor, unusable)
+    return *finite_electrons("image", pixels, factor, unusable), factor
