@@ -25,6 +25,7 @@ from deepcr_lightning.exposures.layout import (
 )
 from deepcr_lightning.exposures.paths import as_path
 from deepcr_lightning.exposures.units import ReadSettings, electrons_per_unit
+from deepcr_lightning.exposures.wcs_cards import wcs_cards
 
 READOUT_WAIT = 50.0
 """Mean seconds that a pixel of a full HST chip waits for its read-out, still collecting CRs.
@@ -57,6 +58,8 @@ class Chip:
         Pixels that DQ calls unusable (`dq.UNUSABLE`) or that were NaN or infinite.
     electrons_per_unit : float
         Electrons per unit of the file's SCI array.
+    wcs : fits.Header
+        Cards of the WCS of its SCI (`wcs_cards.wcs_cards`); empty where it has none.
     """
 
     extver: int
@@ -66,6 +69,7 @@ class Chip:
     dq: NDArray[np.uint16]
     unusable: NDArray[np.bool_]
     electrons_per_unit: float
+    wcs: fits.Header
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,4 +257,5 @@ def _chip(
         dq=dq,
         unusable=unusable,
         electrons_per_unit=factor,
+        wcs=wcs_cards(image.header),
     )

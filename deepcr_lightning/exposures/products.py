@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import deepcr_lightning
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.atomic import write_atomically
-from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.exposures.exposure import Chip, Exposure
 from deepcr_lightning.exposures.layout import dq_image, opened, science_images
 
 STAMP = "DCRSOFT"
@@ -77,7 +77,7 @@ def write_mask(
     probabilities: Sequence[NDArray[np.float32]] | None = None,
     compress: bool = False,
 ) -> None:
-    """Write ``CRMASK`` (uint8, 1 = cosmic ray) and, if given, ``CRPROB`` (float32), one extension a chip.
+    """Write ``CRMASK`` (uint8, 1 = cosmic ray) and, if given, ``CRPROB`` (float32), one extension a chip with its WCS.
 
     Parameters
     ----------
@@ -115,19 +115,21 @@ def write_mask(
     provenance.stamp(primary.header, flagged_share(masks))
     hdus = fits.HDUList([primary])
     for chip, mask in zip(exposure.chips, masks, strict=True):
-        hdu = _image(mask.astype(np.uint8), "CRMASK", chip.extver, compress)
+        hdu = _image(mask.astype(np.uint8), "CRMASK", chip, compress)
         hdu.header["DCRFRAC"] = (round(float(mask.mean()), 7), "share of pixels flagged as cosmic ray")
         hdus.append(hdu)
     for chip, probability in zip(exposure.chips, probabilities or (), strict=probabilities is not None):
-        hdus.append(_image(probability, "CRPROB", chip.extver, compress))
+        hdus.append(_image(probability, "CRPROB", chip, compress))
     write_atomically(path, lambda partial: hdus.writeto(partial, overwrite=True))
 
 
-def _image(data: NDArray, name: str, version: int, compress: bool) -> fits.ImageHDU | fits.CompImageHDU:
-    if not compress:
-        return fits.ImageHDU(data, name=name, ver=version)
-    hdu = fits.CompImageHDU(data, name=name, compression_type="GZIP_2", quantize_level=0)
-    hdu.ver = version
+def _image(data: NDArray, name: str, chip: Chip, compress: bool) -> fits.ImageHDU | fits.CompImageHDU:
+    if compress:
+        hdu = fits.CompImageHDU(data, name=name, compression_type="GZIP_2", quantize_level=0)
+        hdu.ver = chip.extver
+    else:
+        hdu = fits.ImageHDU(data, name=name, ver=chip.extver)
+    hdu.header.extend(chip.wcs)
     return hdu
 
 

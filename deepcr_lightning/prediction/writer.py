@@ -27,18 +27,20 @@ from deepcr_lightning.exposures.products import (
     write_dq_copy,
     write_mask,
 )
+from deepcr_lightning.exposures.regions import write_regions
 from deepcr_lightning.exposures.sight import look_at
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill, require_biharmonic
 from deepcr_lightning.prediction.mask import grown, threshold_mask
 from deepcr_lightning.prediction.network_fill import CosmicRayFiller
 from deepcr_lightning.prediction.predictor import Failure, ProbabilityMaps
+from deepcr_lightning.prediction.preview import draw_preview
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
 from deepcr_lightning.prediction.unlike_training import Seen, unlike_training
 
 log = logging.getLogger(__name__)
 
-PRODUCTS = ("mask", "dq_copy", "clean")
+PRODUCTS = ("mask", "dq_copy", "clean", "preview", "regions")
 MODEL_DIGITS = 12
 
 
@@ -63,7 +65,8 @@ class ProductWriter(BasePredictionWriter):
         What the exposures of the training looked like; nothing is known of them by default.
     products : sequence of str
         Of `PRODUCTS`: ``mask`` writes ``<root>_crmask.fits``, ``dq_copy`` a copy of the input under its own
-        name with `dq_bit` set, ``clean`` a copy ``<root>_crclean.fits`` with the CR pixels filled.
+        name with `dq_bit` set, ``clean`` a copy ``<root>_crclean.fits`` with the CR pixels filled, ``preview`` a
+        picture ``<root>_crpreview.png``, ``regions`` the CRs as ``<root>_crregions.reg`` for DS9.
     dq_bit : int
         A power of 2 up to 32768.
     save_probability : bool
@@ -104,7 +107,7 @@ class ProductWriter(BasePredictionWriter):
         self.places, self.output_dir, self.provenance = _without_products(places, output_dir), output_dir, provenance
         if fill not in FILLS and fill != NETWORK:
             raise InputError(f"fill={fill}: choose from {', '.join((*FILLS, NETWORK))}")
-        if fill == "biharmonic" and "clean" in products:
+        if fill == "biharmonic" and {"clean", "preview"} & set(products):
             require_biharmonic()
         if fill == NETWORK and filler is None:
             raise InputError("fill=network: needs a network that fills (filler=)")
@@ -125,6 +128,8 @@ class ProductWriter(BasePredictionWriter):
             "mask": f"{root_of(path)}_crmask.fits",
             "dq_copy": path.name,
             "clean": f"{root_of(path)}_crclean.fits",
+            "preview": f"{root_of(path)}_crpreview.png",
+            "regions": f"{root_of(path)}_crregions.reg",
         }
         return {product: place.with_name(names[product]) for product in self.products}
 
@@ -133,7 +138,10 @@ class ProductWriter(BasePredictionWriter):
         chip, outputs = read_exposure(path, self.settings).chips[0], self.outputs(path)
         if "mask" in outputs:
             return chip.electrons, fits.getdata(outputs["mask"], ("CRMASK", chip.extver)) > 0
-        made = read_exposure(next(iter(outputs.values())), self.settings).chips[0]
+        copy = outputs.get("dq_copy") or outputs.get("clean")
+        if copy is None:
+            raise InputError(f"products={list(self.products)}: none of them holds the masks")
+        made = read_exposure(copy, self.settings).chips[0]
         return chip.electrons, ((made.dq & self.dq_bit) > 0) | (made.electrons != chip.electrons)
 
     def missing(self, path: Path) -> bool:
@@ -220,9 +228,15 @@ class ProductWriter(BasePredictionWriter):
             write_mask(outputs["mask"], exposure, masks, provenance, maps, self.compress)
         if "dq_copy" in outputs:
             write_dq_copy(outputs["dq_copy"], exposure, masks, self.dq_bit, provenance)
-        if "clean" in outputs:
+        if "regions" in outputs:
+            write_regions(outputs["regions"], exposure, masks)
+        filled = []
+        if {"clean", "preview"} & set(outputs):
             fill, pairs = self.fill, zip(exposure.chips, masks, strict=True)
             filled = [fill(chip.electrons, mask, ~chip.unusable) for chip, mask in pairs]
+        if "preview" in outputs:
+            draw_preview(outputs["preview"], exposure, masks, filled)
+        if "clean" in outputs:
             write_clean_copy(outputs["clean"], exposure, filled, masks, provenance, self.fill_label)
         row = Row(
             str(exposure.path),
