@@ -20,6 +20,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure, root_of
 from deepcr_lightning.exposures.products import (
+    BY_HAND,
     STAMP,
     Provenance,
     flagged_share,
@@ -40,8 +41,20 @@ from deepcr_lightning.prediction.unlike_training import Seen, unlike_training
 
 log = logging.getLogger(__name__)
 
-PRODUCTS = ("mask", "dq_copy", "clean", "preview", "regions")
+PRODUCTS = {
+    "mask": "{root}_crmask.fits",
+    "dq_copy": "{name}",
+    "clean": "{root}_crclean.fits",
+    "preview": "{root}_crpreview.png",
+    "regions": "{root}_crregions.reg",
+}
+"""What can be made of an exposure, and the name of its file."""
 MODEL_DIGITS = 12
+
+
+def product_name(product: str, path: Path) -> str:
+    """Name the file of a product (of `PRODUCTS`) of an input."""
+    return PRODUCTS[product].format(root=root_of(path), name=path.name)
 
 
 class ProductWriter(BasePredictionWriter):
@@ -124,14 +137,7 @@ class ProductWriter(BasePredictionWriter):
     def outputs(self, path: Path) -> dict[str, Path]:
         """Name the files that come of an input, by product."""
         place = self.output_dir / self.places[path]
-        names = {
-            "mask": f"{root_of(path)}_crmask.fits",
-            "dq_copy": path.name,
-            "clean": f"{root_of(path)}_crclean.fits",
-            "preview": f"{root_of(path)}_crpreview.png",
-            "regions": f"{root_of(path)}_crregions.reg",
-        }
-        return {product: place.with_name(names[product]) for product in self.products}
+        return {product: place.with_name(product_name(product, path)) for product in self.products}
 
     def picture(self, path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read the first chip of an input in electrons and, from its products, its mask; both of shape (H, W)."""
@@ -216,6 +222,7 @@ class ProductWriter(BasePredictionWriter):
 
     def _write_products(self, prediction: ProbabilityMaps) -> Row:
         exposure, provenance = prediction.exposure, self.provenance
+        _refuse_mended(self.output_dir / self.places[exposure.path], exposure.path)
         outputs = self.outputs(exposure.path)
         if not self.overwrite:
             outputs = {product: path for product, path in outputs.items() if not path.exists()}
@@ -268,3 +275,12 @@ def _is_product(path: Path, output: Path) -> bool:
         return STAMP in fits.getheader(path)
     except (OSError, ValueError):
         return False  # reading it will say what is wrong
+
+
+def _refuse_mended(place: Path, path: Path) -> None:
+    mask = place.with_name(product_name("mask", path))
+    if mask.exists() and BY_HAND in fits.getheader(mask):
+        raise InputError(
+            f"{mask}: was mended by hand, so nothing was made of {path.name}; move the mask away to search again, or "
+            "save the other products from the page (view.py products=)"
+        )
