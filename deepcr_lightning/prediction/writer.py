@@ -279,7 +279,11 @@ def _is_product(path: Path, output: Path) -> bool:
 
 def _refuse_mended(place: Path, path: Path) -> None:
     mask = place.with_name(product_name("mask", path))
-    if mask.exists() and BY_HAND in fits.getheader(mask):
+    try:
+        mended = mask.exists() and BY_HAND in fits.getheader(mask)
+    except (OSError, ValueError):
+        return  # no mask file, so nobody mended it
+    if mended:
         raise InputError(
             f"{mask}: was mended by hand, so nothing was made of {path.name}; move the mask away to search again, or "
             "save the other products from the page (view.py products=)"
