@@ -1,5 +1,6 @@
 # make demo   environment, simulated exposures, training, cleaned images, scores
 # make universal   the model that comes with the package: simulate cameras, train, write it, score it on real images (two hours on two cores)
+# make universal-real   the same from real exposures of the archive and darks near them (needs a network, 50 GB and hours)
 # make inpaint   the network that fills cosmic rays: simulate, train, compare it with other ways
 # make thresholds   the study of docs/thresholds.md: simulated fields, star counts at each threshold, figures (minutes)
 # make test   environment, lint, types, tests
@@ -8,10 +9,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := outputs/demo
 UNIVERSAL := outputs/universal
+UNIVERSAL_REAL := outputs/universal_real
 INPAINT := outputs/inpaint
 THRESHOLDS := outputs/thresholds
 SHIPPED := deepcr_lightning/models/universal.ckpt
-.PHONY: demo universal inpaint thresholds test lint clean
+.PHONY: demo universal universal-real inpaint thresholds test lint clean
 .DEFAULT_GOAL := demo
 
 # The stamp says that what pyproject.toml and constraints.txt ask for is installed.
@@ -41,6 +43,10 @@ demo: $(VENV)/installed
 universal: $(VENV)/installed
 	@PYTHON=$(BIN)/python benchmarks/train_universal.sh $(UNIVERSAL)
 	@cp $(UNIVERSAL)/universal.ckpt $(SHIPPED)
+
+universal-real: $(VENV)/installed
+	@PYTHON=$(BIN)/python benchmarks/train_universal_real.sh $(UNIVERSAL_REAL)
+	@$(BIN)/python benchmarks/real_sky.py $(UNIVERSAL_REAL)/universal_real.ckpt --json $(UNIVERSAL_REAL)/real_sky.json
 
 inpaint: $(VENV)/installed
 	@$(BIN)/python -m deepcr_lightning.simulation $(INPAINT)/train --filters F275W F336W F606W F814W \

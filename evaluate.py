@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 def main(cfg: DictConfig) -> None:
     """Score exposures, and write the report."""
     # PyTorch takes seconds to import: --help and a mistyped option do not wait for it.
-    from deepcr_lightning.command import command
     from deepcr_lightning.commands.evaluate import evaluate
+    from deepcr_lightning.console.command import command
 
     with command(cfg):
         evaluate(cfg)

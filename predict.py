@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+
 import hydra
 from omegaconf import DictConfig
+
+from deepcr_lightning.console.arguments import quoted_addresses
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="predict")
 def main(cfg: DictConfig) -> None:
     """Clean exposures, and report those that failed."""
     # PyTorch takes seconds to import: --help and a mistyped option do not wait for it.
-    from deepcr_lightning.command import command
     from deepcr_lightning.commands.predict import predict
+    from deepcr_lightning.console.command import command
 
     with command(cfg):
         predict(cfg)
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = quoted_addresses(sys.argv[1:])
     main()

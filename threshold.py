@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 def main(cfg: DictConfig) -> None:
     """Measure stars under masks of many thresholds, and recommend one."""
     # PyTorch takes seconds to import: --help and a mistyped option do not wait for it.
-    from deepcr_lightning.command import command
     from deepcr_lightning.commands.threshold import threshold
+    from deepcr_lightning.console.command import command
 
     with command(cfg):
         threshold(cfg)

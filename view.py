@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 def main(cfg: DictConfig) -> None:
     """Serve the page until the user stops it."""
     # PyTorch takes seconds to import: --help and a mistyped option do not wait for it.
-    from deepcr_lightning.command import command
     from deepcr_lightning.commands.view import view
+    from deepcr_lightning.console.command import command
 
     with command(cfg):
         view(cfg)

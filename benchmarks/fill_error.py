@@ -18,8 +18,8 @@ from scipy.ndimage import binary_dilation
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import field_type, find_truths, read_matching_truth
+from deepcr_lightning.inpainting.filler import load_filler
 from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill
-from deepcr_lightning.prediction.network_fill import load_filler
 
 PEER = "median_3"
 

@@ -37,8 +37,8 @@ from report import Row
 from scripts import run_script
 
 from deepcr_lightning.exposures.exposure import Exposure
-from deepcr_lightning.training.checkpoint import load_model
-from deepcr_lightning.training.model_file import find_model_file, sha256_of
+from deepcr_lightning.models.model import load_model
+from deepcr_lightning.models.model_file import find_model_file, sha256_of
 
 SBIG, KAST, RESAMPLED = "sbig_agsq", "kast_ucsc", "resampled"
 BEFORE, AFTER, UNCHECKED, SCRATCH = "before", "after", "unchecked", "from scratch"
@@ -176,7 +176,7 @@ def keep_copy(file: Path, folder: Path) -> str:
 
 def is_kept(checkpoint: Path) -> bool:
     """Tell whether a fine-tuned network was kept, by what its best checkpoint says."""
-    return load_model(checkpoint).description["run"]["judgement"]["kept"]
+    return load_model(checkpoint).card.run["judgement"]["kept"]
 
 
 def cr_rates(checkpoints: Path) -> tuple[float, float]:

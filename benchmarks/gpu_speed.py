@@ -21,10 +21,10 @@ from predict_speed import CHIP, away_from_seams, chip
 from report import Row, parser, publish
 from train_speed import measure_ours
 
+from deepcr_lightning.inpainting.filler import load_filler
+from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction.finder import CosmicRayFinder
-from deepcr_lightning.prediction.network_fill import load_filler
 from deepcr_lightning.simulation import simulate_set
-from deepcr_lightning.training.checkpoint import load_model
 
 WEIGHTS = "ACS-WFC"
 PATCHES = (256, 1024, 2048, 4096)

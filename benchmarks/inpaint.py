@@ -25,15 +25,16 @@ from published_inpainting import published_fills
 from report import Row, parser, publish
 from scipy.ndimage import maximum_filter
 
-from deepcr_lightning.evaluation.intervals import interval, resampled
-from deepcr_lightning.exposures.dq import SATURATION, unusable_bits
+from deepcr_lightning.exposures.dq import SATURATION
 from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure, root_of
+from deepcr_lightning.exposures.instruments import Instrument, unusable_bits
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import field_type, find_truths, read_matching_truth, read_truth
+from deepcr_lightning.inpainting.filler import load_filler
+from deepcr_lightning.photometry.workers import start_workers
 from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill
-from deepcr_lightning.prediction.network_fill import load_filler
+from deepcr_lightning.scores.intervals import interval, resampled
 from deepcr_lightning.simulation.stars import FIELDS
-from deepcr_lightning.thresholds.workers import start_workers
 
 SHAPE = ("--filters", "F275W", "F336W", "F606W", "F814W", "--size", "512", "512", "--chips", "1")
 NUMBERS = ("--exposures", "32", "--darks", "4", "--seed", "111")
@@ -81,7 +82,7 @@ def empty_holes(masks: list[NDArray[np.bool_]], seed: int) -> NDArray[np.bool_]:
     return np.any([np.roll(masks[n], shift, (0, 1)) for n, shift in zip(chosen, shifts, strict=True)], axis=0)
 
 
-def near_saturated(chip: Chip, instrument: str) -> NDArray[np.bool_]:
+def near_saturated(chip: Chip, instrument: Instrument) -> NDArray[np.bool_]:
     """Find the pixels near saturated ones."""
     return np.asarray(maximum_filter((chip.dq & unusable_bits(instrument, SATURATION)) != 0, 2 * AWAY + 1))
 
@@ -111,7 +112,7 @@ def score(
         filled = {way: fill(chip.electrons, mask, good) for way, fill in ways.items()}
         more = {way: fill(chip.electrons, (truth.cr | holes) & good, good) for way, fill in ways.items()}
         empty = holes & ~truth.cr
-        away = ~near_saturated(chip, exposure.instrument)
+        away = ~near_saturated(chip, exposure.row)
         for kind, images, where in (
             (TRUE, filled, truth.cr),
             (TRUE + CLEAR, filled, truth.cr & away),

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from report import Row, parser, publish
 
-from deepcr_lightning.allocator import keep_freed_memory
+from deepcr_lightning.console.allocator import keep_freed_memory
 from deepcr_lightning.networks.fused import fused
 from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.prediction.sliding_window import predict_probability
@@ -121,8 +121,8 @@ def measure(
         def work(image: np.ndarray) -> np.ndarray:
             return package.clean(image, binary=False, segment=True, patch=patch, n_jobs=jobs)
     else:
+        from deepcr_lightning.models.model import load_model
         from deepcr_lightning.networks.scale import OURS, SCALES
-        from deepcr_lightning.training.checkpoint import load_model
 
         before = peak_memory()
         keep_freed_memory()

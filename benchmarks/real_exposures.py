@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deepcr_lightning.evaluation.scores import KINDS, Counts, count_chip, precision_recall, reliability, score
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.truth import ChipTruth, read_matching_truth
+from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction.predictor import ExposurePredictor
-from deepcr_lightning.training.checkpoint import load_model
-from deepcr_lightning.training.truth_free import bin_centres
+from deepcr_lightning.scores.bins import bin_centres
+from deepcr_lightning.scores.reliability import reliability
+from deepcr_lightning.scores.with_truth import KINDS, Counts, count_chip, precision_recall, score
 
 # Faint extended sources that move by the dither, which the truth took for cosmic rays: y, x of circles.
 MOVING = {
@@ -63,7 +64,7 @@ def row(counts: Counts) -> str:
     f1 = 2 * completeness * purity / np.maximum(completeness + purity, 1e-9)
     best = len(f1) - 1 - int(f1.argmax())
     threshold = 1 / (1 + np.exp(-float(bin_centres(torch.device("cpu"))[best])))
-    said, seen, pixels = reliability(counts["cr"], counts["other"])
+    said, seen, pixels, _ = reliability(counts["cr"], counts["other"])
     middle = (said > 0.3) & (said < 0.7)
     right = float(seen[middle] @ pixels[middle] / max(1, pixels[middle].sum()))
     cells = [f"{values['average_precision']:.5f}", *(f"{values[name]:.2%}" for name in COLUMNS)]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.lacosmic import GRID, SETTINGS, USUAL, read_noise
 from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.models.model import load_model, model_threshold
 from deepcr_lightning.prediction.predictor import ExposurePredictor
-from deepcr_lightning.training.checkpoint import load_model, model_threshold
 
 LACOSMIC, LACOSMIC_BEST = "lacosmic", "lacosmic-best"
 _COSMIC_CONN = {"cosmic-conn-ground": "ground_imaging", "cosmic-conn-hst": "HST_ACS_WFC"}

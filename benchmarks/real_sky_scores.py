@@ -11,17 +11,18 @@ from real_sky_methods import Method
 from real_sky_sets import REFERENCE, UVIS, UVIS_AS_IS, Picture
 
 from deepcr_lightning.evaluation.exposure_scores import count_maps
-from deepcr_lightning.evaluation.intervals import DRAWS, interval, resampled
-from deepcr_lightning.evaluation.scores import (
+from deepcr_lightning.prediction.mask import threshold_mask
+from deepcr_lightning.scores.curves import average_precision
+from deepcr_lightning.scores.intervals import DRAWS, interval, resampled
+from deepcr_lightning.scores.reliability import calibration_error
+from deepcr_lightning.scores.with_truth import (
     Counts,
-    average_precision,
-    calibration_error,
     completeness_at,
     labels_of,
     mask_scores,
+    precision_recall,
     sides_of,
 )
-from deepcr_lightning.prediction.mask import threshold_mask
 
 MASK = ("completeness", "purity", "f1")
 SHARES = ("flagged", "stars")
@@ -66,7 +67,7 @@ class Tally:
     Attributes
     ----------
     counts : dict of str to ndarray
-        Histograms against the truth (`evaluation.scores.Counts`).
+        Histograms against the truth (`scores.with_truth.Counts`).
     clear : ndarray of float64, shape (2,)
         Pixels that count and are no CR, and those of them that the mask flags.
     stars : ndarray of float64, shape (2,)
@@ -158,7 +159,7 @@ def _draws(pictures: list[Picture], tallies: list[Tally], method: Method, seed: 
     counts = {kind: (weights * true) @ np.array([t.counts[kind] for t in tallies]) for kind in tallies[0].counts}
     sides, values = sides_of(counts), {}
     values["average_precision"], values["strict_average_precision"] = (
-        average_precision(*sides[s]) for s in ("", "strict_")
+        average_precision(*precision_recall(*sides[s])) for s in ("", "strict_")
     )
     (values["completeness_at_fpr_0.001"],) = completeness_at(*sides[""], [1e-3])
     values |= mask_scores(*sides[""], method.threshold)

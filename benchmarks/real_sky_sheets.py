@@ -6,10 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import ListedColormap
@@ -20,8 +16,8 @@ from real_sky_sets import Picture
 from scipy import ndimage
 
 from deepcr_lightning.exposures.sky import sky_and_noise
+from deepcr_lightning.figures import save_figure
 from deepcr_lightning.prediction.mask import threshold_mask
-from deepcr_lightning.training.figures import save_figure
 
 LINES, SIDE = 6, 48
 """Places of each kind on a sheet, and their side in pixels."""

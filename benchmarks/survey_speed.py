@@ -24,15 +24,15 @@ import torch
 import torch.nn.functional as F
 from report import Row, parser, publish
 
-from deepcr_lightning.allocator import keep_freed_memory
+from deepcr_lightning.console.allocator import keep_freed_memory
 from deepcr_lightning.exposures.exposure import Exposure, read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction import predictor, reader, writer
 from deepcr_lightning.prediction.summary import Summary
 from deepcr_lightning.simulation import simulate_set
-from deepcr_lightning.training.checkpoint import load_model
 
 ROUNDS, PATCH = 3, 256
 

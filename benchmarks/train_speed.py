@@ -29,8 +29,8 @@ import torch
 from report import Row, parser, publish
 from torch import Tensor
 
-from deepcr_lightning.allocator import keep_freed_memory
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
+from deepcr_lightning.console.allocator import keep_freed_memory
 from deepcr_lightning.simulation import simulate_set
 from deepcr_lightning.tiles.dark_cr import COSMIC_RAY
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter

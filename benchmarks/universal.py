@@ -18,9 +18,9 @@ import matplotlib as mpl
 import numpy as np
 from astropy.io import fits
 
+from deepcr_lightning.models.model import load_model
+from deepcr_lightning.models.model_file import UNIVERSAL
 from deepcr_lightning.simulation.filters import FILTERS
-from deepcr_lightning.training.checkpoint import load_model
-from deepcr_lightning.training.model_file import UNIVERSAL
 
 SINGLE = ("F275W", "F336W", "F606W", "F814W", "F350LP")
 FIELDS = ("sparse", "cluster", "galaxy", "nebula")

@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
 
         return load_finder
     if name == "load_filler":
-        from deepcr_lightning.prediction.network_fill import load_filler
+        from deepcr_lightning.inpainting.filler import load_filler
 
         return load_filler
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

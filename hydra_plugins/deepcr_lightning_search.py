@@ -36,7 +36,7 @@ class StudySweeper(Sweeper):
         self.trials, self.at_once, self.params = trials, at_once, params
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Make the launcher that the person chose."""
+        """Make the launcher that the user chose."""
         self.config, self.hydra_context = config, hydra_context
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -47,7 +47,7 @@ class StudySweeper(Sweeper):
         # Imported here: Hydra imports this file in every run of every script.
         from filelock import FileLock, Timeout
 
-        from deepcr_lightning.arguments import fail
+        from deepcr_lightning.console.arguments import fail
         from deepcr_lightning.errors import InputError
 
         assert self.config is not None

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
+import resource
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from archive_server import StandIn
 
 os.environ.setdefault("WANDB_MODE", "disabled")
 # Networks this small run no faster on two threads, and much slower on a busy machine.
@@ -17,6 +25,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
+from omegaconf import DictConfig
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_DATA = REPOSITORY.parent / "shared" / "data"
@@ -59,6 +68,56 @@ def scene(shape: tuple[int, int], rng: np.random.Generator, stars: int) -> NDArr
         cy, cx = rng.uniform(0, shape[0]), rng.uniform(0, shape[1])
         expected += rng.uniform(200, 5000) / 5 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 1.6)
     return rng.poisson(expected) + rng.normal(0, READ_NOISE, shape)
+
+
+def moffat(y: NDArray, x: NDArray, fwhm: float, trail: float = 0.0) -> NDArray:
+    """Moffat light of peak 1 around the origin, drawn out at 30 degrees."""
+    scale = fwhm / (2 * math.sqrt(2**0.4 - 1))
+    places = np.linspace(-trail / 2, trail / 2, 1 + 2 * int(trail))
+    return np.mean([(1 + ((x - 0.87 * t) ** 2 + (y - 0.5 * t) ** 2) / scale**2) ** -2.5 for t in places], axis=0)
+
+
+def star_field(fwhm: float, count: int, rng: np.random.Generator, size: int = 320, trail: float = 0.0) -> NDArray:
+    """Stars with peaks of 30 to 1000 times the noise, integrated over the pixels."""
+    light = np.zeros((size, size))
+    fine_pixels = 3
+    reach = int(4 * fwhm + trail) + 2
+    fine = (np.arange((2 * reach + 1) * fine_pixels) + 0.5) / fine_pixels - 0.5 - reach
+    for _ in range(count):
+        row, column = rng.integers(reach, size - reach, 2)
+        dy, dx = rng.uniform(-0.5, 0.5, 2)
+        stamp = moffat(fine[:, None] - dy, fine[None, :] - dx, fwhm, trail)
+        stamp = stamp.reshape(2 * reach + 1, fine_pixels, -1, fine_pixels).mean((1, 3))
+        peak = 8 * 10 ** rng.uniform(1.5, 3)
+        light[row - reach : row + reach + 1, column - reach : column + reach + 1] += peak * stamp / stamp.max()
+    return light
+
+
+def observe(light: NDArray, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Observe light on a sky of 50 electrons, with a read noise of 4."""
+    return (rng.poisson(50 + light) + rng.normal(0, 4, light.shape)).astype(np.float32)
+
+
+SHAPE = (120, 120)
+"""Shape of the images of `sky_of`."""
+
+
+def sky_of(flux: NDArray, y: NDArray, x: NDArray, rng: np.random.Generator) -> NDArray:
+    """Stars of the PSF that photometry can know, on a sky with noise, in electrons."""
+    from deepcr_lightning.photometry.psf_of_stars import gaussian_psf
+
+    expected = np.full(SHAPE, SKY)
+    row, column = np.rint(y).astype(int), np.rint(x).astype(int)
+    stamps = gaussian_psf(1.8).stamps(y - row, x - column, 5) * flux[:, None, None]
+    for top, left, stamp in zip(row - 5, column - 5, stamps, strict=True):
+        expected[top : top + 11, left : left + 11] += stamp
+    return rng.poisson(np.maximum(expected, 0)) + rng.normal(0, READ_NOISE, SHAPE)
+
+
+def grid_of_stars(rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """Places of 81 stars that do not touch."""
+    y, x = (10 + 12 * axis.ravel() + rng.uniform(-2, 2, 81) for axis in np.mgrid[:9, :9])
+    return y, x
 
 
 def write_hst(
@@ -139,6 +198,35 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def last_line(text: str) -> str:
+    """Return the last line of what a script printed."""
+    # A progress bar that was wiped stands before the message, as on a terminal.
+    return re.split(r"[\r\n]|\x1b\[A", text.strip())[-1].strip()
+
+
+@contextmanager
+def small_disk(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def composed(name: str, overrides: list[str], run_dir: Path) -> DictConfig:
+    """Compose a config as Hydra does for a script."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.hydra_config import HydraConfig
+
+    with initialize_config_dir(str(REPOSITORY / "configs"), version_base="1.3"):
+        cfg = compose(name, overrides, return_hydra_config=True)
+    cfg.hydra.runtime.output_dir = str(run_dir)
+    HydraConfig.instance().set_config(cfg)
+    return cfg
+
+
 def call_script(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str, *overrides: str) -> int:
     """Call a script as the command line does, from a folder; return its status."""
     from hydra.core.global_hydra import GlobalHydra
@@ -192,3 +280,17 @@ def trained(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         assert call_script(monkeypatch, folder, "train.py", *data, *TINY, f"hydra.run.dir={folder}/run") == 0
     return folder / "run"
+
+
+@pytest.fixture
+def archive(survey: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """A stand-in for MAST that holds the survey and is what the package asks."""
+    from archive_server import Running, StandIn
+
+    pytest.importorskip("astroquery")
+    held = StandIn()
+    held.fill(survey)
+    with Running(held):
+        monkeypatch.setenv("DEEPCR_LIGHTNING_MAST", held.url)
+        monkeypatch.delenv("MAST_API_TOKEN", raising=False)
+        yield held

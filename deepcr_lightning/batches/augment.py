@@ -1,4 +1,4 @@
-"""How far a training image may wander from the exposure it was cut from."""
+"""Random changes of training images, within given ranges."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name in ("hot", "gaps"):
             if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"augmentation {name}: {getattr(self, name)} must be a chance, 0 to 1")
+                raise InputError(f"augmentation {name}: {getattr(self, name)} must be a probability, 0 to 1")
         lowest: dict[str, float] = {
             "flux": 1e-3,
             "sky": -1.0,

@@ -6,12 +6,10 @@ import torch
 from torch import Tensor
 
 from deepcr_lightning.batches.augment import Augmentation, hot_pixels, log_uniform, mirror, turn, uniform
-from deepcr_lightning.batches.gaps import draw_gaps
+from deepcr_lightning.batches.drawn_gaps import draw_gaps
+from deepcr_lightning.models.card import LABEL_SNR
 from deepcr_lightning.networks.scale import OURS, normalise_batch
 from deepcr_lightning.tiles.dark_cr import COSMIC_RAY, UNKNOWN
-
-LABEL_SNR = 2.0
-"""Default of `label_snr`: added charge counts as a CR from twice the local noise."""
 
 
 def dark_share(dark_time: Tensor, science_time: Tensor) -> Tensor:

@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from deepcr_lightning.batches.augment import Augmentation
 from deepcr_lightning.batches.bank import CACHES, TileBank, choose_cache
-from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch
+from deepcr_lightning.batches.compose import compose_batch
 from deepcr_lightning.batches.dataset import PairedTiles, TileDraws
-from deepcr_lightning.batches.groups import check_balance, tile_groups
+from deepcr_lightning.batches.inventory import looks_of
 from deepcr_lightning.batches.same_data import require_same_data
-from deepcr_lightning.batches.selection import evenly_spaced, tiles_of_filters
-from deepcr_lightning.batches.splits import split_by_camera
+from deepcr_lightning.batches.selection import check_balance, evenly_spaced, tile_groups, tiles_of_filters
+from deepcr_lightning.batches.splits import split_store
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import root_of
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.truth import find_truths
 from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.models.card import LABEL_SNR, DataCard
 from deepcr_lightning.networks.scale import OURS, SCALES
 from deepcr_lightning.tiles.build import build_store
 from deepcr_lightning.tiles.cr_rate import cr_share_rate
@@ -36,7 +36,6 @@ from deepcr_lightning.tiles.store import TileStore
 log = logging.getLogger(__name__)
 
 PathOption = str | Sequence[str] | None
-_ALL_BUT_FEW = (0.01, 0.99)
 _PLACES = {"device": "the accelerator", "memory": "memory", "disk": "the files"}
 
 
@@ -66,7 +65,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
     val_tiles : int, optional
         At most so many validation and so many test tiles, evenly spaced; all by default.
     balance : list of str, optional
-        Of camera, filter, exposure_time and crowding: every group of these is drawn equally often (`batches.groups`).
+        Any of camera, filter, exposure_time and crowding: each group is drawn equally often (`batches.selection`).
     label_snr : float
         Added charge is a CR from this many times the local noise (`batches.compose`).
     normalisation : str
@@ -82,7 +81,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
     store_dir : str
         Folder of the tile stores, shared by all runs.
     seed : int
-        Of the split and of all draws.
+        Seed of the split and of all draws.
     units, gain, exposure_time : optional
         For files whose headers do not say (`exposures.units.ReadSettings`).
 
@@ -124,9 +123,11 @@ class LabelFreeDataModule(pl.LightningDataModule):
         if num_workers < 0:
             raise InputError(f"data.num_workers={num_workers}: must be 0 or more")
         if tile_size % 16:
-            raise InputError(f"data.tile_size={tile_size}: must be a multiple of 16, for the network to pool")
+            raise InputError(
+                f"data.tile_size={tile_size}: must be a multiple of 16, because the network halves the resolution"
+            )
         if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1 or val_fraction == 0:
-            raise InputError("data.val_fraction must be above 0, and with data.test_fraction below 1 in sum")
+            raise InputError("data.val_fraction must be above 0, and its sum with data.test_fraction below 1")
         self.science, self.darks, self.truth = science, darks, truth
         self.filters = [filters] if isinstance(filters, str) else list(filters or [])
         self.tile_size, self.batch_size, self.tiles_per_epoch = tile_size, batch_size, tiles_per_epoch
@@ -168,13 +169,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
             return
         store = self._open_store()
         chosen = tiles_of_filters(store, self.filters)
-        cameras, visits, files = (store.table[name][chosen].tolist() for name in ("camera", "visit", "file"))
-        roots = [root_of(Path(file)) for file in files]
-        split = split_by_camera("science", cameras, visits, roots, self.fractions, self.seed)
-        self.tiles = {side: chosen[index] for side, index in split.items()}
-        cameras, visits = ([getattr(layer, name) for layer in store.layers] for name in ("camera", "visit"))
-        roots = [root_of(Path(layer.file)) for layer in store.layers]
-        self.layers = split_by_camera("darks", cameras, visits, roots, self.fractions, self.seed)
+        self.tiles, self.layers = split_store(store, chosen, self.fractions, self.seed)
         for side in ("val", "test"):
             # Too few darks for a side of their own: an unseen side would need CRs that trained.
             there = [store.layers[i].camera for i in self.layers[side]]
@@ -195,29 +190,29 @@ class LabelFreeDataModule(pl.LightningDataModule):
         place = choose_cache(self.cache, bank.bytes, device, self.trainer.num_devices if self.trainer else 1)
         if place != "disk":
             bank.load(device if place == "device" else torch.device("cpu"))
-        log.info("Tiles and layers, %.1f MiB, are cut from %s", bank.bytes / 2**20, _PLACES[place])
+        log.info("Tiles and CR layers (%.1f MiB) are read from %s", bank.bytes / 2**20, _PLACES[place])
         return bank
 
-    def description(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps of its data, as plain values."""
+    def card(self) -> DataCard:
+        """Return what a checkpoint keeps of its data."""
         if self.store is None:
-            raise RuntimeError("description() needs setup() first")
+            raise RuntimeError("card() needs setup() first")
         train = self.tiles["train"]
         table = self.store.table
         darks = sorted({self.store.layers[i].file for i in self.layers["train"]})
-        return {
-            "filters": sorted(set(table["filter"][train].tolist())),
-            "label_snr": float(self.label_snr),
-            "normalisation": self.normalisation,
-            "tile_size": int(self.tile_size),
-            "store": self.store.folder.name,
-            "fingerprint": self.fingerprint,
-            "science": sorted(set(table["file"][train].tolist())),
-            "darks": darks,
-            "mean_dark_share": self.mean_dark_share(),
-            "cr_share_rate": self.cr_share_rate,
-            **_looks(table, train),
-        }
+        return DataCard(
+            filters=tuple(sorted(set(table["filter"][train].tolist()))),
+            label_snr=float(self.label_snr),
+            normalisation=self.normalisation,
+            tile_size=int(self.tile_size),
+            store=self.store.folder.name,
+            fingerprint=self.fingerprint,
+            science=tuple(sorted(set(table["file"][train].tolist()))),
+            darks=tuple(darks),
+            mean_dark_share=self.mean_dark_share(),
+            cr_share_rate=self.cr_share_rate,
+            **looks_of(table, train),
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must share with this one, as plain values."""
@@ -298,15 +293,3 @@ class LabelFreeDataModule(pl.LightningDataModule):
         generator = torch.Generator(batch["electrons"].device).manual_seed(int(batch["seed"][0]))
         augmentation = self.augmentation if training else None
         return compose_batch(batch, generator, augmentation, self.label_snr, self.normalisation)
-
-
-def _looks(table: Mapping[str, NDArray[Any]], tiles: NDArray[np.intp]) -> dict[str, Any]:
-    """Tell what the exposures of some tiles look like: the width of their stars, how many are spectra or trailed."""
-    _, first = np.unique(table["file"][tiles], return_index=True)
-    one = tiles[first]
-    widths = table["star_width"][one]
-    known = widths[np.isfinite(widths)]
-    # A hundredth on either side: a few widths are measured on CRs.
-    ends = np.quantile(known, _ALL_BUT_FEW).round(2).tolist() if len(known) else None
-    spectra, trailed = (round(float(table[name][one].mean()), 4) for name in ("spectrum", "trailed"))
-    return {"star_widths": ends, "spectra": spectra, "trailed": trailed}

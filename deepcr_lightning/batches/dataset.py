@@ -1,4 +1,4 @@
-"""Sky tiles paired with dark CR layers, drawn by numbers alone."""
+"""Sky tiles paired with dark CR layers, drawn by their numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of what a run works with, in plain numbers."""
+"""Counts of the exposures, tiles and darks of a run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcr_lightning.tiles.store import TileStore
+
+_ALL_BUT_FEW = (0.01, 0.99)
 
 
 def take_inventory(
@@ -43,3 +45,15 @@ def take_inventory(
         "darks": {side: len({store.layers[i].file for i in index.tolist()}) for side, index in layers.items()},
         "tile_size": int(store.electrons.shape[-1]),
     }
+
+
+def looks_of(table: Mapping[str, NDArray[Any]], tiles: NDArray[np.intp]) -> dict[str, Any]:
+    """Tell what the exposures of some tiles look like: the width of their stars, how many are spectra or trailed."""
+    _, first = np.unique(table["file"][tiles], return_index=True)
+    one = tiles[first]
+    widths = table["star_width"][one]
+    known = widths[np.isfinite(widths)]
+    # A hundredth on either side: a few widths are measured on CRs.
+    ends = tuple(np.quantile(known, _ALL_BUT_FEW).round(2).tolist()) if len(known) else None
+    spectra, trailed = (round(float(table[name][one].mean()), 4) for name in ("spectrum", "trailed"))
+    return {"star_widths": ends, "spectra": spectra, "trailed": trailed}

@@ -1,4 +1,4 @@
-"""What a resumed run must share with the run that it goes on with."""
+"""Check that a resumed run has the data of the run that it continues."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deepcr_lightning.errors import InputError
 
 
 def require_same_data(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """See that a run goes on with the data that it had.
+    """Raise if a run does not resume with the data that it had.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def require_same_data(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     if not other:
         return
     if other == ["fingerprint"]:
-        raise InputError("ckpt_path: its exposures had these names and other pixels; resume with the same files")
+        raise InputError("ckpt_path: its exposures had the same names but other pixels; resume with the same files")
     told = []
     for name in other:
         if name in ("science", "darks"):
@@ -34,4 +34,4 @@ def require_same_data(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
             told.append(f"data.{name} has {more} exposures that it had not, and lacks {fewer}")
         elif name != "fingerprint":
             told.append(f"it had data.{name}={then[name]}, not {now[name]}")
-    raise InputError(f"ckpt_path: cannot go on with other data: {'; '.join(told)}; resume with the same")
+    raise InputError(f"ckpt_path: cannot resume with other data: {'; '.join(told)}; resume with the same")

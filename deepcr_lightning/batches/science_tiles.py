@@ -24,7 +24,7 @@ def science_tiles(
     ----------
     store : TileStore
     bank : TileBank
-        Of the store.
+        Bank of the store.
     tiles : ndarray of int64, shape (n,)
         Their numbers.
     device : torch.device

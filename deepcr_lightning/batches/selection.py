@@ -1,14 +1,18 @@
-"""Which tiles of a store a run uses."""
+"""Which tiles of a store a run uses, and in which groups they are drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.tiles.store import TileStore
+
+CLASSES = {"camera": None, "filter": None, "exposure_time": (150.0, 700.0), "crowding": (0.05, 0.2)}
+"""What tiles can be sorted by, columns of the tile store; with the limits between classes where it is a number:
+seconds, and the share of pixels well above the sky (CRs alone make some hundredths of them)."""
 
 
 def tiles_of_filters(store: TileStore, filters: Sequence[str]) -> NDArray[np.int64]:
@@ -33,7 +37,9 @@ def tiles_of_filters(store: TileStore, filters: Sequence[str]) -> NDArray[np.int
     there = sorted(set(store.table["filter"].tolist()))
     unknown = [name for name in filters if name.upper() not in there]
     if unknown:
-        raise InputError(f"data.filters: no science file is of {', '.join(unknown)}; the files have {', '.join(there)}")
+        raise InputError(
+            f"data.filters: no science file has the filter {', '.join(unknown)}; the files have {', '.join(there)}"
+        )
     wanted = [name.upper() for name in filters] or there
     return np.flatnonzero(np.isin(store.table["filter"], wanted))
 
@@ -54,3 +60,44 @@ def evenly_spaced(tiles: NDArray[np.int64], count: int | None) -> NDArray[np.int
     if count is None or len(tiles) <= count:
         return tiles
     return tiles[np.linspace(0, len(tiles) - 1, count).round().astype(np.int64)]
+
+
+def check_balance(balance: Sequence[str]) -> None:
+    """Raise if tiles cannot be sorted that way.
+
+    Parameters
+    ----------
+    balance : sequence of str
+
+    Raises
+    ------
+    InputError
+        If a name is not of `CLASSES`.
+    """
+    unknown = [name for name in balance if name not in CLASSES]
+    if unknown:
+        raise InputError(f"data.balance: {', '.join(unknown)}: choose from {', '.join(CLASSES)}")
+
+
+def tile_groups(table: Mapping[str, NDArray], tiles: NDArray[np.int64], balance: Sequence[str]) -> NDArray[np.str_]:
+    """Name the group of each tile.
+
+    Parameters
+    ----------
+    table : mapping of str to ndarray
+        Columns of a `tiles.store.TileStore`.
+    tiles : ndarray of int64, shape (N,)
+        Indices of the tiles.
+    balance : sequence of str
+        What to sort by, of `CLASSES`.
+
+    Returns
+    -------
+    ndarray of str, shape (N,)
+        Such as ``"F336W 1 0"``: filter F336W, the middle class of exposure times, the least crowded class.
+    """
+    parts = []
+    for name in balance:
+        values, limits = table[name][tiles], CLASSES[name]
+        parts.append(values if limits is None else np.digitize(values, limits).astype(str))
+    return np.array([" ".join(labels) for labels in zip(*parts, strict=True)], dtype=np.str_)

@@ -1,12 +1,16 @@
-"""Who trains, who validates, who tests: no exposure and no dark serves two sides."""
+"""Split into training, validation and test: no exposure and no dark is on two sides."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from deepcr_lightning.exposures.exposure import root_of
+from deepcr_lightning.tiles.store import TileStore
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +56,8 @@ def split_by_visit(
         return {side: np.empty(0, np.int64) for side in SIDES}
     if len(names) == 1:
         log.warning(
-            "A single exposure of %s: it both trains and validates, so scores flatter; give more of them to have a "
-            "validation side",
+            "A single exposure of %s: it is used for training and validation, so scores are optimistic; give more of "
+            "them for a validation side",
             what,
         )
         everything = np.arange(len(groups))
@@ -95,6 +99,36 @@ def split_by_camera(
         for side in SIDES:
             sides[side].append(mine[split[side]])
     return {side: np.sort(np.concatenate(parts)) for side, parts in sides.items()}
+
+
+def split_store(
+    store: TileStore, tiles: NDArray[np.int64], fractions: tuple[float, float], seed: int
+) -> tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]:
+    """Split the tiles and the CR layers of a store into train, validation and test (`split_by_camera`).
+
+    Parameters
+    ----------
+    store : TileStore
+        The store.
+    tiles : ndarray of int64, shape (N,)
+        Indices of the tiles to split; all layers are.
+    fractions : (float, float)
+        Shares of validation and of test.
+    seed : int
+        Seed of the draw of visits.
+
+    Returns
+    -------
+    tiles, layers : dict of str to ndarray of int64
+        Indices of the tiles and of the layers of ``train``, ``val`` and ``test``.
+    """
+    cameras, visits, files = (store.table[name][tiles].tolist() for name in ("camera", "visit", "file"))
+    roots = [root_of(Path(file)) for file in files]
+    split = split_by_camera("science", cameras, visits, roots, fractions, seed)
+    cameras, visits = ([getattr(layer, name) for layer in store.layers] for name in ("camera", "visit"))
+    roots = [root_of(Path(layer.file)) for layer in store.layers]
+    layers = split_by_camera("darks", cameras, visits, roots, fractions, seed)
+    return {side: tiles[index] for side, index in split.items()}, layers
 
 
 def _group_counts(groups: int, fractions: tuple[float, float]) -> tuple[int, int]:

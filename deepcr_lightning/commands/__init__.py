@@ -1,1 +1,1 @@
-"""What the scripts do, as functions of a config."""
+"""The commands of the scripts, as functions of a config."""

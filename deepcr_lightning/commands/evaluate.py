@@ -1,18 +1,17 @@
-"""Score exposures as evaluate.py is told to."""
+"""The command of evaluate.py."""
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
-from deepcr_lightning.arguments import fail
-from deepcr_lightning.command import choose_device, uses_gpu
+from deepcr_lightning.commands.common import open_model, plain, predictor_of, read_settings, write_json
+from deepcr_lightning.console.arguments import fail
+from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.comparison import compare
 from deepcr_lightning.evaluation.exposure_scores import (
@@ -22,7 +21,7 @@ from deepcr_lightning.evaluation.exposure_scores import (
 from deepcr_lightning.evaluation.peer_report import plot_peers, show_comparison
 from deepcr_lightning.evaluation.peers import open_peers
 from deepcr_lightning.evaluation.pictures import plot_example
-from deepcr_lightning.evaluation.report import draw_report, make_report, show_report
+from deepcr_lightning.evaluation.score_record import draw_report, make_report, show_report
 from deepcr_lightning.evaluation.without_truth import (
     count_exposure,
     find_plateau,
@@ -30,14 +29,12 @@ from deepcr_lightning.evaluation.without_truth import (
     rate_scatter,
     refuse_seen,
 )
-from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import read_exposure, root_of
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.truth import ChipTruth, field_type, find_truths, read_matching_truth
 from deepcr_lightning.exposures.units import ReadSettings
-from deepcr_lightning.prediction.predictor import ExposurePredictor
+from deepcr_lightning.models.model import Model, model_threshold
 from deepcr_lightning.tiles.store import TileStore
-from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
 
 log = logging.getLogger("evaluate")
 
@@ -45,30 +42,28 @@ log = logging.getLogger("evaluate")
 def evaluate(cfg: DictConfig) -> None:
     """Evaluate as a config says."""
     choose_device(cfg)
-    if cfg.ckpt_path is None:
-        raise InputError("ckpt_path= is not given; name the best.ckpt of a run")
     if cfg.truth is None and cfg.darks is None:
         raise InputError(
-            "neither truth= nor darks= is given; name a directory of truth files, or darks that trained nothing"
+            "neither truth= nor darks= is given; name a directory of truth files, or darks that were not used in "
+            "training"
         )
-    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    settings = read_settings(cfg)
     output = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
-    model = load_model(cfg.ckpt_path)
-    model.introduce()
+    model = open_model(cfg)
     paths = list(find_exposures("input", cfg.input))
     truths = _truths(cfg, paths)
     darks = _darks(cfg, model, settings)
-    predictor = ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")
+    predictor = predictor_of(model, cfg)
     if cfg.calibrate:
         exposures = (read_exposure(path, settings) for path in paths)
         predictor.plateau = find_plateau(model, predictor, exposures, darks)
-        log.info("Maps are divided by %.3f, where they saturate", predictor.plateau)
-    threshold = _threshold(cfg, model, predictor.plateau)
+        log.info("Maps are divided by %.3f, the value at which they saturate", predictor.plateau)
+    threshold = model_threshold(model, plain(cfg.threshold), predictor.plateau)
     if cfg.peers and truths is None:
-        raise InputError("peers= is given without truth=; name a directory of truth files")
+        raise InputError("peers= needs truth=; name a directory of truth files")
     peers = open_peers(cfg.peers, model, cfg.tile, predictor.device) if cfg.peers else None
 
-    label_snr = float(model.description["data"].get("label_snr", 2))
+    label_snr = model.card.data.label_snr
     scored: list[ExposureScores] = []
     pictured: set[str] = set()
     unread: list[str] = []
@@ -98,16 +93,14 @@ def evaluate(cfg: DictConfig) -> None:
         scored.append(ExposureScores(root, exposure.filter, field, counts, events, added, others))
 
     if not scored:
-        raise InputError(f"input={cfg.input}: no exposure could be scored; the first: {unread[0]}")
+        raise InputError(f"input={cfg.input}: no exposure could be scored; the first one: {unread[0]}")
     report = make_report(scored, threshold)
     report |= {"checkpoint": str(model.path), "sha256": model.sha256, "plateau_divided_by": predictor.plateau}
     if darks is not None:
         report["rate_scatter_of_darks"] = rate_scatter(darks)
     if peers:
         report["peers"] = compare(scored, peers, threshold)
-    output.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
-    write_atomically(output / "evaluation.json", lambda place: place.write_text(text))
+    write_json(output / "evaluation.json", report)
     draw_report(output, report, scored)
     print(show_report(report))
     if peers:
@@ -137,11 +130,6 @@ def _darks(cfg: DictConfig, model: Model, settings: ReadSettings) -> TileStore |
     if not cfg.allow_seen:
         refuse_seen(model, darks)
     return open_darks(cfg.store_dir, darks, settings)
-
-
-def _threshold(cfg: DictConfig, model: Model, plateau: float) -> float:
-    target: Any = OmegaConf.to_container(cfg.threshold) if OmegaConf.is_config(cfg.threshold) else cfg.threshold
-    return model_threshold(model, target, plateau)
 
 
 def _say_unmatched(paths: list[Path], truths: dict[str, Path]) -> None:

@@ -1,36 +1,37 @@
-"""Clean exposures as predict.py is told to."""
+"""The command of predict.py."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from deepcr_lightning.arguments import fail
-from deepcr_lightning.command import choose_device
+from deepcr_lightning.archive.address import archive_addresses
+from deepcr_lightning.archive.passing import PassingExposures
+from deepcr_lightning.atomic import remove_partials
+from deepcr_lightning.commands.common import open_model, plain, read_settings
+from deepcr_lightning.console.arguments import fail
+from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.without_truth import find_plateau, open_darks
-from deepcr_lightning.exposures.atomic import remove_partials
 from deepcr_lightning.exposures.exposure import Exposure, read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.inpainting.fill_model import load_fill_model
+from deepcr_lightning.inpainting.filler import CosmicRayFiller
+from deepcr_lightning.models.model import Model, model_threshold
 from deepcr_lightning.prediction.contact_sheet import MOST, draw_contact_sheet
-from deepcr_lightning.prediction.fill import NETWORK
-from deepcr_lightning.prediction.network_fill import CosmicRayFiller
+from deepcr_lightning.prediction.fill import NETWORK, fill_named
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.prediction.reader import ExposureShares
 from deepcr_lightning.prediction.summary import CLEANED, ODD_FACTOR, Row, Summary
 from deepcr_lightning.prediction.survey_page import INDEX, write_survey_page
-from deepcr_lightning.prediction.unlike_training import Seen
 from deepcr_lightning.prediction.writer import ProductWriter
-from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
-from deepcr_lightning.training.fill_checkpoint import load_fill_model
 
 log = logging.getLogger("predict")
 
@@ -40,25 +41,22 @@ def predict(cfg: DictConfig) -> None:
     choose_device(cfg)
     if cfg.output_dir is None:
         raise InputError("output_dir= is not given; name the directory for the masks")
-    if cfg.ckpt_path is None:
-        raise InputError("ckpt_path= is not given; name the best.ckpt of a run")
-    model = load_model(cfg.ckpt_path)
-    model.introduce()
-    target: Any = OmegaConf.to_container(cfg.threshold) if OmegaConf.is_config(cfg.threshold) else cfg.threshold
-    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    model, settings = open_model(cfg), read_settings(cfg)
     predictor = ExposurePredictor(model, cfg.tile, compile=cfg.compile)
-    inputs = find_exposures("input", cfg.input)
+    addresses = archive_addresses("input", cfg.input)
+    passing = (
+        PassingExposures(addresses, Path(cfg.download_dir).expanduser(), cfg.keep_downloads) if addresses else None
+    )
+    inputs = find_exposures("input", cfg.input) if passing is None else passing.places
     if cfg.calibrate:
-        predictor.plateau = _plateau(cfg, predictor, model, list(inputs), settings)
-    threshold = model_threshold(model, target, predictor.plateau)
+        predictor.plateau = _plateau(cfg, predictor, model, _fetched(inputs, passing), settings)
+    threshold = model_threshold(model, plain(cfg.threshold), predictor.plateau)
     if cfg.grow < 0 or cfg.grow != int(cfg.grow):
         raise InputError(f"grow={cfg.grow}: must be 0 or more whole pixels")
     if "://" in str(cfg.output_dir):
         raise InputError(f"output_dir={cfg.output_dir}: must be a local directory")
     output_dir = Path(cfg.output_dir).expanduser()
-    if cfg.fill == NETWORK and cfg.fill_ckpt_path is None:
-        raise InputError("fill=network needs fill_ckpt_path=, the best.ckpt of a run of train.py experiment=inpaint")
-    filler = CosmicRayFiller(load_fill_model(cfg.fill_ckpt_path)) if cfg.fill == NETWORK else None
+    filler = _filler(cfg) if cfg.fill == NETWORK else None
     summary = Summary(output_dir)
     writer = ProductWriter(
         inputs,
@@ -66,43 +64,60 @@ def predict(cfg: DictConfig) -> None:
         Provenance(model.path.name, model.sha256, float(threshold), int(cfg.grow), predictor.plateau),
         summary,
         settings,
-        cr_share_rate=float(model.description["data"].get("cr_share_rate", "nan")),
-        seen=Seen.of(model.description["data"]),
+        trained_on=model.card.data,
         products=list(cfg.products),
         dq_bit=cfg.dq_bit,
         save_probability=cfg.save_probability,
         overwrite=cfg.overwrite,
-        fill=cfg.fill,
-        filler=filler,
+        fill=filler or fill_named(cfg.fill),
+        fill_label=filler.label if filler else cfg.fill,
         compress=cfg.compress,
+        passing=passing,
     )
     remove_partials(output_dir)
     to_do = [path for path in writer.places if writer.missing(path)]
+    if passing is not None:
+        passing.drop_all_but(to_do)
     if to_do:
         quiet = {"logger": False, "enable_checkpointing": False}
         trainer = instantiate(cfg.trainer, **quiet, callbacks=[writer], _convert_="all")
         if filler is not None:
             filler.to(trainer.strategy.root_device)
-        shares = ExposureShares(list(writer.places), writer.missing, settings)
-        trainer.predict(predictor, shares, return_predictions=False)
+        shares = ExposureShares(list(writer.places), writer.missing, settings, passing)
+        with passing or nullcontext():
+            trainer.predict(predictor, shares, return_predictions=False)
         trainer.strategy.barrier()
         if not trainer.is_global_zero:
             return
     report(writer, to_do)
 
 
+def _filler(cfg: DictConfig) -> CosmicRayFiller:
+    if cfg.fill_ckpt_path is None:
+        raise InputError("fill=network needs fill_ckpt_path=, the best.ckpt of a run of train.py experiment=inpaint")
+    return CosmicRayFiller(load_fill_model(cfg.fill_ckpt_path))
+
+
 def _plateau(
-    cfg: DictConfig, predictor: ExposurePredictor, model: Model, paths: list[Path], settings: ReadSettings
+    cfg: DictConfig, predictor: ExposurePredictor, model: Model, paths: Iterable[Path], settings: ReadSettings
 ) -> float:
     darks = None
     if cfg.darks is not None:
         darks = open_darks(cfg.store_dir, list(find_exposures("darks", cfg.darks)), settings)
     level = find_plateau(model, predictor, _readable(paths, settings), darks)
-    log.info("Maps are divided by %.3f, where they saturate", level)
+    log.info("Maps are divided by %.3f, the value at which they saturate", level)
     return level
 
 
-def _readable(paths: list[Path], settings: ReadSettings) -> Iterator[Exposure]:
+def _fetched(paths: Iterable[Path], passing: PassingExposures | None) -> Iterator[Path]:
+    for path in paths:
+        if passing is not None:
+            with suppress(InputError):
+                passing.fetch(path)
+        yield path
+
+
+def _readable(paths: Iterable[Path], settings: ReadSettings) -> Iterator[Exposure]:
     # What cannot be read is reported when its turn to be cleaned comes.
     for path in paths:
         with suppress(InputError):
@@ -121,13 +136,13 @@ def report(writer: ProductWriter, to_do: list[Path]) -> None:
             log.info("%s: %.2f %% flagged, %s", Path(row.file).name, 100 * row.flagged, stars)
     kept = len(writer.places) - len(to_do)
     if kept:
-        log.info("%s had their products already; overwrite=true makes them again", _exposures(kept))
+        log.info("%s already had their products; use overwrite=true to make them again", _exposures(kept))
         earlier = {str(path) for path in writer.places} - files
         other = writer.made_otherwise(row for row in table if row.file in earlier)
         if other:
             log.warning(
                 "%d of them were made with another network, threshold or growth, such as %s (network %s, threshold %g, "
-                "grow %g); overwrite=true makes them as asked for now",
+                "grow %g); use overwrite=true to make them with the present settings",
                 len(other),
                 Path(other[0].file).name,
                 other[0].model,
@@ -160,7 +175,7 @@ def show_odd(writer: ProductWriter, rows: list[Row]) -> None:
         log.warning("%s could not be drawn (%s)", sheet, error)
     if odd:
         log.warning(
-            "%d exposures have a flagged share far from the expected one; the oddest are in %s, all in %s",
+            "%d exposures have a flagged share far from the expected one; the most extreme are in %s, all in %s",
             len(odd),
             sheet,
             writer.summary.path,

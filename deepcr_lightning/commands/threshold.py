@@ -1,8 +1,7 @@
-"""Choose a threshold as threshold.py is told to."""
+"""The command of threshold.py."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,16 +12,19 @@ from typing import Any
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
-from deepcr_lightning.command import choose_device, uses_gpu
+from deepcr_lightning.atomic import write_atomically
+from deepcr_lightning.commands.common import open_model, plain, predictor_of, read_settings, write_json
+from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.labels.groups import Member
+from deepcr_lightning.photometry.psf_of_stars import require_photutils
+from deepcr_lightning.photometry.workers import start_workers
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.thresholds.added_dark import plot_added_dark
 from deepcr_lightning.thresholds.catalogues import compare_catalogues, find_catalogues, read_catalogue
@@ -30,12 +32,11 @@ from deepcr_lightning.thresholds.classic import classic_masks
 from deepcr_lightning.thresholds.dolphot import write_dolphot
 from deepcr_lightning.thresholds.field_stars import masks_of, measure_field
 from deepcr_lightning.thresholds.fields import Field, Seen, check_chips, choose_filters, group_fields
-from deepcr_lightning.thresholds.figure import plot_study
 from deepcr_lightning.thresholds.good_stars import choose_cuts
 from deepcr_lightning.thresholds.mapped import Mapped, read_simulated
-from deepcr_lightning.thresholds.psf import require_photutils
 from deepcr_lightning.thresholds.recommend import check_thresholds
-from deepcr_lightning.thresholds.report import (
+from deepcr_lightning.thresholds.star_counts import ChipStars, count, in_box
+from deepcr_lightning.thresholds.star_study import (
     FEWEST_IN_BOX,
     Study,
     is_real,
@@ -44,9 +45,7 @@ from deepcr_lightning.thresholds.report import (
     make_table,
     show_report,
 )
-from deepcr_lightning.thresholds.star_counts import ChipStars, count, in_box
-from deepcr_lightning.thresholds.workers import start_workers
-from deepcr_lightning.training.checkpoint import load_model
+from deepcr_lightning.thresholds.study_figure import plot_study
 
 log = logging.getLogger("threshold")
 
@@ -66,25 +65,25 @@ class Gathered:
 
 def threshold(cfg: DictConfig) -> None:
     """Choose a threshold as a config says."""
-    corners: Any = _plain(cfg.box)
+    corners: Any = plain(cfg.box)
     shifts = _box_shifts(cfg)
     if corners is not None:
         in_box(corners)
     if not 0 < cfg.most_lost <= 1:
-        raise InputError(f"most_lost={cfg.most_lost}: give a share above 0, up to 1")
+        raise InputError(f"most_lost={cfg.most_lost}: give a fraction above 0, at most 1")
     if cfg.dolphot is not None:
         _for_dolphot(cfg)
         return
     gathered = _from_exposures(cfg) if cfg.catalogues is None else _from_catalogues(cfg)
     if not any(len(chip.legacy) for chip in gathered.chips):
-        raise InputError("no good star in any field; look at the exposures, or loosen cuts=")
+        raise InputError("no good star in any field; check the exposures, or relax cuts=")
     study = make_study(gathered.levels, gathered.masked, gathered.chips, corners, shifts, cfg.most_lost)
     _warn(study, gathered.about["filters"])
     output = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
     report = gathered.about | {"box_corners": corners, "most_lost": cfg.most_lost}
     _write(output, study, report, cfg.catalogues is None and cfg.truth is not None)
     if gathered.predictor is not None and cfg.darks is not None:
-        settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+        settings = read_settings(cfg)
         science, dark = (read_exposure(next(iter(find_exposures(n, cfg[n]))), settings) for n in ("input", "darks"))
         best = study.recommended.threshold
         plot_added_dark(output / "added_dark.png", science, dark, gathered.predictor, best)
@@ -97,7 +96,7 @@ def _from_exposures(cfg: DictConfig) -> Gathered:
     choose_device(cfg)
     levels = check_thresholds(cfg.thresholds)
     require_photutils()
-    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+    settings = read_settings(cfg)
     looked_at = [Member.of(read_exposure(path, settings)) for path in find_exposures("input", cfg.input)]
     seen = [Seen(str(member.path), member.visit, member.filter) for member in looked_at]
     filters = choose_filters(seen, cfg.filters)
@@ -105,10 +104,9 @@ def _from_exposures(cfg: DictConfig) -> Gathered:
     for file in alone:
         log.warning("%s: no exposure of the same visit in the other filter; left out", file)
     _refuse_box_without_colours(cfg, filters)
-    cuts = choose_cuts(_plain(cfg.cuts), looked_at[0].camera)
-    model = load_model(cfg.ckpt_path)
-    model.introduce()
-    predictor = ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")
+    cuts = choose_cuts(plain(cfg.cuts), looked_at[0].camera)
+    model = open_model(cfg)
+    predictor = predictor_of(model, cfg)
     wanted = {Path(file) for field in fields for file in field.files}
     several = [member for member in looked_at if member.path in wanted] if cfg.classic else []
     classic = classic_masks(several, settings)
@@ -133,39 +131,34 @@ def _for_dolphot(cfg: DictConfig) -> None:
     """Write what DOLPHOT needs to measure the exposures."""
     choose_device(cfg)
     levels = check_thresholds(cfg.thresholds)
-    settings = ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
-    model = load_model(cfg.ckpt_path)
-    model.introduce()
-    predictor = ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")
+    settings = read_settings(cfg)
+    model = open_model(cfg)
+    predictor = predictor_of(model, cfg)
     exposures = (read_exposure(path, settings) for path in find_exposures("input", cfg.input))
     mapped = ((exposure, predictor.probabilities(exposure)) for exposure in exposures)
     reference = None if cfg.reference is None else Path(cfg.reference).expanduser()
     folder = Path(cfg.dolphot).expanduser()
     number = write_dolphot(folder, mapped, levels, model, reference)
-    print(f"{number} exposures under {len(levels)} masks and none: sh {folder}/run.sh measures them")
+    print(f"{number} exposures under {len(levels)} masks and without a mask: sh {folder}/run.sh measures them")
     print(f"then: python threshold.py catalogues={folder}")
 
 
 def _from_catalogues(cfg: DictConfig) -> Gathered:
     """Take the stars from catalogues that were made under each mask."""
     place, masked = find_catalogues(cfg.catalogues)
-    columns: Any = _plain(cfg.columns)
+    columns: Any = plain(cfg.columns)
     legacy = read_catalogue(place, columns)
     filters = choose_filters([Seen(place.name, "", name) for name in legacy.filters], cfg.filters)
     _refuse_box_without_colours(cfg, filters)
-    cuts = choose_cuts(_plain(cfg.cuts), "")
+    cuts = choose_cuts(plain(cfg.cuts), "")
     chips = compare_catalogues(legacy, [read_catalogue(path, columns) for path in masked.values()], filters, cuts)
     about: dict[str, Any] = {"filters": list(filters), "cuts": vars(cuts)}
     return Gathered(list(masked), None, chips, about)
 
 
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-
-
 def _refuse_box_without_colours(cfg: DictConfig, filters: Sequence[str]) -> None:
     if len(filters) == 1 and cfg.box is not None:
-        raise InputError(f"box= needs two filters; there is {filters[0]} alone")
+        raise InputError(f"box= needs two filters; only {filters[0]} is given")
 
 
 def _box_shifts(cfg: DictConfig) -> NDArray[np.float64]:
@@ -191,13 +184,13 @@ def _masked(member: Mapped, levels: Sequence[float]) -> NDArray[np.float64]:
 def _say_empty(field: Field, chips: Sequence[ChipStars]) -> None:
     for chip in chips:
         if not len(chip.legacy):
-            log.warning("%s: no good star; it says nothing about the threshold", chip.field)
+            log.warning("%s: no good star, so it does not constrain the threshold", chip.field)
 
 
 def _warn(study: Study, filters: Sequence[str]) -> None:
     if study.box is not None and study.box.legacy.sum() < FEWEST_IN_BOX:
         log.warning(
-            "The box holds %d good stars without a mask, fewer than %d: its counts say little; widen it",
+            "The box holds %d good stars without a mask, fewer than %d: its counts are uncertain; widen it",
             study.box.legacy.sum(),
             FEWEST_IN_BOX,
         )
@@ -210,8 +203,7 @@ def _warn(study: Study, filters: Sequence[str]) -> None:
 
 def _write(output: Path, study: Study, report: dict[str, Any], with_truth: bool) -> None:
     report |= make_report(study, with_truth)
-    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
-    write_atomically(output / "threshold.json", lambda place: place.write_text(text))
+    write_json(output / "threshold.json", report)
     table = make_table(study, with_truth)
     write_atomically(output / "threshold.ecsv", lambda place: table.write(place, format="ascii.ecsv", overwrite=True))
     real = count(study.chips, is_real) if with_truth else None

@@ -1,4 +1,4 @@
-"""Train as train.py is told to."""
+"""The command of train.py."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LambdaCallback
 
-from deepcr_lightning.arguments import OVERRIDES
+from deepcr_lightning.archive.training_data import fetch_training_data
+from deepcr_lightning.atomic import remove_partials, write_atomically
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
-from deepcr_lightning.command import choose_device
-from deepcr_lightning.exposures.atomic import remove_partials, write_atomically
-from deepcr_lightning.training.callbacks import RunFigures
-from deepcr_lightning.training.checkpoint import Model, require_same_network
+from deepcr_lightning.console.arguments import OVERRIDES
+from deepcr_lightning.console.device import choose_device
+from deepcr_lightning.models.model import Model
+from deepcr_lightning.runs.callbacks import RunFigures
+from deepcr_lightning.runs.report import REPORT, basis_of_scores
+from deepcr_lightning.runs.trackers import open_loggers
+from deepcr_lightning.runs.wandb_run import finish_wandb
 from deepcr_lightning.training.checkpoint_io import WholeCheckpoints
 from deepcr_lightning.training.fit import checkpoint_of_requeued_job, fit
 from deepcr_lightning.training.initialise import read_start, start_from
-from deepcr_lightning.training.inpainter import CosmicRayInpainter
 from deepcr_lightning.training.judgement import Judgement, judge
 from deepcr_lightning.training.kept_model import settle
-from deepcr_lightning.training.report import REPORT, basis_of_scores
+from deepcr_lightning.training.module import CosmicRayModule
+from deepcr_lightning.training.resume import require_same_network
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
-from deepcr_lightning.training.wandb_run import finish_wandb, start_wandb
 
 log = logging.getLogger("train")
 
@@ -43,11 +46,15 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
     if cfg.init is not None:
         start = read_start(cfg.init)
         start_from(start, cfg, HydraConfig.get().overrides.task)
-    if cfg.ckpt_path is not None:
-        require_same_network(Path(cfg.ckpt_path), cfg.model)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    fetched = fetch_training_data(
+        cfg.data.science, cfg.data.darks, cfg.data.filters, Path(cfg.download_dir).expanduser()
+    )
+    cfg.data.science, cfg.data.darks = fetched
     data = instantiate(cfg.data, _convert_="all")
     model = instantiate(cfg.model, _convert_="all")
+    if cfg.ckpt_path is not None:
+        require_same_network(Path(cfg.ckpt_path), model)
     if start is not None:
         model.net.load_state_dict(start.net.state_dict())
     callbacks = [instantiate(c, _convert_="all") for c in cfg.callbacks.values()]
@@ -57,11 +64,9 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
         # A mistyped path is found before a logger opens a run for it.
         data.prepare_data()
         remove_partials(run_dir)
-    makers = {name: partial(instantiate, c, _convert_="all") for name, c in cfg.logger.items()}
-    loggers = [start_wandb(make) if name == "wandb" else make() for name, make in makers.items()]
-    settings = {name: value for name, value in cfg.trainer.items() if name != "find_batch_size"}
+    loggers = open_loggers((name, partial(instantiate, c, _convert_="all")) for name, c in cfg.logger.items())
     trainer = instantiate(
-        settings,
+        cfg.trainer,
         callbacks=callbacks,
         logger=loggers,
         plugins=[WholeCheckpoints()],
@@ -76,7 +81,7 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
     scores: dict[str, float] = {}
     try:
         before = None if start is None else dict(trainer.validate(model, data, verbose=False)[0])
-        fit(trainer, model, data, cfg.ckpt_path, cfg.trainer.find_batch_size)
+        fit(trainer, model, data, cfg.ckpt_path)
         best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else ""
         if best:
             scores, judgement = score_best(trainer, model, data, best, start, before)
@@ -84,10 +89,7 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
         finish_wandb(loggers, best)
     told = ", ".join(f"{k} {v:.4f}" for k, v in scores.items()) or "none"
     log.info("Scores, %s: %s", basis_of_scores(data.truth), told)
-    if isinstance(model, CosmicRaySegmenter):
-        if model.unreached:
-            log.warning("%s; the checkpoint keeps %g", model.unreached, model.threshold)
-        log.info("Threshold: %.3g", model.threshold)
+    model.log_outcome()
     log.info("Run folder: %s", run_dir)
     if (run_dir / REPORT).is_file():
         log.info("Report: %s", run_dir / REPORT)
@@ -100,7 +102,7 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
 
 def score_best(
     trainer: pl.Trainer,
-    model: CosmicRaySegmenter | CosmicRayInpainter,
+    model: CosmicRayModule,
     data: LabelFreeDataModule,
     best: str,
     start: Model | None,

@@ -17,19 +17,19 @@ from typing import Any
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from deepcr_lightning.arguments import override
-from deepcr_lightning.command import choose_device
+from deepcr_lightning.console.arguments import override
+from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.exposures.truth import ENDING
 from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.models.model import load_model, model_threshold
+from deepcr_lightning.models.model_file import UNIVERSAL, find_model_file
 from deepcr_lightning.prediction.fill import FILLS, require_biharmonic
 from deepcr_lightning.prediction.predictor import ExposurePredictor
-from deepcr_lightning.training.checkpoint import load_model, model_threshold
-from deepcr_lightning.training.model_file import UNIVERSAL, find_model_file
-from deepcr_lightning.training.threshold import check_target
+from deepcr_lightning.scores.targets import check_target
 
 log = logging.getLogger("view")
 

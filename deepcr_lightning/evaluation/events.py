@@ -29,7 +29,7 @@ class FoundBy:
     Attributes
     ----------
     found, total : ndarray of int64
-        Of each bin.
+        Events found and events in all, in each bin.
     """
 
     found: NDArray[np.int64]
@@ -56,7 +56,7 @@ def count_events(
     truth : ChipTruth
     electrons : ndarray of float32, shape (H, W)
     sky, noise : float
-        Of the chip, in electrons.
+        Sky level and noise of the chip in electrons.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def find_stars(electrons: NDArray[np.float32], truth: ChipTruth, sky: float, noi
     electrons : ndarray of float32, shape (H, W)
     truth : ChipTruth
     sky, noise : float
-        Of the chip, in electrons.
+        Sky level and noise of the chip in electrons.
 
     Returns
     -------

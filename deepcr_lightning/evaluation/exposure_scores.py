@@ -1,4 +1,4 @@
-"""What one exposure tells of a network, with truth and without."""
+"""Scores of a network on one exposure, with truth and without."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcr_lightning.evaluation.events import FoundBy, count_events
-from deepcr_lightning.evaluation.scores import Counts, count_chip, label_pixels
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import ChipTruth
 from deepcr_lightning.prediction.mask import threshold_mask
-from deepcr_lightning.training.truth_free import AddedCounts
+from deepcr_lightning.scores.truth_free import AddedCounts
+from deepcr_lightning.scores.with_truth import Counts, count_chip, label_pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +29,11 @@ class ExposureScores:
     root, filter, field : str
         The field type is that of the truth file, ``"unknown"`` where it does not say.
     counts : dict of str to ndarray, or None
-        `evaluation.scores.Counts` against truth.
+        `scores.with_truth.Counts` against truth.
     events : dict of str to FoundBy, or None
         `evaluation.events.count_events`.
     added : AddedCounts or None
-        Of the exposure with CRs of a dark added.
+        Counts of the exposure with CRs of a dark added.
     peers : mapping of str to dict of str to ndarray
         Counts against truth of other methods (`evaluation.peers.Peers.count`), by name.
     """
@@ -64,7 +64,7 @@ def score_against_truth(
     truth : dict of int to ChipTruth
         By EXTVER.
     threshold : float
-        Of the mask in which events are looked for.
+        Threshold of the mask in which events are looked for.
     label_snr : float
         What the network was taught to call a CR.
 
@@ -104,7 +104,7 @@ def count_maps(
     Returns
     -------
     dict of str to ndarray of int64, shape (BINS,)
-        `evaluation.scores.count_chip`, of all chips.
+        `scores.with_truth.count_chip`, of all chips.
     """
     chips: list[Counts] = []
     for chip, probability in zip(exposure.chips, maps, strict=True):

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deepcr_lightning.evaluation.exposure_scores import count_maps
-from deepcr_lightning.evaluation.scores import Counts
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.truth import ChipTruth
+from deepcr_lightning.scores.with_truth import Counts
 
 SIGCLIP = (3.0, 3.5, 4.0, 4.5, 5.5, 7.0, 9.0)
 """Contrast of a pixel with the noise, above which it is a CR."""
@@ -67,7 +67,7 @@ def count_grid(exposure: Exposure, truth: dict[int, ChipTruth], label_snr: float
     Returns
     -------
     dict of str to ndarray of int64, shape (len(GRID), 2)
-        Pixels of each of `evaluation.scores.KINDS` that are not flagged, and that are.
+        Pixels of each of `scores.with_truth.KINDS` that are not flagged, and that are.
 
     References
     ----------

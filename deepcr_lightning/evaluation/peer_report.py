@@ -6,22 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from deepcr_lightning.evaluation.comparison import COMPARED
+from deepcr_lightning.evaluation.difference import COMPARED
 from deepcr_lightning.evaluation.exposure_scores import ExposureScores, group, summed
-from deepcr_lightning.evaluation.lacosmic import USUAL, envelope, grid_scores
-from deepcr_lightning.evaluation.peers import LACOSMIC, Peers
-from deepcr_lightning.evaluation.report import score_cell
-from deepcr_lightning.evaluation.scores import mask_scores, roc, sides_of
-from deepcr_lightning.training.figures import save_figure
+from deepcr_lightning.evaluation.map_peer import LOWEST_RATE, draw_map
+from deepcr_lightning.evaluation.peers import Peers
+from deepcr_lightning.evaluation.score_record import score_cell
+from deepcr_lightning.figures import save_figure
 
 _COLUMNS = {
     "average_precision": "AP",
@@ -33,7 +27,7 @@ _COLUMNS = {
     "purity": "purity",
     "false_positive_rate": "FPR",
 }
-_LOWEST_RATE, _HIGHEST_RATE = 1e-3, 5
+_HIGHEST_RATE = 5
 _GREY = "#7f7f7f"
 
 
@@ -92,7 +86,7 @@ def plot_peers(path: Path, scored: Sequence[ExposureScores], peers: Peers, thres
         Those without counts of peers are left out.
     peers : Peers
     threshold : float
-        Of the network's mask.
+        Threshold of the network's mask on the probability.
     """
     known = [s for s in scored if s.counts and s.peers]
     fields = {s.field for s in known}
@@ -122,54 +116,13 @@ def plot_peers(path: Path, scored: Sequence[ExposureScores], peers: Peers, thres
 
 
 def _draw_panel(cell: Axes, members: Sequence[ExposureScores], peers: Peers, threshold: float) -> list[Line2D]:
-    handles: list[Line2D] = []
-    methods = [(None, threshold), *((peer.name, peer.threshold) for peer in peers.networks)]
-    for name, own in methods:
-        cr, other = sides_of(summed(members, name))[""]
-        rate, completeness = roc(cr, other)
-        style: dict[str, Any] = {"color": "black", "linewidth": 2.2, "zorder": 3} if name is None else {}
-        (line,) = cell.plot(_shown(rate), 100 * completeness, label=name or peers.reference, **style)
-        mask = mask_scores(cr, other, own)
-        cell.plot(
-            _shown(mask["false_positive_rate"]), 100 * mask["completeness"], "o", color=line.get_color(), zorder=4
-        )
-        handles.append(line)
+    ours = summed(members, None)
+    handles = draw_map(cell, ours, peers.reference, threshold, color="black", linewidth=2.2, zorder=3)
+    for peer in peers.methods:
+        handles += peer.draw(cell, summed(members, peer.name))
     handles += cell.plot([], [], "o", color=_GREY, label="mask at the method's own threshold")
-    if peers.lacosmic:
-        handles += _draw_grid(cell, members)
     cell.set_xscale("log")
     cell.xaxis.set_major_formatter("{x:g}")
-    cell.set(xlim=(_LOWEST_RATE, _HIGHEST_RATE), ylim=(0, 102))
+    cell.set(xlim=(LOWEST_RATE, _HIGHEST_RATE), ylim=(0, 102))
     cell.grid(alpha=0.3)
     return handles
-
-
-def _draw_grid(cell: Axes, members: Sequence[ExposureScores]) -> list[Line2D]:
-    points = grid_scores(*sides_of(summed(members, LACOSMIC))[""])
-    rates, completeness = _shown(points["false_positive_rate"]), 100 * points["completeness"]
-    best_rates, best = envelope(points)
-    return [
-        *cell.plot(rates, completeness, ".", color=_GREY, label="L.A.Cosmic, its grid"),
-        *cell.plot(
-            _shown(np.append(best_rates, 1)),
-            100 * np.append(best, best[-1]),
-            color=_GREY,
-            linestyle="--",
-            drawstyle="steps-post",
-            label="L.A.Cosmic, best of the grid, chosen with the truth",
-        ),
-        *cell.plot(
-            rates[USUAL],
-            completeness[USUAL],
-            "*",
-            color="#d62728",
-            markersize=12,
-            zorder=4,
-            clip_on=False,
-            label="L.A.Cosmic, usual settings",
-        ),
-    ]
-
-
-def _shown(rate: Any) -> Any:
-    return np.maximum(100 * np.asarray(rate), _LOWEST_RATE)

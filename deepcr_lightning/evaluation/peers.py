@@ -3,48 +3,69 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.evaluation.exposure_scores import count_maps
-from deepcr_lightning.evaluation.lacosmic import count_grid
-from deepcr_lightning.evaluation.scores import Counts
+from deepcr_lightning.evaluation.lacosmic_peer import LACosmicPeer
+from deepcr_lightning.evaluation.map_peer import MapPeer
+from deepcr_lightning.evaluation.score_summary import Scores, Summary
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.truth import ChipTruth
+from deepcr_lightning.models.model import Model, load_model
+from deepcr_lightning.models.model_file import known_models
 from deepcr_lightning.prediction.predictor import ExposurePredictor
-from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
-from deepcr_lightning.training.model_file import known_models
+from deepcr_lightning.scores.with_truth import Counts
 
-LACOSMIC = "L.A.Cosmic"
 PUBLISHED = ("WFC3-UVIS", "ACS-WFC")
 """Weights of deepCR for the CCDs of HST; all others are for one filter of these or for another camera."""
 _INSTALL = "pip install 'deepcr-lightning[peers]'"
 
 
-@dataclass(frozen=True, eq=False)
-class NetworkPeer:
-    """A network that is set beside the one under evaluation.
-
-    Attributes
-    ----------
-    name : str
-        In tables and figures.
-    model : Model
-    predictor : ExposurePredictor
-    """
-
-    name: str
-    model: Model
-    predictor: ExposurePredictor
+class Peer(Protocol):
+    """A method that a network is compared with."""
 
     @property
-    def threshold(self) -> float:
-        """Threshold of its mask, its own."""
-        return model_threshold(self.model)
+    def name(self) -> str:
+        """Name in tables and figures."""
+
+    @property
+    def about(self) -> Mapping[str, Any] | None:
+        """What identifies it in a record; None where its name says all."""
+
+    def count(self, exposure: Exposure, truth: dict[int, ChipTruth], label_snr: float) -> Counts:
+        """Run it on an exposure and count the pixels of each of `scores.with_truth.KINDS`."""
+
+    def compare(self, counts: Sequence[Counts], ours: tuple[Scores, Scores | None]) -> dict[str, Summary]:
+        """Score it and its difference to a network, from the counts of exposures; a row a variant."""
+
+    def points(self, counts: Counts) -> dict[str, Any]:
+        """Give what else a record says of it, from the counts of a group."""
+
+    def draw(self, cell: Axes, counts: Counts) -> list[Line2D]:
+        """Draw completeness against false-positive rate; return what a legend names."""
+
+
+def _lacosmic() -> tuple[list[Peer], list[str]]:
+    if importlib.util.find_spec("astroscrappy") is None:
+        raise InputError(f"peers=lacosmic: needs astroscrappy; {_INSTALL}")
+    return [LACosmicPeer()], []
+
+
+def _published() -> tuple[list[Peer], list[str]]:
+    if not set(PUBLISHED) <= set(known_models()):
+        raise InputError(f"peers=deepcr: needs deepCR; {_INSTALL}")
+    return [], list(PUBLISHED)
+
+
+PEERS: dict[str, Callable[[], tuple[list[Peer], list[str]]]] = {"lacosmic": _lacosmic, "deepcr": _published}
+"""Peers that have a name: the methods that it stands for, and the models; any other name is that of a model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,36 +76,31 @@ class Peers:
     ----------
     reference : str
         Name of the network itself.
-    networks : tuple of NetworkPeer
-    lacosmic : bool
-        Whether L.A.Cosmic is one of them.
+    methods : tuple of Peer
+        The others: networks first.
     """
 
     reference: str
-    networks: tuple[NetworkPeer, ...]
-    lacosmic: bool
+    methods: tuple[Peer, ...]
 
     def count(self, exposure: Exposure, truth: dict[int, ChipTruth], label_snr: float) -> dict[str, Counts]:
-        """Map an exposure with every method and count, holding the maps of one method at a time.
+        """Run every method on an exposure and count, holding the maps of one method at a time.
 
         Parameters
         ----------
         exposure : Exposure
+            The exposure.
         truth : dict of int to ChipTruth
-            By EXTVER.
+            Truth of its chips, by EXTVER.
         label_snr : float
             What the network under evaluation was taught to call a CR.
 
         Returns
         -------
         dict of str to dict of str to ndarray
-            By name: `evaluation.exposure_scores.count_maps` of networks, `evaluation.lacosmic.count_grid`.
+            Counts by the name of the method.
         """
-        counts = {
-            peer.name: count_maps(exposure, peer.predictor.probabilities(exposure), truth, label_snr)
-            for peer in self.networks
-        }
-        return counts | ({LACOSMIC: count_grid(exposure, truth, label_snr)} if self.lacosmic else {})
+        return {peer.name: peer.count(exposure, truth, label_snr) for peer in self.methods}
 
 
 def open_peers(names: str | Sequence[str], model: Model, tile: int | None, device: str | torch.device) -> Peers:
@@ -93,49 +109,44 @@ def open_peers(names: str | Sequence[str], model: Model, tile: int | None, devic
     Parameters
     ----------
     names : str or sequence of str
-        ``lacosmic``, ``deepcr`` (all of `PUBLISHED`), or what `training.checkpoint.load_model` takes.
+        Names of `PEERS`, or what `models.model.load_model` takes.
     model : Model
         The network under evaluation.
     tile : int, optional
-        As `prediction.predictor.ExposurePredictor`.
+        Largest side of a tile, as `prediction.predictor.ExposurePredictor` takes it.
     device : str or torch.device
         Where networks run.
 
     Returns
     -------
     Peers
+        The methods.
 
     Raises
     ------
     InputError
         If a name is unknown, a file cannot be read or a package is missing.
     """
-    names = [names] if isinstance(names, str) else [str(name) for name in names]
-    if "lacosmic" in names and importlib.util.find_spec("astroscrappy") is None:
-        raise InputError(f"peers=lacosmic: needs astroscrappy; {_INSTALL}")
-    models = [load_model(name) for name in _files(names)]
-    reference, *labels = _labels([model.path, *(peer.path for peer in models)])
-    networks = [
-        NetworkPeer(label, peer, ExposurePredictor(peer, tile).to(device))
-        for label, peer in zip(labels, models, strict=True)
-    ]
-    return Peers(reference, tuple(networks), "lacosmic" in names)
-
-
-def _files(names: Sequence[str]) -> list[str]:
-    known = known_models()
+    methods: list[Peer] = []
     files: list[str] = []
-    for name in names:
-        if name == "deepcr":
-            if not set(PUBLISHED) <= set(known):
-                raise InputError(f"peers=deepcr: needs deepCR; {_INSTALL}")
-            files += PUBLISHED
+    known = known_models()
+    for name in dict.fromkeys([names] if isinstance(names, str) else [str(name) for name in names]):
+        if name in PEERS:
+            more, models_of_name = PEERS[name]()
+            methods += more
+            files += models_of_name
         elif name in known or Path(name).expanduser().is_file():
             files.append(name)
-        elif name != "lacosmic":
-            choice = ", ".join(["lacosmic", "deepcr", *sorted(known)])
+        else:
+            choice = ", ".join([*PEERS, *sorted(known)])
             raise InputError(f"peers={name}: no such method or file; give the path of a checkpoint, or of {choice}")
-    return list(dict.fromkeys(files))
+    models = [load_model(file) for file in dict.fromkeys(files)]
+    reference, *labels = _labels([model.path, *(peer.path for peer in models)])
+    networks = [
+        MapPeer(label, peer, ExposurePredictor(peer, tile).to(device))
+        for label, peer in zip(labels, models, strict=True)
+    ]
+    return Peers(reference, (*networks, *methods))
 
 
 def _labels(paths: Iterable[Path]) -> list[str]:

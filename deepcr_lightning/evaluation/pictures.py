@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import ListedColormap
@@ -18,9 +14,9 @@ from numpy.typing import NDArray
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import ChipTruth
+from deepcr_lightning.figures import save_figure, show_electrons
 from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.mask import threshold_mask
-from deepcr_lightning.training.figures import save_figure
 
 CUTOUT = 256
 _COLOURS = {"found": "#2ca02c", "missed": "#d62728", "false": "#1f77b4", "not counted": "#444444"}
@@ -50,14 +46,7 @@ def plot_cleaned(
     sky, noise = sky_and_noise(electrons)
     figure, axes = plt.subplots(1, 3, figsize=(13, 4.9), layout="constrained")
     for cell, image, name in ((axes[0], electrons, "exposure"), (axes[1], cleaned, "cleaned")):
-        shown = cell.imshow(
-            np.arcsinh((image - sky) / noise),
-            cmap="gray",
-            vmin=-2,
-            vmax=np.arcsinh(300),
-            origin="lower",
-            interpolation="nearest",
-        )
+        shown = show_electrons(cell, image, sky, noise)
         cell.set_title(name)
     ticks = [0, 10, 100, 1000]
     bar = figure.colorbar(shown, ax=axes[:2], shrink=0.9, label="electrons above the sky")
@@ -91,7 +80,7 @@ def plot_example(
         PNG to write.
     exposure : Exposure
     probability : ndarray of float32, shape (H, W)
-        Of its first chip.
+        Probability of its first chip.
     truth : mapping of int to ChipTruth, optional
         By EXTVER.
     threshold : float

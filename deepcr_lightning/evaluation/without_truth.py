@@ -11,18 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepcr_lightning.batches.compose import LABEL_SNR, compose_batch
+from deepcr_lightning.batches.compose import compose_batch
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Chip, Exposure, root_of
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.models.card import LABEL_SNR
+from deepcr_lightning.models.model import Model
+from deepcr_lightning.models.model_file import sha256_of
 from deepcr_lightning.prediction.predictor import ExposurePredictor
+from deepcr_lightning.scores.truth_free import AddedCounts, count_added, plateau
 from deepcr_lightning.tiles.build import build_store
 from deepcr_lightning.tiles.dark_cr import UNKNOWN
 from deepcr_lightning.tiles.store import LayerInfo, TileStore
-from deepcr_lightning.training.checkpoint import Model
-from deepcr_lightning.training.model_file import sha256_of
-from deepcr_lightning.training.truth_free import AddedCounts, count_added, plateau
 
 _SMALLEST = 16
 _BRIGHT = 100.0
@@ -53,7 +54,7 @@ def open_darks(store_dir: str | Path, darks: Sequence[Path], settings: ReadSetti
 
 
 def refuse_seen(model: Model, darks: Iterable[Path]) -> None:
-    """See that a network was not trained on the darks that are to judge it.
+    """Raise if a network was trained on the darks that are to judge it.
 
     Parameters
     ----------
@@ -65,9 +66,9 @@ def refuse_seen(model: Model, darks: Iterable[Path]) -> None:
     InputError
         If it was; the message names them.
     """
-    data = model.description["data"]
-    trained_on = {root_of(Path(file)): Path(file) for file in data.get("darks", [])}
-    digests = set(data.get("dark_sha256", []))
+    data = model.card.data
+    trained_on = {root_of(Path(file)): Path(file) for file in data.darks}
+    digests = set(data.dark_sha256)
     if digests:  # a model that was handed on
         seen = [path.name for path in darks if sha256_of(path) in digests]
     else:
@@ -75,7 +76,8 @@ def refuse_seen(model: Model, darks: Iterable[Path]) -> None:
     if seen:
         named = ", ".join(seen[:3]) + (f" and {len(seen) - 3} more" if len(seen) > 3 else "")
         raise InputError(
-            f"darks: {named} trained {model.path.name}, and would flatter it; give others, or allow_seen=true"
+            f"darks: {named} were used to train {model.path.name}, so scores would be optimistic; give others, or set "
+            "allow_seen=true"
         )
 
 
@@ -120,7 +122,7 @@ def count_exposure(
     Returns
     -------
     AddedCounts
-        Of all chips.
+        Counts of all chips together.
     """
     rng = np.random.default_rng([3, number])
     composed, labels = [], []
@@ -165,23 +167,27 @@ def find_plateau(
     Returns
     -------
     float
-        `training.truth_free.plateau`; 1 of a model whose maps are probabilities already.
+        `scores.truth_free.plateau`; 1 of a model whose maps are probabilities already.
 
     Raises
     ------
     InputError
         If the model does not say and there are no darks, or they hold no CR beyond doubt.
     """
-    if model.description["calibrated"]:
+    if model.card.calibrated:
         return 1.0
-    if model.description["plateau"] is not None:
-        return model.description["plateau"]
+    if model.card.plateau is not None:
+        return model.card.plateau
     if store is None:
-        raise InputError(f"calibrate=true: {model.path.name} does not say where its maps saturate; give darks=DIR")
+        raise InputError(
+            f"calibrate=true: {model.path.name} does not say at which value its maps saturate; give darks=DIR"
+        )
     counts = [count_exposure(predictor, e, store, n) for n, e in zip(range(_ENOUGH), exposures, strict=False)]
     level = float(plateau(sum(counts[1:], counts[0])))
     if np.isnan(level):
-        raise InputError("calibrate=true: the darks hold no cosmic ray bright enough to see where the map saturates")
+        raise InputError(
+            "calibrate=true: the darks contain no cosmic ray bright enough to tell where the map saturates"
+        )
     return level
 
 

@@ -1,4 +1,4 @@
-"""Data-quality (DQ) bits of the HST CCDs, as named tables.
+"""Data-quality (DQ) bits of the HST detectors, as named tables.
 
 The tables follow the WFC3 Data Handbook (section 3) and the ACS Data Handbook
 (section 3), and the header ``wf3dq.h`` of calwf3.
@@ -6,7 +6,6 @@ The tables follow the WFC3 Data Handbook (section 3) and the ACS Data Handbook
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import IntFlag
 
 
@@ -31,7 +30,7 @@ class WFC3DQ(IntFlag):
 
 
 class ACSDQ(IntFlag):
-    """DQ bits of ACS/WFC, ACS/HRC and ACS/SBC."""
+    """DQ bits of ACS/WFC and ACS/HRC."""
 
     REED_SOLOMON = 1
     FILL = 2
@@ -50,17 +49,36 @@ class ACSDQ(IntFlag):
     MANUAL = 16384
 
 
-DQ_TABLES: dict[str, type[IntFlag]] = {"WFC3": WFC3DQ, "ACS": ACSDQ}
-"""The DQ table of each instrument, by the header's INSTRUME."""
+class WFC3IRDQ(IntFlag):
+    """DQ bits of WFC3/IR."""
+
+    REED_SOLOMON = 1
+    FILL = 2
+    BAD_DETECTOR = 4
+    DEVIANT_ZERO_READ = 8
+    HOT = 16
+    UNSTABLE = 32
+    WARM = 64
+    BAD_REFERENCE_PIXEL = 128
+    SATURATED = 256
+    BAD_FLAT = 512
+    CR_SPIKE = 1024
+    ZERO_READ_SIGNAL = 2048
+    CR_DRIZZLE = 4096
+    CR_COMBINED = 8192
+    CROSSTALK = 16384
+
 
 UNUSABLE: tuple[str, ...] = (
     "REED_SOLOMON",
     "FILL",
     "BAD_DETECTOR",
     "MASKED",
+    "DEVIANT_ZERO_READ",
     "HOT",
     "UNSTABLE",
     "BAD_BIAS",
+    "BAD_REFERENCE_PIXEL",
     "SATURATED",
     "BAD_FLAT",
     "BAD_REFERENCE",
@@ -74,28 +92,3 @@ light is real. The CR bits stay too: they are what the network is to find.
 
 SATURATION = ("SATURATED", "AD_SATURATED")
 """Names of those of them that say a pixel is saturated."""
-
-
-def unusable_bits(instrument: str, names: Iterable[str] = UNUSABLE) -> int:
-    """Combine named DQ bits into one integer for an instrument.
-
-    Parameters
-    ----------
-    instrument : str
-        INSTRUME of the header. Instruments without a table get 0: their DQ
-        bits mean something this module does not know.
-    names : iterable of str
-        Names of bits; a name that the instrument's table lacks counts as 0.
-
-    Returns
-    -------
-    int
-        The bitwise OR of the named bits.
-    """
-    table = DQ_TABLES.get(instrument)
-    if table is None:
-        return 0
-    bits = 0
-    for name in names:
-        bits |= int(table.__members__.get(name, 0))
-    return bits

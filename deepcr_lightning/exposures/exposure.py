@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.array import finite_electrons
-from deepcr_lightning.exposures.dq import unusable_bits
+from deepcr_lightning.exposures.instruments import (
+    Instrument,
+    cosmic_ray_time,
+    instrument_of,
+    say_dq_is_not_read,
+    unusable_bits,
+)
 from deepcr_lightning.exposures.layout import (
     binning_of,
     check_whole,
@@ -26,13 +32,6 @@ from deepcr_lightning.exposures.layout import (
 from deepcr_lightning.exposures.paths import as_path
 from deepcr_lightning.exposures.units import ReadSettings, electrons_per_unit
 from deepcr_lightning.exposures.wcs_cards import wcs_cards
-
-READOUT_WAIT = 50.0
-"""Mean seconds that a pixel of a full HST chip waits for its read-out, still collecting CRs.
-
-The effective time of HSTcosmicrays (Miles et al. 2021, ApJ 918, 86): EXPTIME + FLASHDUR + 50 s.
-"""
-FULL_CHIP_PIXELS = 2051 * 4096
 
 _SUFFIX = re.compile(r"(_(?:fl[ct]|raw|ima|crj|crc|dr[zc]|c0m|d0m|cal))?\.(?:fits|fit|fts)(?:\.(?:gz|fz))?$", re.I)
 _HST_ROOTNAME = re.compile(r"[a-z][a-z0-9]{8}")
@@ -113,6 +112,11 @@ class Exposure:
     chips: tuple[Chip, ...]
 
     @property
+    def row(self) -> Instrument:
+        """What is known of its detector."""
+        return instrument_of(self.instrument, self.detector)
+
+    @property
     def camera(self) -> str:
         """Instrument, detector and binning; empty where the header names no instrument."""
         return "" if self.instrument == "NONE" else f"{self.instrument} {self.detector} {self.binning}"
@@ -132,29 +136,6 @@ def root_of(path: Path) -> str:
         Such as ``idsj02axq``.
     """
     return _SUFFIX.sub("", path.name)
-
-
-def cosmic_ray_time(exposure_time: float, flash_time: float, instrument: str, shape: tuple[int, int]) -> float:
-    """Seconds during which the pixels of a frame collected cosmic rays.
-
-    Parameters
-    ----------
-    exposure_time, flash_time : float
-        EXPTIME and FLASHDUR in seconds.
-    instrument : str
-        INSTRUME; the read-out counts for WFC3 and ACS, whose full chips take about 100 s.
-    shape : (int, int)
-        Rows and columns of the chip; a subarray is read in proportion to its area.
-
-    Returns
-    -------
-    float
-        Exposure, post-flash and mean wait in the read-out, in seconds.
-    """
-    wait = 0.0
-    if instrument in ("WFC3", "ACS"):
-        wait = READOUT_WAIT * min(1.0, shape[0] * shape[1] / FULL_CHIP_PIXELS)
-    return exposure_time + flash_time + wait
 
 
 def read_exposure(path: str | Path, settings: ReadSettings | None = None) -> Exposure:
@@ -200,7 +181,8 @@ def _exposure(path: Path, hdus: fits.HDUList, settings: ReadSettings) -> Exposur
     images = science_images(hdus)
     if not images:
         raise InputError(f"{path}: holds no 2-D image; remove it from the list of files")
-    instrument = text(header, "INSTRUME")
+    instrument, detector = text(header, "INSTRUME"), text(header, "DETECTOR")
+    row = instrument_of(instrument, detector)
     exposure_time = number((header, images[0].header), "EXPTIME", "EXPOSURE", "TEXPTIME")
     if not exposure_time > 0:
         exposure_time = settings.exposure_time or 0.0
@@ -210,7 +192,9 @@ def _exposure(path: Path, hdus: fits.HDUList, settings: ReadSettings) -> Exposur
         )
     if len({image.ver for image in images}) < len(images):
         raise InputError(f"{path}: two SCI extensions have the same EXTVER; give each its own")
-    chips = tuple(_chip(path, hdus, image, instrument, exposure_time, settings) for image in images)
+    chips = tuple(_chip(path, hdus, image, row, exposure_time, settings) for image in images)
+    if row.dq is None and any(chip.dq.any() for chip in chips):
+        say_dq_is_not_read(instrument, detector)
     flash_time = max(number((header, images[0].header), "FLASHDUR"), 0.0)
     rootname = text(header, "ROOTNAME").lower()
     root = root_of(path)
@@ -220,10 +204,10 @@ def _exposure(path: Path, hdus: fits.HDUList, settings: ReadSettings) -> Exposur
         path=path,
         root=root,
         instrument=instrument,
-        detector=text(header, "DETECTOR"),
+        detector=detector,
         filter=filter_of(header),
         exposure_time=exposure_time,
-        cr_time=cosmic_ray_time(exposure_time, flash_time, instrument, chips[0].electrons.shape),
+        cr_time=cosmic_ray_time(exposure_time, flash_time, row, chips[0].electrons.shape),
         visit=visit,
         image_type="dark" if dark else "science",
         binning=binning_of((images[0].header, header)),
@@ -236,7 +220,7 @@ def _chip(
     path: Path,
     hdus: fits.HDUList,
     image: fits.ImageHDU,
-    instrument: str,
+    instrument: Instrument,
     exposure_time: float,
     settings: ReadSettings,
 ) -> Chip:

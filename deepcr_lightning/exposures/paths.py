@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.product_names import is_product_name
 
 ENDINGS = tuple(f"{stem}{packed}" for stem in (".fits", ".fit", ".fts") for packed in ("", ".gz", ".fz"))
 LISTS = (".txt", ".lst")
-PRODUCT_ENDINGS = ("_crmask", "_crclean")
 
 
 def is_fits(path: Path) -> bool:
@@ -27,7 +27,7 @@ def is_fits(path: Path) -> bool:
     """
     name = path.name.lower()
     stem = next((name[: -len(ending)] for ending in ENDINGS if name.endswith(ending)), None)
-    return stem is not None and not name.startswith(".") and not stem.endswith(PRODUCT_ENDINGS)
+    return stem is not None and not name.startswith(".") and not is_product_name(stem)
 
 
 def as_path(value: str | Path) -> Path:
@@ -110,6 +110,8 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
 
 
 def _found(option: str, part: str | Path) -> dict[Path, Path]:
+    if str(part).startswith("mast:"):
+        raise InputError(f"{option}={part}: takes files alone; fetch these with download.py first")
     path = as_path(part)
     try:
         named = [path] if path.exists() else _matches(path)

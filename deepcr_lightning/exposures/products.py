@@ -11,8 +11,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 import deepcr_lightning
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import Chip, Exposure
 from deepcr_lightning.exposures.layout import dq_image, opened, science_images
 

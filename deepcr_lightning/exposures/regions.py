@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
-from deepcr_lightning.exposures.atomic import write_atomically
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import Chip, Exposure
 
 _CORNERS = np.array([(-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)])

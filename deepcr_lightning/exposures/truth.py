@@ -11,8 +11,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import Exposure
 
 ENDING = "_truth.fits"

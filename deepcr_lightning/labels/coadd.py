@@ -1,4 +1,4 @@
-"""What several exposures say of a pixel together."""
+"""Median and minimum images of several exposures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def minmed_image(stack: NDArray[np.float32], noise: float) -> NDArray[np.float32
     stack : ndarray of float32, shape (N, H, W)
         Light above the sky in electrons, NaN where unknown.
     noise : float
-        Of one of them at the sky, in electrons.
+        Noise of one of them at the sky in electrons.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def variance_of_median(known: NDArray[np.int64], variance: NDArray[np.float32]) 
     known : ndarray of int, shape (H, W)
         How many know the pixel.
     variance : ndarray of float32, shape (H, W)
-        Of one of them, in electrons squared.
+        Variance of one of them in electrons squared.
 
     Returns
     -------

@@ -73,7 +73,7 @@ def read_groups(path: Path) -> dict[str, str]:
         if words:
             groups[root_of(Path(words[0]))] = words[1]
     if not groups:
-        raise InputError(f"{path}: names no exposure")
+        raise InputError(f"{path}: lists no exposure")
     return groups
 
 
@@ -100,7 +100,7 @@ def group_exposures(members: Sequence[Member], table: Mapping[str, str] | None =
     sorted_in: dict[str, list[Member]] = defaultdict(list)
     for member in members:
         if member.dark:
-            raise InputError(f"{member.path}: a dark by its IMAGETYP or TARGNAME; labels come of science exposures")
+            raise InputError(f"{member.path}: a dark by its IMAGETYP or TARGNAME; only science exposures get labels")
         name = f"{member.visit} {member.filter} {member.camera}" if table is None else table.get(member.root)
         if name is not None:
             sorted_in[name].append(member)
@@ -108,15 +108,17 @@ def group_exposures(members: Sequence[Member], table: Mapping[str, str] | None =
     for name, group in sorted_in.items():
         kinds = sorted({f"{member.filter} {member.camera}".strip() for member in group})
         if len(kinds) > 1:
-            raise InputError(f"group {name}: of {' and '.join(kinds)}; a group has one filter and one camera")
+            raise InputError(
+                f"group {name}: of {' and '.join(kinds)}; all exposures of a group need one filter and one camera"
+            )
         if len({member.root for member in group}) < len(group):
             raise InputError(f"group {name}: two files of the root {group[0].root}; give each exposure once")
         if len(group) == 1:
-            log.warning("%s: the only exposure of its group (%s), left without labels", group[0].path.name, name)
+            log.warning("%s: the only exposure of its group (%s); it gets no labels", group[0].path.name, name)
             continue
         if len(group) < ENOUGH:
             log.warning(
-                "Group %s: two exposures; each is compared with the other alone, and what both have hit has no label",
+                "Group %s: two exposures; a pixel that CRs hit in both gets no label",
                 name,
             )
         times = sorted({member.exposure_time for member in group})

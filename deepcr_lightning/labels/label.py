@@ -1,4 +1,4 @@
-"""A group of exposures to the cosmic rays of each."""
+"""Find the cosmic rays of each exposure of a group."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deepcr_lightning.exposures.layout import number
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import ChipTruth
 from deepcr_lightning.labels.coadd import median_image, minmed_image
-from deepcr_lightning.labels.moving import Blobs, find_blobs, find_moving
+from deepcr_lightning.labels.moving_sources import Blobs, find_blobs, find_moving
 from deepcr_lightning.labels.register import Place, correct, find_shift, place_by_shift, place_by_wcs, resample
 from deepcr_lightning.labels.significance import Excess, find_excess
 
@@ -36,7 +36,7 @@ def label_group(
     exposures : list of Exposure
         Two or more of one field and filter.
     pointings : sequence of dict of int to WCS
-        Of each (`exposures.pointing.read_pointings`).
+        Pointing of each (`exposures.pointing.read_pointings`).
 
     Yields
     ------
@@ -54,7 +54,7 @@ def label_group(
     the lower of median and minimum of the others, finds the cosmic rays of all; a second leaves these out of the
     median, so that no cosmic ray of another exposure hides one or makes one. Nothing is known of pixels that are
     unusable, that no other exposure sees, that stand out at the same place of the detector in half of the others
-    (a warm pixel), that belong to a source which moves (`labels.moving`), or that stand out by no more than the
+    (a warm pixel), that belong to a source which moves (`labels.moving_sources`), or that stand out by no more than the
     gradient allows.
     """
     group = _Group(exposures, pointings)
@@ -161,9 +161,11 @@ class _Group:
             self.corrections[n, c, m, d] = shift = find_shift(self._in_noise(n, c), self._in_noise(m, d))
             name, root = self.exposures[m].root, self.exposures[n].root
             if shift is None:
-                log.warning("%s: has no WCS to lay it on %s, and nothing in the images tells the shift", name, root)
+                log.warning("%s: has no WCS to align it with %s, and the images do not give the shift", name, root)
             else:
-                log.info("%s: laid on %s by their images, %.2f rows and %.2f columns off", name, root, *shift)
+                log.info(
+                    "%s: aligned with %s by their images, shifted by %.2f rows and %.2f columns", name, root, *shift
+                )
         return None if shift is None else place_by_shift(shape, shift)
 
     def _in_noise(self, n: int, c: int, light: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

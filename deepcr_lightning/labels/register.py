@@ -1,4 +1,4 @@
-"""Where the pixels of one exposure lie in another, and the other's image on these pixels."""
+"""Registration of exposures: positions of pixels in another exposure, and resampling."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def resample(image: NDArray[np.float32], good: NDArray[np.bool_], place: Place, 
         Pixels that may be used.
     place : Place
     order : int
-        Of the spline: 1 blurs, 3 rings around pixels that are not smooth.
+        Order of the spline: 1 blurs, 3 rings around pixels that are not smooth.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def correct(image: NDArray[np.float32], resampled: NDArray[np.float32], name: st
     image, resampled : ndarray of float32, shape (H, W)
         The image, and the other as it was placed; in units of the noise, NaN where unknown.
     name : str
-        Of the other, for the log.
+        Name of the other, for the log.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def correct(image: NDArray[np.float32], resampled: NDArray[np.float32], name: st
     shift = find_shift(image, resampled, _LARGEST_CORRECTION)
     if shift is None or max(map(abs, shift)) >= _LARGEST_CORRECTION:
         return None
-    log.info("%s: lies %.2f rows and %.2f columns off where its header says; corrected", name, *shift)
+    log.info("%s: shifted by %.2f rows and %.2f columns from its header's position; corrected", name, *shift)
     return shift
 
 

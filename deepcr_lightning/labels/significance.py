@@ -1,4 +1,4 @@
-"""Which pixels of an exposure stand above what the others say, by AstroDrizzle's rule."""
+"""Pixels of an exposure that are significantly brighter than in the others, by AstroDrizzle's rule."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def find_excess(
     known : ndarray of int, shape (H, W)
         How many of the others know a pixel.
     noise, others_noise : float
-        Of this exposure, and of one of the others after scaling, at the sky, in electrons.
+        Noise of this exposure, and of one of the others after scaling, at the sky in electrons.
     time_ratio : float
         Exposure time of this one over that of the others.
 

@@ -1,4 +1,4 @@
-"""Exposures to truth files, group by group."""
+"""Write truth files of exposures, group by group."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from deepcr_lightning.atomic import make_folder_once
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import make_folder_once
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.pointing import read_pointings
+from deepcr_lightning.exposures.store_key import store_key
 from deepcr_lightning.exposures.truth import ENDING, find_truths, write_truth
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.labels.groups import Member, group_exposures, read_groups
 from deepcr_lightning.labels.label import label_group
-from deepcr_lightning.tiles.build import store_key
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def stored_labels(
     """
     sources = [*files] if groups is None else [*files, groups]
     try:
-        key = store_key(sources, {"labels": FORMAT, "groups": groups is not None, **asdict(settings)})
+        key = store_key(FORMAT, sources, {"labels": True, "groups": groups is not None, **asdict(settings)})
     except FileNotFoundError as error:
         raise InputError(f"{error.filename}: no such file") from error
     folder = Path(store_dir) / f"labels-{key}"

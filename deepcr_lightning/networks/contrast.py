@@ -1,4 +1,4 @@
-"""Contrast that no compression hides: what stands out of its surroundings, whatever light it stands on."""
+"""Contrast of pixels with their surroundings, independent of the light that they stand on."""
 
 from __future__ import annotations
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deepcr_lightning.networks.memory_layout import channels_last
 from deepcr_lightning.networks.unet import UNet
 
+log = logging.getLogger(__name__)
+
 _ONE = [1, 1]
+# Side of the image on which the two networks are compared, odd at every depth, and by how much they may differ.
+_SIDE, _CLOSE = 37, 1e-3
 
 
 def fused(net: UNet) -> nn.Module:
@@ -29,11 +35,23 @@ def fused(net: UNet) -> nn.Module:
     -------
     nn.Module
         Gives logits as `net` does, with its ``margin`` and ``step``. It is `net` itself where its norm is not
-        folded, or PyTorch's build lacks the oneDNN operators that this needs.
+        folded, on a GPU, or where the oneDNN operators that this needs are not in PyTorch's build or do not give the
+        same: they are private, and a later version may change them.
     """
-    wanted = ("_convolution_pointwise", "_convolution_pointwise_")
-    there = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in wanted)
-    return _FusedUNet(net) if there and net.norm == "none" else net
+    if net.norm != "none" or net.out.weight.is_cuda or not torch.backends.mkldnn.is_available():
+        return net
+    try:
+        made = _FusedUNet(net)
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+            image = torch.sin(torch.arange(net.inputs * _SIDE**2) ** 2.0).view(1, net.inputs, _SIDE, _SIDE)
+            image = channels_last(image.to(net.out.weight))
+            same = torch.allclose(made(image), net(image), rtol=_CLOSE, atol=_CLOSE, equal_nan=True)
+    except (AttributeError, RuntimeError, TypeError) as error:
+        same = False
+        log.debug("%s", error)
+    if not same:
+        log.warning("Fused convolutions fail with torch %s: prediction is about 12 %% slower", torch.__version__)
+    return made if same else net
 
 
 class _FusedUNet(nn.Module):

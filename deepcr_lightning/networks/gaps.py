@@ -1,4 +1,4 @@
-"""Gaps in an image, where pixels are of no use: closed smoothly before a network sees them, so that no edge is left."""
+"""Smooth filling of unusable pixels before a network sees them, so that no edges remain."""
 
 from __future__ import annotations
 

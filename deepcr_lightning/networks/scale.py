@@ -90,9 +90,9 @@ class Scale:
     Attributes
     ----------
     levels : callable
-        Of electrons, float32, shape (H, W), and usable pixels, bool, shape (H, W): two numbers of the chip.
+        Takes electrons, float32, shape (H, W), and usable pixels, bool, shape (H, W); gives two numbers of the chip.
     apply : callable
-        Of electrons, a Tensor of float32, shape (..., H, W), and the two numbers: what the network sees.
+        Takes electrons, a Tensor of float32, shape (..., H, W), and the two numbers; gives what the network sees.
     """
 
     levels: Callable[[NDArray[np.float32], NDArray[np.bool_]], tuple[float, float]]
@@ -120,10 +120,11 @@ def normalise_batch(name: str, electrons: Tensor, sky: Tensor, noise: Tensor) ->
     Parameters
     ----------
     name : str
-        Of `SCALES`. With ``standard`` the mean and the deviation are those of the whole batch, as deepCR trains.
+        Name of the scale in `SCALES`. With ``standard`` the mean and the deviation are those of the whole batch, as
+        deepCR trains.
     electrons : Tensor of float32, shape (B, S, S)
     sky, noise : Tensor of float32, shape (B, 1, 1)
-        Of each image, for ours.
+        Sky level and noise of each image in electrons, for our scale.
 
     Returns
     -------

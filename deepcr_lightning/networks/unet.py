@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.networks.contrast import REACH, contrast
-from deepcr_lightning.networks.layout import channels_last
+from deepcr_lightning.networks.memory_layout import channels_last
 
 NORMS = ("none", "batch", "group")
 FIRST_LOGIT = -4.0
@@ -137,6 +138,38 @@ class UNet(nn.Module):
             x = up(x)[..., : skip.shape[-2], : skip.shape[-1]]
             x = merge(torch.cat([skip, x], dim=1))
         return self.unfolded(self.out(x), image)
+
+
+def fold_batch_norm(net: UNet) -> UNet:
+    """Make a network without batch norm that gives the same map.
+
+    Parameters
+    ----------
+    net : UNet
+        In evaluation mode; returned as it is if it has no norm.
+
+    Returns
+    -------
+    UNet
+
+    Raises
+    ------
+    InputError
+        If it has group norm, which depends on the image and cannot be folded.
+    """
+    if net.norm == "none":
+        return net
+    if net.norm != "batch":
+        raise InputError(f"{net.norm} norm cannot be folded into the convolutions")
+    folded = UNet(net.depth, net.hidden, "none", net.inputs, net.outputs, net.contrast, net.fold)
+    for part in ("down", "merge"):
+        for block, plain in zip(getattr(net, part), getattr(folded, part), strict=True):
+            convolutions = [m for m in block if isinstance(m, nn.Conv2d)]
+            norms = [m for m in block if isinstance(m, nn.BatchNorm2d)]
+            for place, (conv, norm) in enumerate(zip(convolutions, norms, strict=True)):
+                plain[2 * place] = fuse_conv_bn_eval(conv, norm)
+    folded.up, folded.out = net.up, net.out
+    return folded.eval()
 
 
 def _double_conv(inputs: int, outputs: int, norm: str) -> nn.Sequential:

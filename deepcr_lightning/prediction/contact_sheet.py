@@ -1,13 +1,9 @@
-"""One picture of the exposures that look wrong."""
+"""One figure of the exposures whose flagged fraction is unusual."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,8 +11,8 @@ from matplotlib.colors import ListedColormap
 from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.sky import sky_and_noise
+from deepcr_lightning.figures import save_figure, show_electrons
 from deepcr_lightning.prediction.summary import Row
-from deepcr_lightning.training.figures import save_figure
 
 MOST = 12
 """Exposures on a sheet, the oddest ones."""
@@ -47,14 +43,7 @@ def draw_contact_sheet(path: Path, pictures: Sequence[Picture]) -> None:
         left, right = axes[place // columns, 2 * (place % columns) :][:2]
         cut = tuple(slice(max(0, (n - _CUTOUT) // 2), max(0, (n - _CUTOUT) // 2) + _CUTOUT) for n in electrons.shape)
         sky, noise = sky_and_noise(electrons)
-        left.imshow(
-            np.arcsinh((electrons[cut] - sky) / noise),
-            cmap="gray",
-            vmin=-2,
-            vmax=np.arcsinh(300),
-            origin="lower",
-            interpolation="nearest",
-        )
+        show_electrons(left, electrons[cut], sky, noise)
         right.imshow(
             mask[cut], cmap=ListedColormap(["#eeeeee", "#d62728"]), vmin=0, vmax=1, origin="lower", interpolation="none"
         )

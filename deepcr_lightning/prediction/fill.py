@@ -18,7 +18,7 @@ _CHUNK = 200_000
 
 
 def require_same_shape(electrons: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
-    """See that a mask is of an image.
+    """Raise if a mask does not fit an image.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def require_same_shape(electrons: NDArray[np.float32], mask: NDArray[np.bool_]) 
     if mask.shape != electrons.shape:
         raise InputError(f"mask: has shape {mask.shape} and the image {electrons.shape}; give the mask of this image")
     if mask.dtype != bool:
-        raise InputError(f"mask: is of type {mask.dtype}; give one of bool, such as mask > 0")
+        raise InputError(f"mask: has type {mask.dtype}; give a boolean mask, such as mask > 0")
 
 
 def fill_median(
@@ -100,7 +100,7 @@ def fill_median(
 
 
 def require_biharmonic() -> None:
-    """See that scikit-image is there.
+    """Raise if scikit-image is not installed.
 
     Raises
     ------
@@ -162,5 +162,30 @@ FILLS: dict[str, Fill] = {
     "biharmonic": fill_biharmonic,
 }
 """The ways to fill by the name that `fill=` takes, but for `NETWORK`."""
-NETWORK = "network"
-"""The way that needs a network (`prediction.network_fill`)."""
+DEFAULT, NETWORK = "median_5", "network"
+"""The way that predict.py takes by default, and the one that needs a network (`inpainting.filler`)."""
+
+
+def fill_named(name: str) -> Fill:
+    """Choose how masked pixels are filled.
+
+    Parameters
+    ----------
+    name : str
+        A name of `FILLS`.
+
+    Returns
+    -------
+    callable
+        A way to fill.
+
+    Raises
+    ------
+    InputError
+        If there is no such way, or a package that it needs is not installed.
+    """
+    if name not in FILLS:
+        raise InputError(f"fill={name}: choose from {', '.join((*FILLS, NETWORK))}")
+    if name == "biharmonic":
+        require_biharmonic()
+    return FILLS[name]

@@ -1,4 +1,4 @@
-"""Cosmic rays of arrays in memory: the network for people who have their own way with files."""
+"""Cosmic rays of arrays in memory, for users who read files themselves."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.array import finite_electrons
 from deepcr_lightning.exposures.layout import number
 from deepcr_lightning.exposures.units import ReadSettings, electrons_per_unit
+from deepcr_lightning.models.model import Model, load_model, model_threshold
+from deepcr_lightning.models.model_file import UNIVERSAL
 from deepcr_lightning.prediction.cleaned_array import Cleaned, filled_pixels, in_form_of, planes, way_to_fill
 from deepcr_lightning.prediction.fill import Fill
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.prediction.predictor import ExposurePredictor
-from deepcr_lightning.training.checkpoint import Model, load_model, model_threshold
-from deepcr_lightning.training.model_file import UNIVERSAL
-from deepcr_lightning.training.threshold import Target
+from deepcr_lightning.scores.targets import Target
 
 
 def load_finder(path: str | Path = UNIVERSAL, tile: int | None = None, device: str = "cpu") -> CosmicRayFinder:
@@ -222,7 +222,8 @@ def _electrons(
     pixels = np.asarray(data)
     if pixels.ndim != 2 or pixels.size == 0 or pixels.dtype.kind not in "iufb":
         raise InputError(
-            f"image: an array of shape {pixels.shape} and type {pixels.dtype}; give one chip, 2-D and real"
+            f"image: an array of shape {pixels.shape} and type {pixels.dtype}; give one chip, a 2-D array of real "
+            "numbers"
         )
     unusable = np.zeros(pixels.shape, bool)
     for plane in bad:
@@ -233,5 +234,5 @@ def _electrons(
     seconds = number((header,), "EXPTIME") or exptime or 0.0
     factor = electrons_per_unit("image", header, header, seconds, ReadSettings(unit or plain, gain, exptime))
     if not factor > 0:
-        raise InputError("image: is per second; give its exposure time with exptime=SECONDS")
+        raise InputError("image: has units per second; give its exposure time with exptime=SECONDS")
     return *finite_electrons("image", pixels, factor, unusable), factor

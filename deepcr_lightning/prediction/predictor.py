@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.models.model import Model
 from deepcr_lightning.networks.fused import fused
 from deepcr_lightning.prediction.sliding_window import predict_probability
-from deepcr_lightning.training.checkpoint import Model
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class ExposurePredictor(pl.LightningModule):
     Parameters
     ----------
     model : Model
-        From `training.checkpoint.load_model`.
+        From `models.model.load_model`.
     tile : int, optional
         Largest side of a tile in pixels; memory grows with its square, not with the chip. By default 704 on a CPU,
         or 28 times what the network sees beyond a pixel, and 2048 on a GPU, which it fills.
@@ -63,12 +63,12 @@ class ExposurePredictor(pl.LightningModule):
         if tile is not None and tile < 64:
             raise InputError(f"tile={tile}: must be at least 64 pixels")
         self.net, self.scale, self.tile, self.plateau = model.net, model.scale, tile, plateau
-        self.closes_gaps = model.closes_gaps
+        self.closes_gaps = model.card.closes_gaps
         if compile:
             self.net.compile()
         # A tuple hides it from Lightning, which would count and move its weights a second time.
         self._fused = (model.net if compile else fused(model.net),)
-        self._known_filters = set(model.description["data"].get("filters", []))
+        self._known_filters = set(model.card.data.filters)
 
     def predict_step(self, batch: Exposure | Failure) -> ProbabilityMaps | Failure:
         """Map one exposure; what failed before is passed on."""
@@ -76,7 +76,7 @@ class ExposurePredictor(pl.LightningModule):
             return batch
         if batch.filter not in self._known_filters:
             self._known_filters.add(batch.filter)
-            log.warning("Filter %s: the network was not trained on it; look at a few masks", batch.filter)
+            log.warning("Filter %s: the network was not trained on it; inspect a few masks", batch.filter)
         begun = time.monotonic()
         try:
             return ProbabilityMaps(batch, self.probabilities(batch), begun)

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from deepcr_lightning.exposures.atomic import write_atomically
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.products import flagged_share
 from deepcr_lightning.exposures.sky import sky_and_noise
-from deepcr_lightning.training.figures import save_figure
+from deepcr_lightning.figures import save_figure
 
 _CROP = 96
 _CROPS = 3

@@ -1,4 +1,4 @@
-"""Exposures read one ahead of the network, each by one of the processes of a run."""
+"""Read exposures one ahead of the network, shared among the processes of a run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from operator import itemgetter
 from pathlib import Path
+from typing import Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -15,6 +16,16 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure, read_exposure
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.predictor import Failure
+
+
+class Passing(Protocol):
+    """Inputs that come when they are wanted, and may go when they are done with."""
+
+    def fetch(self, path: Path, following: Sequence[Path] = ()) -> None:
+        """Wait until a file is there, and begin with those that follow."""
+
+    def drop(self, path: Path) -> None:
+        """Say that a file is done with."""
 
 
 class ExposureReader(Dataset[Exposure | Failure]):
@@ -27,10 +38,12 @@ class ExposureReader(Dataset[Exposure | Failure]):
     ----------
     paths : sequence of Path
     settings : ReadSettings
+    passing : Passing, optional
+        Brings the files; they are there already by default.
     """
 
-    def __init__(self, paths: Sequence[Path], settings: ReadSettings) -> None:
-        self.paths, self.settings = list(paths), settings
+    def __init__(self, paths: Sequence[Path], settings: ReadSettings, passing: Passing | None = None) -> None:
+        self.paths, self.settings, self.passing = list(paths), settings, passing
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read")
         self._ahead: dict[int, Future[Exposure | Failure]] = {}
 
@@ -45,6 +58,8 @@ class ExposureReader(Dataset[Exposure | Failure]):
 
     def _read(self, index: int) -> Exposure | Failure:
         try:
+            if self.passing is not None:
+                self.passing.fetch(self.paths[index], self.paths[index + 1 :])
             return read_exposure(self.paths[index], self.settings)
         except InputError as error:
             return Failure(self.paths[index], str(error))
@@ -58,22 +73,30 @@ class ExposureShares(pl.LightningDataModule):
     paths : sequence of Path
         All of them, the same in every process.
     missing : callable
-        Of a path: whether something of it is still to be made. What is made already is left out of a share, after
+        Tells for a path whether a product is still to be made. What is made already is left out of a share, after
         the shares are cut, since another process may make it while this one looks.
     settings : ReadSettings
+    passing : Passing, optional
+        Brings the files; they are there already by default.
     """
 
-    def __init__(self, paths: Sequence[Path], missing: Callable[[Path], bool], settings: ReadSettings) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        missing: Callable[[Path], bool],
+        settings: ReadSettings,
+        passing: Passing | None = None,
+    ) -> None:
         super().__init__()
         # A restart may leave nothing for a process; it then has to wait for the others, not to fail.
         self.allow_zero_length_dataloader_with_multiple_devices = True
-        self.paths, self.missing, self.settings = list(paths), missing, settings
+        self.paths, self.missing, self.settings, self.passing = list(paths), missing, settings, passing
 
     def predict_dataloader(self) -> DataLoader[Exposure | Failure]:
         """Load this process' share, one exposure at a time."""
         rank, size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         mine = [path for path in self.paths[rank::size] if self.missing(path)]
-        return DataLoader(ExposureReader(mine, self.settings), batch_size=1, collate_fn=itemgetter(0))
+        return DataLoader(ExposureReader(mine, self.settings, self.passing), batch_size=1, collate_fn=itemgetter(0))
 
     def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:
         """Leave the exposure where it is; its tiles go to the device."""

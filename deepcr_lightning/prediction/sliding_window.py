@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deepcr_lightning.networks.gaps import close_gaps
-from deepcr_lightning.networks.layout import channels_last
+from deepcr_lightning.networks.memory_layout import channels_last
 from deepcr_lightning.networks.scale import normalise
 
 

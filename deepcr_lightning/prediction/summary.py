@@ -13,8 +13,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import write_atomically
 
 FILE = "summary.csv"
 CLEANED = "cleaned"
@@ -176,7 +176,7 @@ class Summary:
         # Line by line: a quote that a killed process did not close ends with its line.
         table = [next(csv.reader([line])) for line in lines if line]
         if not table or table[0] not in (_NAMES, _EARLIER_NAMES):
-            raise InputError(f"{self.path}: is no summary of ours; remove it or choose another output_dir")
+            raise InputError(f"{self.path}: was not written by this package; remove it or choose another output_dir")
         return table[0], table[1:]
 
     def _append(self, values: Iterable[object]) -> None:

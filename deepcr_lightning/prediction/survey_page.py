@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.prediction.summary import CLEANED, Row
-from deepcr_lightning.training.report_style import page
+from deepcr_lightning.report_style import page
 
 INDEX = "index.html"
 _TITLE = "Cosmic rays of"

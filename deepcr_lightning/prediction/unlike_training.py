@@ -1,14 +1,11 @@
-"""What in an exposure a network was not trained on, in words, with what to do."""
+"""Warnings about exposures that differ from the training data, each with a remedy."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from deepcr_lightning.exposures.sight import Sight
 from deepcr_lightning.exposures.sky import NOISE_FLOOR
 from deepcr_lightning.exposures.star_widths import CHANCE, Stars
+from deepcr_lightning.models.card import DataCard
 from deepcr_lightning.prediction.summary import ODD_FACTOR, Row
 
 _LEEWAY = 1.1
@@ -17,30 +14,7 @@ _PIXELS_FLAGGED = 0.3
 _SOME = 0.01
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What the exposures looked like that a network was trained on.
-
-    Attributes
-    ----------
-    star_widths : (float, float) or None
-        FWHM in pixels of the narrowest and the widest stars; None where nobody measured them.
-    spectra, trailed : float
-        Share of the exposures that were spectra, and images of trailed stars.
-    """
-
-    star_widths: tuple[float, float] | None = None
-    spectra: float = 0.0
-    trailed: float = 0.0
-
-    @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Seen:
-        """Read it from what a checkpoint keeps of its data; older ones say nothing of it."""
-        widths = data.get("star_widths")
-        return cls(widths and (widths[0], widths[1]), data.get("spectra", 0.0), data.get("trailed", 0.0))
-
-
-def unlike_training(sight: Sight, row: Row, seen: Seen) -> list[str]:
+def unlike_training(sight: Sight, row: Row, trained_on: DataCard) -> list[str]:
     """Say what in an exposure its network was not trained on, each with its cure.
 
     Parameters
@@ -48,7 +22,8 @@ def unlike_training(sight: Sight, row: Row, seen: Seen) -> list[str]:
     sight : Sight
     row : Row
         Its row of the summary.
-    seen : Seen
+    trained_on : DataCard
+        What its network was trained on.
 
     Returns
     -------
@@ -56,9 +31,9 @@ def unlike_training(sight: Sight, row: Row, seen: Seen) -> list[str]:
         Empty if nothing is odd.
     """
     found = []
-    if sight.spectrum and seen.spectra < _SOME:
+    if sight.spectrum and trained_on.spectra < _SOME:
         found.append("it is a spectrum (look at its mask; a model trained on such spectra may do better)")
-    if sight.trailed and seen.trailed < _SOME:
+    if sight.trailed and trained_on.trailed < _SOME:
         found.append(
             "its stars are trailed (look at its mask; raise threshold= if they are flagged, or fine-tune with init=)"
         )
@@ -67,7 +42,7 @@ def unlike_training(sight: Sight, row: Row, seen: Seen) -> list[str]:
             f"its noise is {NOISE_FLOOR} electrons or less, as of coarse integers or of wrong units (check units= and "
             "gain=, or take another model)"
         )
-    return found + _of_stars(sight.stars, seen.star_widths) + _of_pixels(row)
+    return found + _of_stars(sight.stars, trained_on.star_widths) + _of_pixels(row)
 
 
 def _of_stars(stars: Stars, widths: tuple[float, float] | None) -> list[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -19,42 +17,26 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure, root_of
+from deepcr_lightning.exposures.product_names import PRODUCTS, product_name
 from deepcr_lightning.exposures.products import (
     BY_HAND,
     STAMP,
     Provenance,
-    flagged_share,
     write_clean_copy,
     write_dq_copy,
     write_mask,
 )
 from deepcr_lightning.exposures.regions import write_regions
-from deepcr_lightning.exposures.sight import look_at
 from deepcr_lightning.exposures.units import ReadSettings
-from deepcr_lightning.prediction.fill import FILLS, NETWORK, Fill, require_biharmonic
-from deepcr_lightning.prediction.mask import grown, threshold_mask
-from deepcr_lightning.prediction.network_fill import CosmicRayFiller
+from deepcr_lightning.models.card import DataCard
+from deepcr_lightning.prediction.cleaning import clean, summarise
+from deepcr_lightning.prediction.fill import DEFAULT, FILLS, Fill
 from deepcr_lightning.prediction.predictor import Failure, ProbabilityMaps
 from deepcr_lightning.prediction.preview import draw_preview
+from deepcr_lightning.prediction.reader import Passing
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
-from deepcr_lightning.prediction.unlike_training import Seen, unlike_training
 
-log = logging.getLogger(__name__)
-
-PRODUCTS = {
-    "mask": "{root}_crmask.fits",
-    "dq_copy": "{name}",
-    "clean": "{root}_crclean.fits",
-    "preview": "{root}_crpreview.png",
-    "regions": "{root}_crregions.reg",
-}
-"""What can be made of an exposure, and the name of its file."""
 MODEL_DIGITS = 12
-
-
-def product_name(product: str, path: Path) -> str:
-    """Name the file of a product (of `PRODUCTS`) of an input."""
-    return PRODUCTS[product].format(root=root_of(path), name=path.name)
 
 
 class ProductWriter(BasePredictionWriter):
@@ -72,26 +54,26 @@ class ProductWriter(BasePredictionWriter):
         Gets a row for each exposure.
     settings : ReadSettings, optional
         That the exposures were read with.
-    cr_share_rate : float
-        Share of the pixels that CRs take in a second, as training darks have it; NaN if that is not known.
-    seen : Seen, optional
-        What the exposures of the training looked like; nothing is known of them by default.
+    trained_on : DataCard, optional
+        What the network was trained on; nothing is known of it by default.
     products : sequence of str
-        Of `PRODUCTS`: ``mask`` writes ``<root>_crmask.fits``, ``dq_copy`` a copy of the input under its own
-        name with `dq_bit` set, ``clean`` a copy ``<root>_crclean.fits`` with the CR pixels filled, ``preview`` a
-        picture ``<root>_crpreview.png``, ``regions`` the CRs as ``<root>_crregions.reg`` for DS9.
+        Names of `exposures.product_names.PRODUCTS`: ``mask`` writes ``<root>_crmask.fits``, ``dq_copy`` a copy of the
+        input under its own name with `dq_bit` set, ``clean`` a copy ``<root>_crclean.fits`` with the CR pixels filled,
+        ``preview`` a picture ``<root>_crpreview.png``, ``regions`` the CRs as ``<root>_crregions.reg`` for DS9.
     dq_bit : int
         A power of 2 up to 32768.
     save_probability : bool
         Add the probability to the mask file.
     overwrite : bool
         Replace products that exist.
-    fill : str
-        Of `prediction.fill.FILLS`, or ``network``: how ``clean`` fills.
-    filler : CosmicRayFiller, optional
-        The network, for ``fill="network"``.
+    fill : callable
+        How ``clean`` fills masked pixels (`prediction.fill`).
+    fill_label : str
+        Name of that way in headers.
     compress : bool
         Tile-compress masks and probabilities, without loss.
+    passing : Passing, optional
+        Brings the inputs, and is told when one is done with.
     """
 
     def __init__(
@@ -101,15 +83,15 @@ class ProductWriter(BasePredictionWriter):
         provenance: Provenance,
         summary: Summary,
         settings: ReadSettings | None = None,
-        cr_share_rate: float = math.nan,
-        seen: Seen | None = None,
+        trained_on: DataCard | None = None,
         products: Sequence[str] = ("mask",),
         dq_bit: int = 8192,
         save_probability: bool = False,
         overwrite: bool = False,
-        fill: str = "median_5",
-        filler: CosmicRayFiller | None = None,
+        fill: Fill = FILLS[DEFAULT],
+        fill_label: str = DEFAULT,
         compress: bool = False,
+        passing: Passing | None = None,
     ) -> None:
         super().__init__(write_interval="batch")
         unknown = [name for name in products if name not in PRODUCTS]
@@ -118,18 +100,11 @@ class ProductWriter(BasePredictionWriter):
         if dq_bit not in [1 << n for n in range(16)]:
             raise InputError(f"dq_bit={dq_bit}: must be a power of 2 from 1 to 32768")
         self.places, self.output_dir, self.provenance = _without_products(places, output_dir), output_dir, provenance
-        if fill not in FILLS and fill != NETWORK:
-            raise InputError(f"fill={fill}: choose from {', '.join((*FILLS, NETWORK))}")
-        if fill == "biharmonic" and {"clean", "preview"} & set(products):
-            require_biharmonic()
-        if fill == NETWORK and filler is None:
-            raise InputError("fill=network: needs a network that fills (filler=)")
-        self.fill: Fill = filler if filler is not None else FILLS[fill]
-        self.fill_label, self.compress = filler.label if filler is not None else fill, compress
+        self.fill, self.fill_label, self.compress = fill, fill_label, compress
         self.products, self.dq_bit = tuple(products), dq_bit
         self.save_probability, self.overwrite = save_probability, overwrite
-        self.summary, self.settings = summary, settings
-        self.cr_share_rate, self.seen = cr_share_rate, seen or Seen()
+        self.summary, self.settings, self.passing = summary, settings, passing
+        self.trained_on = trained_on or DataCard()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._pending: Future[None] | None = None
         self._refuse_clashes()
@@ -137,10 +112,20 @@ class ProductWriter(BasePredictionWriter):
     def outputs(self, path: Path) -> dict[str, Path]:
         """Name the files that come of an input, by product."""
         place = self.output_dir / self.places[path]
-        return {product: place.with_name(product_name(product, path)) for product in self.products}
+        names = {product: product_name(product, root_of(path), path.name) for product in self.products}
+        return {product: place.with_name(name) for product, name in names.items()}
 
     def picture(self, path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read the first chip of an input in electrons and, from its products, its mask; both of shape (H, W)."""
+        if self.passing is None:
+            return self._picture(path)
+        self.passing.fetch(path)
+        try:
+            return self._picture(path)
+        finally:
+            self.passing.drop(path)
+
+    def _picture(self, path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         chip, outputs = read_exposure(path, self.settings).chips[0], self.outputs(path)
         if "mask" in outputs:
             return chip.electrons, fits.getdata(outputs["mask"], ("CRMASK", chip.extver)) > 0
@@ -177,7 +162,7 @@ class ProductWriter(BasePredictionWriter):
         """Hand an exposure to the writing thread, once it has written the one before."""
         self._collect()
         if isinstance(prediction, Failure):
-            self.summary.add(self._row(prediction))
+            self._done(prediction.path, self._row(prediction))
         else:
             self._pending = self._thread.submit(self._write, prediction)
 
@@ -217,8 +202,13 @@ class ProductWriter(BasePredictionWriter):
         except Exception as error:  # whatever one exposure meets, the others are finished
             path = prediction.exposure.path
             row = self._row(Failure(path, f"{path}: {type(error).__name__}: {error}"))
+        self._done(prediction.exposure.path, row)
+
+    def _done(self, path: Path, row: Row) -> None:
         # At once: a run that is killed later keeps the products, and would never come to their row.
         self.summary.add(row)
+        if self.passing is not None:
+            self.passing.drop(path)
 
     def _write_products(self, prediction: ProbabilityMaps) -> Row:
         exposure, provenance = prediction.exposure, self.provenance
@@ -226,41 +216,19 @@ class ProductWriter(BasePredictionWriter):
         outputs = self.outputs(exposure.path)
         if not self.overwrite:
             outputs = {product: path for product, path in outputs.items() if not path.exists()}
-        chips = list(zip(exposure.chips, prediction.maps, strict=True))
-        found = [threshold_mask(probability, provenance.threshold, ~chip.unusable) for chip, probability in chips]
-        sight = look_at(exposure, found)
-        masks = [grown(mask, provenance.grow, ~chip.unusable) for mask, chip in zip(found, exposure.chips, strict=True)]
+        cleaned = clean(prediction, provenance, self.fill if {"clean", "preview"} & set(outputs) else None)
         if "mask" in outputs:
             maps = prediction.maps if self.save_probability else None
-            write_mask(outputs["mask"], exposure, masks, provenance, maps, self.compress)
+            write_mask(outputs["mask"], exposure, cleaned.masks, provenance, maps, self.compress)
         if "dq_copy" in outputs:
-            write_dq_copy(outputs["dq_copy"], exposure, masks, self.dq_bit, provenance)
+            write_dq_copy(outputs["dq_copy"], exposure, cleaned.masks, self.dq_bit, provenance)
         if "regions" in outputs:
-            write_regions(outputs["regions"], exposure, masks)
-        filled = []
-        if {"clean", "preview"} & set(outputs):
-            fill, pairs = self.fill, zip(exposure.chips, masks, strict=True)
-            filled = [fill(chip.electrons, mask, ~chip.unusable) for chip, mask in pairs]
+            write_regions(outputs["regions"], exposure, cleaned.masks)
         if "preview" in outputs:
-            draw_preview(outputs["preview"], exposure, masks, filled)
+            draw_preview(outputs["preview"], exposure, cleaned.masks, cleaned.filled)
         if "clean" in outputs:
-            write_clean_copy(outputs["clean"], exposure, filled, masks, provenance, self.fill_label)
-        row = Row(
-            str(exposure.path),
-            CLEANED,
-            exposure.filter,
-            exposure_time=exposure.exposure_time,
-            cr_time=exposure.cr_time,
-            flagged=flagged_share(found),
-            expected=self.cr_share_rate * exposure.cr_time,
-            star_width=sight.stars.width,
-            stars_flagged=sight.stars.share_flagged,
-            seconds=time.monotonic() - prediction.begun,
-        )
-        odd = unlike_training(sight, row, self.seen)
-        if odd:
-            log.warning("%s is unlike the training: %s", exposure.path.name, "; ".join(odd))
-        return self._made_with(row)
+            write_clean_copy(outputs["clean"], exposure, cleaned.filled, cleaned.masks, provenance, self.fill_label)
+        return self._made_with(summarise(prediction, cleaned.found, self.trained_on))
 
 
 def _without_products(places: dict[Path, Path], output_dir: Path) -> dict[Path, Path]:
@@ -278,7 +246,7 @@ def _is_product(path: Path, output: Path) -> bool:
 
 
 def _refuse_mended(place: Path, path: Path) -> None:
-    mask = place.with_name(product_name("mask", path))
+    mask = place.with_name(product_name("mask", root_of(path), path.name))
     try:
         mended = mask.exists() and BY_HAND in fits.getheader(mask)
     except (OSError, ValueError):

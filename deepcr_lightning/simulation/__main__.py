@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.simulation.cameras import CAMERAS
 from deepcr_lightning.simulation.conditions import USUAL
-from deepcr_lightning.simulation.dataset import simulate_set
 from deepcr_lightning.simulation.filters import FILTERS
 from deepcr_lightning.simulation.plan import DITHERS, FULL_CHIP
+from deepcr_lightning.simulation.simulated_set import simulate_set
 from deepcr_lightning.simulation.stars import DEFAULT_FIELDS, FIELDS
 
 

@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from deepcr_lightning.exposures.dq import WFC3DQ
 from deepcr_lightning.simulation.conditions import Conditions
-from deepcr_lightning.simulation.products import SimulatedChip
 from deepcr_lightning.simulation.readout import ChipFrame
+from deepcr_lightning.simulation.simulated_files import SimulatedChip
 
 _TURN = 0.03
 _STRETCH = 0.06

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from deepcr_lightning.arguments import fail
+from deepcr_lightning.console.arguments import fail
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.sweeps.collect import collect
 from deepcr_lightning.sweeps.grid import is_grid, require_swept
@@ -29,7 +29,7 @@ class SweepSummary(Callback):
             except InputError as error:
                 fail(str(error))
             if self.before:
-                fail(f"hydra.sweep.dir={self.folder}: holds a sweep already; give another")
+                fail(f"hydra.sweep.dir={self.folder}: already contains a sweep; give another directory")
         # A launcher may give up, when a job of its is killed: the table is written then, too.
         atexit.register(self._collect_late, config)
 

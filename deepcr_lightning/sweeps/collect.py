@@ -7,9 +7,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.sweeps.figure import plot_sweep
 from deepcr_lightning.sweeps.grid import not_started
 from deepcr_lightning.sweeps.result import RUNNING, Result, best_of, read_results, swept_options
+from deepcr_lightning.sweeps.sweep_figure import plot_sweep
 from deepcr_lightning.sweeps.table import show_table, write_table
 
 TABLE, FIGURE = "sweep.csv", "sweep.png"
@@ -21,9 +21,9 @@ def collect(folder: Path, config: DictConfig | None = None) -> list[Result]:
     Parameters
     ----------
     folder : Path
-        Of the sweep.
+        Folder of the sweep.
     config : DictConfig, optional
-        Of the sweep, with ``hydra``: jobs that never started are named, too.
+        Config of the sweep, with ``hydra``: jobs that never started are named, too.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def collect(folder: Path, config: DictConfig | None = None) -> list[Result]:
     if config is not None:
         results = sorted([*results, *not_started(config, results)], key=lambda result: result.job.zfill(9))
     if not results:
-        raise InputError(f"{folder}: holds no job of a sweep; give hydra.sweep.dir of one")
+        raise InputError(f"{folder}: contains no job of a sweep; give the hydra.sweep.dir of one")
     write_table(folder / TABLE, results)
     print(show_table(results))
     print(f"Table: {folder / TABLE}")
@@ -47,5 +47,5 @@ def collect(folder: Path, config: DictConfig | None = None) -> list[Result]:
         plot_sweep(folder / FIGURE, results)
         print(f"Figure: {folder / FIGURE}")
     if any(result.status == RUNNING for result in results):
-        print(f"Some jobs had not ended; later: python -m deepcr_lightning.sweeps {folder}")
+        print(f"Some jobs are still running; when they have ended: python -m deepcr_lightning.sweeps {folder}")
     return results

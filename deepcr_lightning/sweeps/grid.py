@@ -1,4 +1,4 @@
-"""The jobs that a grid of values will have, known before any has started."""
+"""The jobs of a grid of values, before any has started."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def parse(config: DictConfig) -> list[Override]:
     Parameters
     ----------
     config : DictConfig
-        Of the sweep, with ``hydra``.
+        Config of the sweep, with ``hydra``.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def require_swept(config: DictConfig) -> None:
     Parameters
     ----------
     config : DictConfig
-        Of the sweep, with ``hydra``.
+        Config of the sweep, with ``hydra``.
 
     Raises
     ------
@@ -60,9 +60,7 @@ def require_swept(config: DictConfig) -> None:
             raise InputError(f"{override.input_line}: a range without a value; nothing to sweep over")
     here = str(config.hydra.launcher._target_).endswith("BasicLauncher")
     if here and not any(override.is_sweep_override() for override in overrides):
-        raise InputError(
-            "-m is given, and no option has several values; give some, such as model.depth=2,3, or leave -m out"
-        )
+        raise InputError("-m needs an option with several values, such as model.depth=2,3, or leave -m out")
 
 
 def not_started(config: DictConfig, results: Sequence[Result]) -> list[Result]:
@@ -71,9 +69,9 @@ def not_started(config: DictConfig, results: Sequence[Result]) -> list[Result]:
     Parameters
     ----------
     config : DictConfig
-        Of the sweep, with ``hydra``.
+        Config of the sweep, with ``hydra``.
     results : sequence of Result
-        Of the jobs that did.
+        Results of the jobs that started.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""One job of a sweep: it says how it ended, and never takes the others with it."""
+"""One job of a sweep: it records how it ended, and a failure does not stop the others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, read_write
 
-from deepcr_lightning.command import MENDABLE, in_a_line, prepare
+from deepcr_lightning.console.command import MENDABLE, in_a_line, prepare
 from deepcr_lightning.sweeps.result import DONE, FAILED, RUNNING, SCORE, Result, write_result
 
 log = logging.getLogger(__name__)
@@ -35,13 +35,13 @@ def run_job(train: Training, cfg: DictConfig) -> float:
     train : callable
         The work.
     cfg : DictConfig
-        Of the job.
+        Config of the job.
 
     Returns
     -------
     float
         Average precision on the validation side, to be maximised; NaN for a job that failed. What went wrong is
-        in ``result.json``, and with its traceback in the job's log where it is not the person's to mend.
+        in ``result.json``, and with its traceback in the job's log where the user cannot correct it.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     overrides = [str(text) for text in HydraConfig.get().overrides.task]

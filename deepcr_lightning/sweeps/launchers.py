@@ -1,4 +1,4 @@
-"""What a launcher or a search needs, looked for before Hydra does."""
+"""Check that what a launcher or a search needs is installed, before Hydra starts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NEEDED = {
 
 
 def require_launcher(arguments: Sequence[str]) -> None:
-    """See that what a command line names is installed.
+    """Raise if what a command line names is not installed.
 
     Parameters
     ----------
     arguments : sequence of str
-        What the person typed.
+        Arguments of the command line.
 
     Raises
     ------
@@ -35,4 +35,4 @@ def require_launcher(arguments: Sequence[str]) -> None:
         if argument in _NEEDED and find_spec(_NEEDED[argument]) is None:
             raise InputError(f"{argument}: is not installed; pip install 'deepcr-lightning[sweep]'")
         if argument.endswith(("launcher=slurm", "launcher=submitit_slurm")) and shutil.which("sbatch") is None:
-            raise InputError(f"{argument}: there is no sbatch here; start the sweep on a node of the cluster")
+            raise InputError(f"{argument}: sbatch is not found; start the sweep on a node of the cluster")

@@ -1,4 +1,4 @@
-"""What a job of a sweep leaves in its folder, for whoever collects it, in whatever process."""
+"""The result that a job of a sweep writes into its folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from deepcr_lightning.exposures.atomic import process_alive, write_atomically
+from deepcr_lightning.atomic import process_alive, write_atomically
 
 FILE = "result.json"
 SCORE = "val/average_precision"
@@ -32,7 +32,7 @@ class Result:
     overrides : list of str
         What it was started with.
     scores : dict of str to float
-        Of the checkpoint that it kept, by the names that were logged.
+        Scores of the checkpoint that it kept, by the names that were logged.
     checkpoint : str
         Its best checkpoint; empty where there is none.
     seconds : float, optional
@@ -72,7 +72,7 @@ def write_result(folder: Path, result: Result) -> None:
     Parameters
     ----------
     folder : Path
-        Of the job.
+        Folder of the job.
     result : Result
 
     Raises
@@ -92,12 +92,12 @@ def read_result(folder: Path) -> Result | None:
     Parameters
     ----------
     folder : Path
-        Of the job.
+        Folder of the job.
 
     Returns
     -------
     Result or None
-        Of a job that ended without a word, "killed"; None for a folder of no job.
+        Result of the job, "killed" if it ended without a result; None for a folder that is not that of a job.
     """
     try:
         result = Result(job=folder.name, **json.loads((folder / FILE).read_text()))
@@ -122,7 +122,7 @@ def read_results(folder: Path) -> list[Result]:
     Parameters
     ----------
     folder : Path
-        Of the sweep.
+        Folder of the sweep.
 
     Returns
     -------

@@ -23,7 +23,7 @@ def open_study(folder: Path, fixed: Sequence[str], seed: int) -> optuna.Study:
     Parameters
     ----------
     folder : Path
-        Of the search.
+        Folder of the search.
     fixed : sequence of str
         The overrides that all trials share.
     seed : int
@@ -43,7 +43,7 @@ def open_study(folder: Path, fixed: Sequence[str], seed: int) -> optuna.Study:
     before = study.user_attrs.get(_FIXED)
     if before is not None and sorted(before) != sorted(fixed):
         raise InputError(
-            f"{folder}: its search was begun with {' '.join(sorted(before)) or 'no overrides'}; give the same, "
+            f"{folder}: its search was started with {' '.join(sorted(before)) or 'no overrides'}; give the same, "
             "or another hydra.sweep.dir"
         )
     study.set_user_attr(_FIXED, list(fixed))
@@ -99,7 +99,7 @@ def ask(
     first : int
         Number of the first trial; the others follow.
     overrides : list of list of str
-        Of each.
+        Overrides of each trial.
 
     Raises
     ------
@@ -109,7 +109,9 @@ def ask(
     try:
         trials = [study.ask(dict(space)) for _ in range(count)]
     except ValueError as error:
-        raise InputError(f"the search was begun with other choices ({error}); give another hydra.sweep.dir") from error
+        raise InputError(
+            f"the search was started with other choices ({error}); give another hydra.sweep.dir"
+        ) from error
     drawn = [[*fixed, *(f"{name}={value}" for name, value in trial.params.items())] for trial in trials]
     return trials[0].number, drawn
 
@@ -121,7 +123,7 @@ def settle(study: optuna.Study, folder: Path) -> None:
     ----------
     study : optuna.Study
     folder : Path
-        Of the search. A trial that failed, or was killed with the search, does not count; one that still runs
+        Folder of the search. A trial that failed, or was killed with the search, does not count; one that still runs
         stays open.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

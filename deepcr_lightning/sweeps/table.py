@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepcr_lightning.exposures.atomic import write_atomically
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.sweeps.result import SCORE, Result, best_of, swept_options
 
 _SHOWN = {

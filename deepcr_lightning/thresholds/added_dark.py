@@ -1,12 +1,8 @@
-"""What the network does, in four pictures: Chen et al. 2024, figure 1."""
+"""Figure of a dark, an exposure, their sum, and the sum cleaned, as in Chen et al. 2024, figure 1."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,10 +10,10 @@ import numpy as np
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.sky import sky_and_noise
+from deepcr_lightning.figures import save_figure, show_electrons
 from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.prediction.predictor import ExposurePredictor
-from deepcr_lightning.training.figures import save_figure
 
 _CUTOUT = 256
 
@@ -35,7 +31,7 @@ def plot_added_dark(
         Their first chips are of one shape.
     predictor : ExposurePredictor
     threshold : float
-        Of the mask; its pixels take the median of those in a square of 3 x 3.
+        Threshold of the mask; its pixels take the median of those in a square of 3 x 3.
 
     Raises
     ------
@@ -62,13 +58,6 @@ def plot_added_dark(
     )
     for cell, (image, title) in zip(axes.ravel(), panels, strict=True):
         cut = image[top : top + _CUTOUT, left : left + _CUTOUT]
-        cell.imshow(
-            np.arcsinh((cut - sky) / noise),
-            cmap="gray",
-            vmin=np.arcsinh(-sky / noise) - 1,
-            vmax=np.arcsinh(300),
-            origin="lower",
-            interpolation="nearest",
-        )
+        show_electrons(cell, cut, sky, noise, lowest=float(np.arcsinh(-sky / noise)) - 1)
         cell.set(title=title, xticks=[], yticks=[])
     save_figure(figure, path)

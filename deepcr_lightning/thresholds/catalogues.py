@@ -12,9 +12,9 @@ import numpy as np
 from astropy.table import Table
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.photometry.star_lists import Stars
 from deepcr_lightning.thresholds.good_stars import NEEDED, Cuts, good_stars
 from deepcr_lightning.thresholds.star_counts import ChipStars, chip_stars
-from deepcr_lightning.thresholds.stars import Stars
 
 NO_MASK = "none"
 _PLACES = {"extension": "Extension", "chip": "Chip", "x": "Object X position", "y": "Object Y position"}
@@ -35,7 +35,7 @@ class Catalogue:
     Attributes
     ----------
     name : str
-        Of the file.
+        Name of the file.
     filters : dict of str to astropy.table.Table
         With ``chip``, ``y``, ``x`` (pixels of the reference image), ``magnitude``, ``signal_to_noise``,
         ``sharpness`` and ``crowding``.
@@ -86,7 +86,7 @@ def read_catalogue(path: Path, columns: Mapping[str, Any] | None = None) -> Cata
     path : Path
         DOLPHOT's output, with its ``.columns`` beside it, or any table that astropy reads: Parquet, HDF5, FITS, ECSV.
     columns : mapping, optional
-        Of a table: ``x``, ``y``, perhaps ``chip``, and for each filter the names of its ``magnitude``,
+        Columns of a table: ``x``, ``y``, perhaps ``chip``, and for each filter the names of its ``magnitude``,
         ``signal_to_noise``, ``sharpness`` and ``crowding``.
 
     Returns

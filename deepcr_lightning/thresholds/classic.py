@@ -1,4 +1,4 @@
-"""Cosmic rays by comparing the exposures of a visit: the classic rejection that a network is measured by."""
+"""Cosmic rays by comparing the exposures of a visit: the classic rejection, as a reference for a network."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def classic_masks(members: Sequence[Member], settings: ReadSettings) -> dict[Pat
     enough = [member for member in members if number[_group(member)] >= ENOUGH]
     masks: dict[Path, list[NDArray[np.bool_]]] = {}
     if enough:
-        log.info("Classic rejection: %d exposures are compared with the others of their visit", len(enough))
+        log.info("Classic rejection: %d exposures are compared with the other exposures of their visit", len(enough))
     for group in group_exposures(enough) if enough else ():
         exposures = [read_exposure(member.path, settings) for member in group]
         found = {}

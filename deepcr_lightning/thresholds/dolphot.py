@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.products import Provenance, write_dq_copy
+from deepcr_lightning.models.model import Model
 from deepcr_lightning.thresholds.catalogues import NO_MASK
 from deepcr_lightning.thresholds.field_stars import masks_of
-from deepcr_lightning.training.checkpoint import Model
 
 _DQ_BIT = 8192
 # The values that DOLPHOT's manual recommends for WFC3/UVIS; exposures are corrected for their charge transfer.
@@ -107,7 +107,7 @@ def write_dolphot(
     written = 0
     for exposure, maps in mapped:
         if exposure.instrument != "WFC3":
-            raise InputError(f"{exposure.path}: is of {exposure.instrument}; dolphot= is for WFC3")
+            raise InputError(f"{exposure.path}: comes from {exposure.instrument}; dolphot= supports WFC3 only")
         if len(exposure.chips) > 1 and reference is None:
             raise InputError(f"{exposure.path}: has two chips; name a drizzled image of the field with reference=")
         by_chip = [

@@ -10,13 +10,13 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.exposure import Chip, Exposure
+from deepcr_lightning.photometry.measure import ChipReference, measure, prepare
+from deepcr_lightning.photometry.star_lists import Stars, find_shift, join_filters
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.simulation.filters import FILTERS
 from deepcr_lightning.thresholds.good_stars import Cuts, good_stars
 from deepcr_lightning.thresholds.mapped import Mapped
-from deepcr_lightning.thresholds.photometry import ChipReference, measure, prepare
 from deepcr_lightning.thresholds.star_counts import ChipStars, chip_stars
-from deepcr_lightning.thresholds.stars import Stars, find_shift, join_filters
 
 _REFERENCE_THRESHOLD = 0.5
 

@@ -45,7 +45,7 @@ def choose_filters(seen: Sequence[Seen], wanted: Sequence[str] | None) -> tuple[
     ----------
     seen : sequence of Seen
     wanted : sequence of str, optional
-        As the person names them; those that are there by default.
+        Filters as the user names them; those that are there by default.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def group_fields(seen: Sequence[Seen], filters: Sequence[str]) -> tuple[list[Fie
 
 
 def check_chips(field: Field, exposures: Sequence[Exposure]) -> None:
-    """See that the exposures of a field have the same chips.
+    """Raise if the exposures of a field have different chips.
 
     Parameters
     ----------
@@ -120,7 +120,9 @@ def check_chips(field: Field, exposures: Sequence[Exposure]) -> None:
     """
     layouts = [[(chip.extver, chip.electrons.shape) for chip in exposure.chips] for exposure in exposures]
     if any(layout != layouts[0] for layout in layouts):
-        raise InputError(f"{field.name}: {' and '.join(field.files)} have different chips; they are not of one field")
+        raise InputError(
+            f"{field.name}: {' and '.join(field.files)} have different chips, so they do not show one field"
+        )
 
 
 def _wavelength(name: str) -> tuple[int, str]:

@@ -99,7 +99,7 @@ def good_stars(catalogue: Table, cuts: Cuts, name: str) -> NDArray[np.bool_]:
         With the columns `NEEDED`.
     cuts : Cuts
     name : str
-        Of the catalogue, for messages.
+        Name of the catalogue, for messages.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""An exposure, where the network sees cosmic rays in it, and what is known of it otherwise."""
+"""An exposure with the maps of a network and, if known, its truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The threshold to take, why, and how sure that is."""
+"""The recommended threshold, the reason, and its uncertainty."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.evaluation.intervals import interval, resampled
+from deepcr_lightning.scores.intervals import interval, resampled
 from deepcr_lightning.thresholds.star_counts import Counts
 
 
 def check_thresholds(values: Sequence[Any] | None) -> list[float]:
-    """See that thresholds ascend within (0, 1).
+    """Raise if thresholds do not ascend within (0, 1).
 
     Parameters
     ----------
     values : sequence
-        As the person gives them.
+        Thresholds as the user gives them.
 
     Returns
     -------

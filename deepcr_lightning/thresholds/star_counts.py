@@ -10,7 +10,7 @@ from matplotlib.path import Path as Polygon
 from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.thresholds.stars import Stars, match
+from deepcr_lightning.photometry.star_lists import Stars, match
 
 BLOCKS = 4
 """Blocks along each side of a chip: what the bootstrap draws again."""

@@ -1,8 +1,7 @@
-"""Exposures and darks to a store on disk, whole or not at all."""
+"""Write exposures and darks into a store on disk, whole or not at all."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import tempfile
@@ -18,10 +17,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
+from deepcr_lightning.atomic import make_folder_once
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import make_folder_once
-from deepcr_lightning.exposures.dq import SATURATION, unusable_bits
+from deepcr_lightning.exposures.dq import SATURATION
 from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
+from deepcr_lightning.exposures.instruments import Instrument, unusable_bits
+from deepcr_lightning.exposures.store_key import store_key
 from deepcr_lightning.exposures.truth import read_matching_truth
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.tiles.dark_cr import extract_cr_layers
@@ -36,26 +37,6 @@ Cameras = dict[str, Path]
 FORMAT = 9
 """Raised whenever the meaning of the files changes; older stores are then built again."""
 _LAST = "store.json"
-
-
-def store_key(files: Sequence[Path], settings: dict[str, object]) -> str:
-    """Name a store by what it is made of.
-
-    Parameters
-    ----------
-    files : sequence of Path
-        Path, size and time of change of each count.
-    settings : dict
-        Plain values.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
-    """
-    stats = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    text = json.dumps([FORMAT, settings, stats], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def build_store(
@@ -97,7 +78,7 @@ def build_store(
     settings = settings or ReadSettings()
     files = [*science, *darks, *(truths or {}).values()]
     counts = {"tile_size": tile_size, "science": len(science), "truths": len(truths or {})}
-    key = store_key(files, {**counts, **asdict(settings)})
+    key = store_key(FORMAT, files, {**counts, **asdict(settings)})
     folder = Path(store_dir) / key
     try:
         make_folder_once(
@@ -153,7 +134,7 @@ def _require_darks(science: Cameras, dark: Cameras) -> None:
                 "science exposures needs darks of the same"
             )
     for camera in sorted(set(dark) - set(science)) if science else ():
-        log.warning("Darks of %s are not used: no science exposure is of that camera", camera)
+        log.warning("Darks of %s are not used: no science exposure comes from that camera", camera)
 
 
 def _write_tiles(
@@ -182,7 +163,9 @@ def _write_tiles(
                 for name in COLUMNS:
                     columns[name].append(getattr(tile, name))
     if science and not columns["file"]:
-        raise InputError(f"data.science: no tile of {size} x {size} pixels is at least half usable; check the DQ bits")
+        raise InputError(
+            f"data.science: in no tile of {size} x {size} pixels half of the pixels are usable; check the DQ bits"
+        )
     table: dict[str, Any] = {f"tile_{name}": np.array(values) for name, values in columns.items()}
     np.savez(folder / "table.npz", **table)
     return len(columns["file"])
@@ -232,7 +215,7 @@ def _write_layers(
                         f"set data.tile_size to at most {min(rows, columns)} or leave it out"
                     )
                 np.save(f"{scratch}/{count}.npy", chip.electrons)
-                np.save(f"{scratch}/{count}_unusable.npy", _unknown_in_dark(chip, exposure.instrument))
+                np.save(f"{scratch}/{count}_unusable.npy", _unknown_in_dark(chip, exposure.row))
                 info = LayerInfo(
                     file=str(path),
                     visit=exposure.visit,
@@ -248,7 +231,7 @@ def _write_layers(
         return _write_charge(folder, Path(scratch), list(groups.values()), count)
 
 
-def _unknown_in_dark(chip: Chip, instrument: str) -> NDArray[np.bool_]:
+def _unknown_in_dark(chip: Chip, instrument: Instrument) -> NDArray[np.bool_]:
     # What saturates in a dark is the core of a CR: its charge is known to be large.
     saturation = unusable_bits(instrument, SATURATION)
     flags = chip.dq.astype(np.int64) & unusable_bits(instrument)
@@ -267,7 +250,7 @@ def _write_charge(folder: Path, scratch: Path, groups: list[list[LayerInfo]], co
         for group in groups:
             if len(group) == 1:
                 log.warning(
-                    "%s[%d]: the only dark of its chip; hot pixels are told by DQ alone",
+                    "%s[%d]: the only dark of its chip; only DQ tells hot pixels from CRs",
                     group[0].file,
                     group[0].chip,
                 )

@@ -1,4 +1,4 @@
-"""Dark exposures to cosmic-ray layers: the charge that came in this dark and in no other."""
+"""Turn dark exposures into cosmic-ray layers: the charge that is in one dark and in no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the data of a run were, by their content: the same wherever the files lie."""
+"""Fingerprint of the data of a run by their content, independent of where the files are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from deepcr_lightning.exposures.atomic import write_atomically
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import root_of
 from deepcr_lightning.tiles.store import COLUMNS, TileStore
 

@@ -27,7 +27,7 @@ class SkyTile:
     electrons : ndarray of float32, shape (size, size)
     usable : ndarray of bool, shape (size, size)
     sky, noise : float
-        Of the whole chip, in electrons: what prediction will normalise this place with.
+        Sky level and noise of the whole chip in electrons: prediction normalises this place with them.
     filter, visit, file, camera : str
     exposure_time, cr_time : float
         In seconds; `cr_time` is the time in which the tile collected its own CRs.

@@ -1,4 +1,4 @@
-"""Tiles and CR layers on disk, built once, memory-mapped ever after."""
+"""Tiles and CR layers on disk, built once and memory-mapped."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Training: losses, metrics, the LightningModule and its checkpoints."""
+"""Training: the ground of the LightningModules, losses, optimiser, checkpoints, and resuming."""

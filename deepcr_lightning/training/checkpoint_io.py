@@ -1,4 +1,4 @@
-"""Checkpoints that are there from the first step on and never half written."""
+"""Checkpoints that exist from the first step and are never half written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from deepcr_lightning.exposures.atomic import write_atomically
+from deepcr_lightning.atomic import write_atomically
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -35,7 +35,7 @@ class RunCheckpoint(ModelCheckpoint):
     ----------
     dirpath : str
     **settings
-        Of ModelCheckpoint.
+        Other parameters of ModelCheckpoint.
     """
 
     def __init__(self, dirpath: str, **settings: Any) -> None:

@@ -1,4 +1,4 @@
-"""A run whose loss is no number any more stops, and shows why."""
+"""Stop a run whose loss is NaN or infinite, and save the batch that caused it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.atomic import write_atomically
 
 
 class FiniteLoss(pl.Callback):
@@ -55,11 +55,11 @@ class FiniteLoss(pl.Callback):
         if bool(torch.isfinite(together)):
             return
         if bool(torch.isfinite(loss)):
-            raise InputError(f"the loss is {float(together)} at step {step} in another process, which keeps its batch")
+            raise InputError(f"the loss is {float(together)} at step {step} in another process, which saved its batch")
         buffer, kept = io.BytesIO(), self.folder / "bad_batch.pt"
         torch.save({name: tensor.cpu() for name, tensor in batch.items()}, buffer)
         write_atomically(kept, lambda partial: partial.write_bytes(buffer.getbuffer()))
         raise InputError(
-            f"the loss is {float(loss)} at step {step}; its batch is kept in {kept}; look at its image, then go on "
+            f"the loss is {float(loss)} at step {step}; its batch is saved in {kept}; look at its image, then resume "
             "from the last checkpoint with a lower model.learning_rate"
         )

@@ -1,4 +1,4 @@
-"""A training run from its first step to its end, or to a stop that says how to go on."""
+"""A training run from start to end, or to a stop that says how to resume it."""
 
 from __future__ import annotations
 
@@ -9,31 +9,22 @@ import signal
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
-from pytorch_lightning.callbacks import LambdaCallback
-from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.memory import is_oom_error
 
-from deepcr_lightning.arguments import override
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
+from deepcr_lightning.console.arguments import override
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.training.batch_size import largest_batch
-from deepcr_lightning.training.inpainter import CosmicRayInpainter
-from deepcr_lightning.training.segmenter import CosmicRaySegmenter
+from deepcr_lightning.training.module import CosmicRayModule
 
 log = logging.getLogger(__name__)
-
-_MOST_TILES = 1024
-_STEPS_AN_EPOCH = 8
 
 
 def fit(
     trainer: pl.Trainer,
-    model: CosmicRaySegmenter | CosmicRayInpainter,
+    model: CosmicRayModule,
     data: LabelFreeDataModule,
     ckpt_path: str | None = None,
-    find_batch_size: bool = False,
 ) -> None:
     """Train, and say how to go on if the run is stopped or runs out of memory.
 
@@ -41,12 +32,10 @@ def fit(
     ----------
     trainer : Trainer
         With a `training.checkpoint_io.RunCheckpoint`.
-    model : CosmicRaySegmenter or CosmicRayInpainter
+    model : CosmicRayModule
     data : LabelFreeDataModule
     ckpt_path : str, optional
         Checkpoint to go on from.
-    find_batch_size : bool
-        Take the largest batch that the accelerator has memory for, in place of ``data.batch_size``.
 
     Raises
     ------
@@ -55,11 +44,6 @@ def fit(
     SystemExit
         With 130 after an interrupt and 143 after SIGTERM, as shells have it.
     """
-    if find_batch_size:
-        _require_gpu(trainer)
-        # Once the tiles are where they stay: what they take of its memory is not free for a batch.
-        find = LambdaCallback(setup=lambda *_: _take_largest_batch(trainer, model, data))
-        trainer.callbacks.append(find)  # type: ignore[attr-defined]
     try:
         trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
     except SIGTERMException:
@@ -104,30 +88,8 @@ def checkpoint_of_requeued_job(run_dir: Path) -> str | None:
     # A run writes it before its first step: without it none has begun.
     if not (any(run_dir.glob("hpc_ckpt_*.ckpt")) or last.exists()):
         return None
-    log.info("The job was requeued: it goes on from %s", last)
+    log.info("The job was requeued; it resumes from %s", last)
     return str(last)
-
-
-def _require_gpu(trainer: pl.Trainer) -> None:
-    if trainer.strategy.root_device.type != "cuda":
-        raise InputError(
-            "trainer.find_batch_size=true: needs a GPU; memory does not limit the batch of a CPU, 4 to 16 serve well"
-        )
-
-
-def _take_largest_batch(
-    trainer: pl.Trainer, model: CosmicRaySegmenter | CosmicRayInpainter, data: LabelFreeDataModule
-) -> None:
-    if trainer.state.fn != TrainerFn.FITTING:
-        return
-    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(str(trainer.precision))
-    most = max(1, (data.tiles_per_epoch or _MOST_TILES) // _STEPS_AN_EPOCH)
-    device = trainer.strategy.root_device
-    net = model.net.unet if isinstance(model, CosmicRayInpainter) else model.net
-    found = largest_batch(net.to(device), data.tile_size, most, device, half)
-    # The finder, bridges and fits of stars work on the same batch.
-    data.batch_size = max(1, found // 2) if isinstance(model, CosmicRayInpainter) else found
-    log.info("Batches of %d tiles; at most %d, for %d steps an epoch", data.batch_size, most, _STEPS_AN_EPOCH)
 
 
 def _say_how_to_go_on(trainer: pl.Trainer) -> None:
@@ -135,4 +97,4 @@ def _say_how_to_go_on(trainer: pl.Trainer) -> None:
     last = Path(getattr(checkpoint, "dirpath", None) or ".") / "last.ckpt"
     if trainer.is_global_zero and last.is_file():
         again = shlex.quote(override("ckpt_path", last))
-        log.warning("Stopped in epoch %d; go on with: python train.py %s", trainer.current_epoch, again)
+        log.warning("Stopped in epoch %d; resume with: python train.py %s", trainer.current_epoch, again)

@@ -1,4 +1,4 @@
-"""A run that starts from the weights of a model instead of from none."""
+"""Start a run from the weights of a model instead of from random ones."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from deepcr_lightning.batches.compose import LABEL_SNR
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, FILLER, Model, kind_of, load_model, read_checkpoint
-from deepcr_lightning.training.model_file import known_models
+from deepcr_lightning.models.card import FILLER
+from deepcr_lightning.models.checkpoint import read_card_of
+from deepcr_lightning.models.model import Model, load_model
+from deepcr_lightning.models.model_file import known_models
+from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 
 STARTED_FROM = "started_from"
 """Where the record of a run says which model it started from."""
@@ -23,7 +26,7 @@ def read_start(name: str) -> Model:
     Parameters
     ----------
     name : str
-        A path, or a name that `training.model_file.find_model_file` knows.
+        A path, or a name that `models.model_file.find_model_file` knows.
 
     Returns
     -------
@@ -42,8 +45,8 @@ def read_start(name: str) -> Model:
             f"init={name}: no such file; give the best.ckpt of outputs/.../checkpoints/, or one of "
             f"{', '.join(sorted(known))}"
         )
-    if path.suffix != ".pth" and kind_of(read_checkpoint(path)[DESCRIPTION_KEY]) == FILLER:
-        raise InputError(f"init={name}: is of a network that fills cosmic rays; give one that finds them")
+    if path.suffix != ".pth" and read_card_of(path).kind == FILLER:
+        raise InputError(f"init={name}: is an inpainting network; give a detector")
     return load_model(path)
 
 
@@ -55,7 +58,7 @@ def start_from(model: Model, cfg: DictConfig, typed: Sequence[str]) -> None:
     model : Model
         From `read_start`.
     cfg : DictConfig
-        Of train.py, with ``init``. Its record will name the model.
+        Config of train.py, with ``init``. Its record will name the model.
     typed : sequence of str
         Overrides of the command line.
 
@@ -65,8 +68,8 @@ def start_from(model: Model, cfg: DictConfig, typed: Sequence[str]) -> None:
         If the run is to train a network that fills, one of these was typed and differs, or it is resumed and started
         from another model.
     """
-    if "cleaned_by" in cfg.model:
-        raise InputError(f"init={cfg.init}: is of a network that finds cosmic rays; leave model=inpaint out")
+    if get_class(cfg.model["_target_"]) is not CosmicRaySegmenter:
+        raise InputError(f"init={cfg.init}: is a detector; leave model=inpaint out")
     names = {override.partition("=")[0].lstrip("+") for override in typed}
     settings = _settings(model)
     other = [name for name, value in settings.items() if name in names and OmegaConf.select(cfg, name) != value]
@@ -77,19 +80,18 @@ def start_from(model: Model, cfg: DictConfig, typed: Sequence[str]) -> None:
         OmegaConf.update(cfg, name, value)
     origin = {"name": cfg.init if model.path.stem == cfg.init else model.path.name, "sha256": model.sha256}
     if cfg.ckpt_path is not None:
-        run = read_checkpoint(Path(cfg.ckpt_path))[DESCRIPTION_KEY].get("run") or {}
+        run = read_card_of(Path(cfg.ckpt_path)).run or {}
         if run.get(STARTED_FROM, origin)["sha256"] != origin["sha256"]:
             raise InputError(
-                f"ckpt_path={cfg.ckpt_path}: started from another model than init={cfg.init} is; begin anew"
+                f"ckpt_path={cfg.ckpt_path}: was started from another model than init={cfg.init}; start a new run"
             )
     if "record" in cfg.callbacks:
         OmegaConf.update(cfg, f"callbacks.record.{STARTED_FROM}", origin, force_add=True)
 
 
 def _settings(model: Model) -> dict[str, Any]:
-    net, description = model.net, model.description
     return {
-        **{f"model.{name}": getattr(net, name) for name in ("depth", "hidden", "norm", "contrast", "fold")},
-        "data.label_snr": description["data"].get("label_snr", LABEL_SNR),
-        "data.normalisation": description["normalisation"],
+        **{f"model.{name}": getattr(model.net, name) for name in CosmicRaySegmenter.shape},
+        "data.label_snr": model.card.data.label_snr,
+        "data.normalisation": model.card.normalisation,
     }

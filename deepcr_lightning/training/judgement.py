@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deepcr_lightning.training.truth_free import RATES
+from deepcr_lightning.scores.truth_free import RATES
 
 MAY_FALL = 0.15
 """A fine-tuned network whose CR rate fell by more finds fewer own CRs. On the real exposures of docs/training.md
@@ -13,7 +13,7 @@ networks were no worse where it fell by up to 0.11, and worse where it fell by 0
 LOWEST = 0.7
 """Below this CR rate a network misses own CRs: from exposure to exposure rates scatter by 10 to 15 per cent."""
 UNMEASURED = 1.0
-"""What `training.truth_free.own_rate` gives where too few CRs say anything."""
+"""What `scores.truth_free.own_rate` gives where too few CRs say anything."""
 _KEPT = "The model that it started from is kept"
 _CURE = (
     "Give darks that went through the processing of the science exposures (both resampled or neither, the same "
@@ -41,7 +41,7 @@ def judge(scores: Mapping[str, float], start: Mapping[str, float] | None = None,
     """Judge the network of a run by its scores on the validation side.
 
     A network that tells the added CRs from the exposures' own finds fewer of the latter: the loss improves and the CR
-    rate (`training.truth_free.own_rate`) falls. A fine-tuned network is kept if
+    rate (`scores.truth_free.own_rate`) falls. A fine-tuned network is kept if
 
     - its CR rate is above the lower end of `RATES`, and by no more than `MAY_FALL` below that of the model that it
       started from (below 1, where that is at the upper end of `RATES`: it is sure of what is no CR then); and

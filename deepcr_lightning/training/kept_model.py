@@ -1,14 +1,15 @@
-"""What the best checkpoint of a run holds in the end: its network, or the one that it started from."""
+"""Write the outcome of a run into its best checkpoint: its network, or the model that it started from."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
-from deepcr_lightning.exposures.atomic import write_atomically
-from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, Model, read_checkpoint
+from deepcr_lightning.atomic import write_atomically
+from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY, card_of, read_checkpoint
+from deepcr_lightning.models.model import Model
 from deepcr_lightning.training.judgement import Judgement
 
 JUDGEMENT = "judgement"
@@ -36,15 +37,15 @@ def settle(best: Path, judgement: Judgement, start: Model | None) -> None:
         The model that the run started from.
     """
     checkpoint = read_checkpoint(best)
+    card = card_of(checkpoint, best)
     if not judgement.kept:
         assert start is not None
         checkpoint = {key: value for key, value in checkpoint.items() if key not in _OF_A_RESUMED_RUN}
-        description, run = start.description, checkpoint[DESCRIPTION_KEY]["run"]
-        network = {**description["network"], "norm": start.net.norm}
-        # Its weights have the calibration in them.
-        folded = {**description, "network": network, "calibration": [1.0, 0.0], "run": run}
+        # The weights of a model that was loaded have the calibration in them.
+        network = {**start.card.network, "norm": start.net.norm}
+        card = replace(start.card, network=network, calibration=(1.0, 0.0), run=card.run)
         weights = {f"net.{name}": value for name, value in start.net.state_dict().items()}
-        checkpoint |= {"state_dict": weights, "epoch": -1, "global_step": 0, DESCRIPTION_KEY: folded}
-    description = checkpoint[DESCRIPTION_KEY]
-    description["run"] = {**(description["run"] or {}), JUDGEMENT: asdict(judgement)}
+        checkpoint |= {"state_dict": weights, "epoch": -1, "global_step": 0}
+    card = replace(card, run={**(card.run or {}), JUDGEMENT: asdict(judgement)})
+    checkpoint[DESCRIPTION_KEY] = card.to_plain()
     write_atomically(best, lambda partial: torch.save(checkpoint, partial))

@@ -96,3 +96,6 @@ LOSSES: dict[str, Loss] = {
     "calibrated_bce": calibrated_bce_with_logits,
 }
 """The losses by the name that `loss=` takes."""
+
+PROBABILITIES = frozenset({"calibrated_bce"})
+"""Those that make the map of a network the probability of a cosmic ray."""

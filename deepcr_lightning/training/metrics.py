@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from deepcr_lightning.training.calibration import SHARES, count_labels
-from deepcr_lightning.training.truth_free import BINS, AddedCounts, count_added, curves_of, own_rate, plateau
+from deepcr_lightning.scores.bins import BINS
+from deepcr_lightning.scores.calibration import SHARES, count_labels
+from deepcr_lightning.scores.truth_free import AddedCounts, count_added, curves_of, own_rate, plateau
 
 
 class TruthFreeCurves(Metric):
     """Curves of completeness, purity and false positives from added CRs and exposure times alone.
 
-    The bookkeeping is that of `training.truth_free`. Scores are kept as histograms: the memory does not grow with
+    The bookkeeping is that of `scores.truth_free`. Scores are kept as histograms: the memory does not grow with
     the data, and processes add up.
     """
 
@@ -42,7 +43,7 @@ class TruthFreeCurves(Metric):
         return AddedCounts(*(getattr(self, field.name).cpu() for field in fields(AddedCounts)))
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the curves of `training.truth_free.curves_of`, and ``own_rate``, ``plateau`` and ``labels``."""
+        """Return the curves of `scores.truth_free.curves_of`, and ``own_rate``, ``plateau`` and ``labels``."""
         counts = self.counts()
         return {
             **curves_of(counts),

@@ -18,7 +18,7 @@ FINAL_RATE = 0.01
 
 
 def check_rates(learning_rate: float, warmup: float, schedule: str) -> None:
-    """See that what `adamw` is to be given is in its range.
+    """Raise if a parameter of `adamw` is out of its range.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def check_rates(learning_rate: float, warmup: float, schedule: str) -> None:
     if not learning_rate > 0:
         raise InputError(f"model.learning_rate={learning_rate}: must be positive")
     if not 0 <= warmup < 1:
-        raise InputError(f"model.warmup={warmup}: must be a share of the steps, 0 to below 1")
+        raise InputError(f"model.warmup={warmup}: must be a fraction of the steps, at least 0 and below 1")
     if schedule not in SCHEDULES:
         raise InputError(f"model.schedule={schedule}: must be one of {', '.join(SCHEDULES)}")
 

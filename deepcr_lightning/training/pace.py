@@ -1,4 +1,4 @@
-"""How fast a run goes and how hard it pulls: tiles a second and the norm of the gradient."""
+"""Tiles per second and gradient norm of a run."""
 
 from __future__ import annotations
 

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.models.card import DataCard, FinderCard
+from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY
 from deepcr_lightning.networks.gaps import close_gaps
-from deepcr_lightning.networks.layout import channels_last, for_training
+from deepcr_lightning.networks.memory_layout import channels_last, for_training
 from deepcr_lightning.networks.unet import UNet
-from deepcr_lightning.training.calibration import fit_scale
-from deepcr_lightning.training.checkpoint import DESCRIPTION_KEY, describe
-from deepcr_lightning.training.losses import LOSSES
+from deepcr_lightning.scores.calibration import fit_scale
+from deepcr_lightning.scores.curves import at_threshold, average_precision_of, kept_curves
+from deepcr_lightning.scores.reliability import reliability_without_truth
+from deepcr_lightning.scores.targets import Target, check_target, resolve_threshold
+from deepcr_lightning.training.losses import LOSSES, PROBABILITIES
 from deepcr_lightning.training.metrics import TruthFreeCurves
-from deepcr_lightning.training.optimiser import adamw, ask_for_rate, check_rates
-from deepcr_lightning.training.threshold import Target, check_target, kept_curves, resolve_threshold
-from deepcr_lightning.training.truth_free import at_threshold, average_precision
+from deepcr_lightning.training.module import CosmicRayModule, Scored
+from deepcr_lightning.training.optimiser import check_rates
+from deepcr_lightning.training.tile_figure import plot_tiles
+
+log = logging.getLogger(__name__)
 
 CALIBRATED_THRESHOLD = 0.5
 
 
-class CosmicRaySegmenter(pl.LightningModule):
+class CosmicRaySegmenter(CosmicRayModule):
     """U-Net, loss and optimiser of one run.
 
     Parameters
@@ -37,13 +43,13 @@ class CosmicRaySegmenter(pl.LightningModule):
     learning_rate : float
         Highest rate of AdamW.
     weight_decay : float
-        Of AdamW.
+        Weight decay of AdamW.
     warmup : float
         Share of the steps in which the rate rises from 0.
     schedule : {"cosine", "constant"}
         What the rate does then.
     threshold : float, str or dict, optional
-        Default threshold of the checkpoint, or how to choose it on the validation side (`training.threshold`).
+        Default threshold of the checkpoint, or how to choose it on the validation side (`scores.targets`).
         0.5 by default; half of its plateau for a map trained with ``bce``.
     compile : bool
         Compile the network with torch.compile.
@@ -53,6 +59,10 @@ class CosmicRaySegmenter(pl.LightningModule):
     InputError
         If a parameter is out of its range.
     """
+
+    card_class = FinderCard
+    shape = ("depth", "hidden", "norm", "contrast", "fold")
+    net: UNet
 
     def __init__(
         self,
@@ -77,14 +87,13 @@ class CosmicRaySegmenter(pl.LightningModule):
         self.save_hyperparameters()
         self.net = UNet(depth, hidden, norm, contrast=contrast, fold=fold)
         self.loss = LOSSES[loss]
-        self.calibrated = loss == "calibrated_bce"
+        self.calibrated = loss in PROBABILITIES
         self.threshold = CALIBRATED_THRESHOLD
         self.plateau: float | None = None
         self.scale, self.shift = 1.0, 0.0
         self.unreached: str | None = None
         self.last_curves: dict[str, Tensor] = {}
         self.last_labels: Tensor | None = None
-        self.run_record: dict[str, Any] | None = None
         self.curves = TruthFreeCurves()
 
     def setup(self, stage: str) -> None:
@@ -105,20 +114,8 @@ class CosmicRaySegmenter(pl.LightningModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of a composed batch."""
         loss, _ = self._loss(batch)
-        self.log(
-            "train/loss",
-            loss,
-            prog_bar=True,
-            on_step=True,
-            on_epoch=True,
-            batch_size=len(batch["image"]),
-            sync_dist=True,
-        )
+        self.log_training_loss(loss, batch)
         return loss
-
-    def on_train_epoch_end(self) -> None:
-        """Log the rate that the epoch ended with."""
-        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], sync_dist=True)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Loss and curves of a batch that is the same every epoch."""
@@ -155,9 +152,7 @@ class CosmicRaySegmenter(pl.LightningModule):
             self.threshold = self._choose_threshold()
         self.log(f"{side}/own_rate", rate.float(), sync_dist=True)
         here = at_threshold(self.last_curves, self.threshold)
-        self.log(
-            f"{side}/average_precision", average_precision(self.last_curves).float(), prog_bar=True, sync_dist=True
-        )
+        self.log(f"{side}/average_precision", average_precision_of(self.last_curves), prog_bar=True, sync_dist=True)
         for name in ("completeness", "purity"):
             self.log(f"{side}/{name}", here[name].float(), sync_dist=True)
         self.curves.reset()
@@ -174,24 +169,44 @@ class CosmicRaySegmenter(pl.LightningModule):
             self.unreached = str(error)
             return CALIBRATED_THRESHOLD
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW, with warm-up and schedule by the step."""
-        names = ("learning_rate", "weight_decay", "warmup", "schedule")
-        return adamw(self.net, self.trainer, **{name: self.hparams[name] for name in names})
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put beside the weights all that prediction needs to know of them."""
-        datamodule = getattr(self.trainer, "datamodule", None)
-        data = datamodule.description() if datamodule is not None else {}
-        network = {name: self.hparams[name] for name in ("depth", "hidden", "norm", "contrast", "fold")}
-        curves = kept_curves(self.last_curves) if self.last_curves else None
-        calibration = (self.scale, self.shift)
-        checkpoint[DESCRIPTION_KEY] = describe(
-            network, self.threshold, self.calibrated, data, curves, self.plateau, calibration, self.run_record
+    def card(self, data: DataCard) -> FinderCard:
+        """Write the card of the network as it is now, trained on `data`."""
+        return FinderCard(
+            network=self.network,
+            data=data,
+            run=self.run_record,
+            threshold=self.threshold,
+            calibrated=self.calibrated,
+            curves=kept_curves(self.last_curves) if self.last_curves else None,
+            plateau=self.plateau,
+            calibration=(self.scale, self.shift),
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the threshold and the calibration that belong to these weights, and the rate that is asked for now."""
-        description = checkpoint[DESCRIPTION_KEY]
-        ask_for_rate(checkpoint, self.hparams["learning_rate"])
-        self.threshold, (self.scale, self.shift) = description["threshold"], description["calibration"]
+        super().on_load_checkpoint(checkpoint)
+        card = FinderCard.from_plain(checkpoint[DESCRIPTION_KEY])
+        self.threshold, (self.scale, self.shift) = card.threshold, card.calibration
+
+    def shown(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Give the batch and its logits."""
+        return {**batch, "logits": self(batch["image"]).float()}
+
+    def draw(self, folder: Path, shown: dict[str, Tensor]) -> str:
+        """Draw tiles and what the network finds in them."""
+        probability = torch.sigmoid(self.scale * shown["logits"] + self.shift)
+        plot_tiles(folder / "tiles.png", shown, probability, self.threshold)
+        return "tiles"
+
+    def scored(self) -> Scored | None:
+        """Give curves and reliability of the last side that was scored."""
+        if self.last_labels is None:
+            return None
+        seen = reliability_without_truth(self.last_labels, self.scale, self.shift)
+        return Scored(self.last_curves, self.threshold, seen)
+
+    def log_outcome(self) -> None:
+        """Log the threshold, and a threshold that was asked for and not reached."""
+        if self.unreached:
+            log.warning("%s; the checkpoint keeps %g", self.unreached, self.threshold)
+        log.info("Threshold: %.3g", self.threshold)

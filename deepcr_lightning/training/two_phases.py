@@ -32,7 +32,7 @@ class TwoPhases(pl.Callback):
 
     def __init__(self, first: float = 0.4, rate: float = 0.4) -> None:
         if not 0 < first < 1:
-            raise InputError(f"callbacks.phases.first={first}: must be a share of the epochs, between 0 and 1")
+            raise InputError(f"callbacks.phases.first={first}: must be a fraction of the epochs, between 0 and 1")
         if not rate > 0:
             raise InputError(f"callbacks.phases.rate={rate}: must be positive")
         self.first, self.rate = first, rate

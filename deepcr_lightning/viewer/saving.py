@@ -9,10 +9,10 @@ from pathlib import Path
 from filelock import FileLock
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.product_names import product_name
 from deepcr_lightning.exposures.products import write_clean_copy, write_dq_copy, write_mask
 from deepcr_lightning.exposures.regions import write_regions
 from deepcr_lightning.prediction.fill import FILLS
-from deepcr_lightning.prediction.writer import product_name
 from deepcr_lightning.viewer.opened import OpenExposure, stamp_of
 
 SAVED = ("mask", "dq_copy", "clean", "regions")
@@ -56,7 +56,7 @@ def save(
     masks = [opened.mask(chip) for chip in range(len(exposure.chips))]
     grow = opened.grow if opened.maps is not None else opened.provenance.grow
     provenance = replace(opened.provenance, threshold=opened.threshold, grow=grow, by_hand=opened.by_hand())
-    places = {product: path.with_name(product_name(product, exposure.path)) for product in products}
+    places = {product: path.with_name(product_name(product, exposure.root, exposure.path.name)) for product in products}
     _make_room(path)
     with FileLock(path.with_name(f".{path.name}.lock")):
         if stamp_of(path) != opened.stamp:

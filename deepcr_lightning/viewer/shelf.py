@@ -8,9 +8,9 @@ from pathlib import Path
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure, root_of
+from deepcr_lightning.exposures.product_names import product_name
 from deepcr_lightning.exposures.truth import ENDING
 from deepcr_lightning.exposures.units import ReadSettings
-from deepcr_lightning.prediction.writer import product_name
 from deepcr_lightning.viewer.earlier import flagged_before
 from deepcr_lightning.viewer.opened import OpenExposure, Search, open_exposure
 from deepcr_lightning.viewer.picture import thumbnail
@@ -47,7 +47,7 @@ class Shelf:
         """Where the mask of an exposure, by its number, is or will be."""
         path = self.paths[number]
         folder = path.parent if self.output_dir is None else (self.output_dir / self.places[path]).parent
-        return folder / product_name("mask", path)
+        return folder / product_name("mask", root_of(path), path.name)
 
     def open(self, number: int, anew: bool = False) -> OpenExposure:
         """Open an exposure by its number, as `open_exposure` does."""

@@ -1,0 +1,1 @@
+"""Exposures and darks from the archive of the Hubble Space Telescope."""

@@ -1,0 +1,76 @@
+"""What the commands do alike: open the model, read the settings of a config, write a record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from deepcr_lightning.atomic import write_atomically
+from deepcr_lightning.console.device import uses_gpu
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.models.model import Model, load_model
+from deepcr_lightning.prediction.predictor import ExposurePredictor
+
+
+def open_model(cfg: DictConfig) -> Model:
+    """Load the model of a config, and log what it is if the user did not choose one.
+
+    Parameters
+    ----------
+    cfg : DictConfig
+        Config with ``ckpt_path``.
+
+    Returns
+    -------
+    Model
+        The model.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it cannot be read.
+    """
+    if cfg.ckpt_path is None:
+        raise InputError("ckpt_path= is not given; name the best.ckpt of a run, or universal")
+    model = load_model(cfg.ckpt_path)
+    model.introduce()
+    return model
+
+
+def predictor_of(model: Model, cfg: DictConfig) -> ExposurePredictor:
+    """Put a model where the trainer of a config would, in tiles as the config says."""
+    return ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")
+
+
+def read_settings(cfg: DictConfig) -> ReadSettings:
+    """Read what a config says of files whose headers do not."""
+    return ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
+
+
+def plain(value: Any) -> Any:
+    """Turn a part of a config into plain values: dictionaries, lists, numbers and text."""
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record as JSON, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        File to write; its directory is made.
+    record : mapping of str
+        Plain values, all numbers finite.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    write_atomically(path, lambda partial: partial.write_text(text))

@@ -1,0 +1,119 @@
+"""Command-line arguments: completed before Hydra reads them, and errors in one line."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from deepcr_lightning.errors import InputError
+
+OVERRIDES = "overrides.yaml"
+"""Name of the file in a run's folder that keeps what it was started with."""
+_PLAIN = re.compile(r"[\w./~+-]+")
+
+
+def fail(message: str) -> None:
+    """Print a message and exit with status 1.
+
+    Parameters
+    ----------
+    message : str
+        One or two lines: what was found, where, and what to do.
+    """
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def override(name: str, value: object) -> str:
+    """Write an override that Hydra reads as it is meant, whatever signs are in the value.
+
+    Parameters
+    ----------
+    name : str
+        Name of the option.
+    value : object
+
+    Returns
+    -------
+    str
+        ``name=value``, in quotes where the value needs them.
+    """
+    text = str(value)
+    if _PLAIN.fullmatch(text):
+        return f"{name}={text}"
+    quote = '"' if "'" in text else "'"
+    return f"{name}={quote}{text}{quote}"
+
+
+def quoted_addresses(arguments: Sequence[str]) -> list[str]:
+    """Quote addresses of the archive for Hydra, which takes ``?filter=F336W`` for signs of its own.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        What the person typed.
+
+    Returns
+    -------
+    list of str
+        With quotes around values that begin with ``mast:``.
+    """
+    parts = [(argument, *argument.partition("=")) for argument in arguments]
+    return [override(name, value) if value.startswith("mast:") else whole for whole, name, _, value in parts]
+
+
+def fine_tuning_overrides(arguments: Sequence[str]) -> list[str]:
+    """Complete the command line of a run that starts from a model: few steps at a low rate, unless it says otherwise.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Arguments of the command line.
+
+    Returns
+    -------
+    list of str
+        With ``fine_tuning=default`` beside ``init=``, if that is among them.
+
+    Raises
+    ------
+    InputError
+        If both ``init=`` and ``ckpt_path=`` are.
+    """
+    given = {argument.partition("=")[0]: argument.partition("=")[2] for argument in arguments}
+    if given.get("init", "null") in ("", "null"):
+        return list(arguments)
+    if given.get("ckpt_path", "null") not in ("", "null"):
+        raise InputError("init= starts a run from a model, ckpt_path= resumes a run; give only one of them")
+    if "fine_tuning" in given:
+        return list(arguments)
+    place = next(n for n, argument in enumerate(arguments) if argument.startswith("init="))
+    return [*arguments[:place], "fine_tuning=default", *arguments[place:]]  # overrides stand together, flags apart
+
+
+def resume_overrides(arguments: Sequence[str]) -> list[str]:
+    """Complete the command line of a resumed run by that of the run itself.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Arguments of the command line.
+
+    Returns
+    -------
+    list of str
+        With ``ckpt_path=RUN/checkpoints/last.ckpt`` among them: the overrides that RUN last trained with, RUN
+        as the folder to go on in, and the arguments, which win. Otherwise the arguments as they are.
+    """
+    given = {argument.partition("=")[0]: argument.partition("=")[2] for argument in arguments}
+    run_dir = Path(given.get("ckpt_path", "").strip("'\"")).expanduser().parent.parent
+    # Hydra's own record is of the last command, which may have been refused.
+    saved = next((file for file in (run_dir / OVERRIDES, run_dir / ".hydra" / OVERRIDES) if file.is_file()), None)
+    if not given.get("ckpt_path") or saved is None:
+        return list(arguments)
+    overrides = [override("hydra.run.dir", run_dir), *(str(text) for text in OmegaConf.load(saved))]
+    return [text for text in overrides if text.partition("=")[0] not in given] + list(arguments)

@@ -1,0 +1,34 @@
+"""Where a command runs, and with which precision."""
+
+from __future__ import annotations
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from deepcr_lightning.errors import InputError
+
+
+def uses_gpu(cfg: DictConfig) -> bool:
+    """Whether the trainer of a config will run on a CUDA device."""
+    return cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+
+
+def choose_device(cfg: DictConfig) -> None:
+    """Fill in what the trainer leaves open: CUDA or the CPU, and bf16, fp16 or full precision with it.
+
+    Raises
+    ------
+    InputError
+        If it asks for GPUs that are not there.
+    """
+    wanted, there = cfg.trainer.devices, torch.cuda.device_count()
+    if cfg.trainer.accelerator in ("gpu", "cuda"):
+        if not there:
+            raise InputError("trainer.accelerator=gpu: there is no GPU here; leave it out, or set trainer=cpu")
+        if isinstance(wanted, int) and wanted > there:
+            raise InputError(f"trainer.devices={wanted}: there are {there} GPUs here")
+    if cfg.trainer.accelerator == "auto":
+        OmegaConf.update(cfg, "trainer.accelerator", "gpu" if torch.cuda.is_available() else "cpu")
+    if cfg.trainer.precision is None:
+        half = "bf16-mixed" if uses_gpu(cfg) and torch.cuda.is_bf16_supported() else "16-mixed"
+        OmegaConf.update(cfg, "trainer.precision", half if uses_gpu(cfg) else "32-true")

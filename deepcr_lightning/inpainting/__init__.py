@@ -1,0 +1,1 @@
+"""The network that fills the pixels of cosmic rays."""

@@ -1,0 +1,82 @@
+"""Checkpoints as files: plain values with a card among them, read without executing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.models.card import FORMAT, FillerCard, FinderCard, read_card
+from deepcr_lightning.models.model_file import read_plain
+from deepcr_lightning.networks.scale import SCALES
+
+DESCRIPTION_KEY = "deepcr_lightning"
+"""Where a checkpoint keeps its card, as plain values."""
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint as plain values.
+
+    Parameters
+    ----------
+    path : Path
+        File of a checkpoint that train.py or an export made.
+
+    Returns
+    -------
+    dict
+        Plain values, with those of a card (`card_of`) under `DESCRIPTION_KEY`.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is not one of this package, it is of another format, or it holds anything but
+        plain values.
+    """
+    checkpoint = read_plain(path)
+    description = checkpoint.get(DESCRIPTION_KEY) if isinstance(checkpoint, dict) else None
+    if not isinstance(description, dict):
+        raise InputError(f"{path}: is a checkpoint of another program; give one made by train.py")
+    if description.get("format") != FORMAT or description.get("normalisation") not in SCALES:
+        made_by = description.get("version")
+        raise InputError(f"{path}: made by deepcr-lightning {made_by}, which this version cannot read; train again")
+    return checkpoint
+
+
+def card_of(checkpoint: Mapping[str, Any], path: Path) -> FinderCard | FillerCard:
+    """Read the card of a checkpoint.
+
+    Parameters
+    ----------
+    checkpoint : mapping
+        Values that `read_checkpoint` gave.
+    path : Path
+        Its file, for the message of an error.
+
+    Returns
+    -------
+    FinderCard or FillerCard
+        The card; its ``kind`` tells which.
+
+    Raises
+    ------
+    InputError
+        If the card lacks what every card has.
+    """
+    try:
+        return read_card(checkpoint[DESCRIPTION_KEY])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: its description is damaged ({error}); give another checkpoint") from error
+
+
+def read_card_of(path: Path) -> FinderCard | FillerCard:
+    """Read the card of a checkpoint file; raises as `read_checkpoint` and `card_of` do."""
+    return card_of(read_checkpoint(path), path)
+
+
+def weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Take the weights of the network from a checkpoint, by their names in the network."""
+    return {k.removeprefix("net."): v for k, v in checkpoint["state_dict"].items() if k.startswith("net.")}

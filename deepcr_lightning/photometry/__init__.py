@@ -1,0 +1,1 @@
+"""Photometry of stars with the point-spread function of their image."""

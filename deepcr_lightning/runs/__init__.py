@@ -1,0 +1,1 @@
+"""What a run leaves behind: its record, figures and report, and what it tells trackers."""

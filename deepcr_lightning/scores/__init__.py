@@ -1,0 +1,1 @@
+"""Statistics of maps: with truth, without truth, and what thresholds keep."""

@@ -1,0 +1,207 @@
+"""Simulated cameras: what is drawn, what goes together, and what it looks like on disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.exposures.sky import sky_and_noise
+from deepcr_lightning.exposures.truth import read_matching_truth
+from deepcr_lightning.simulation import draw_cosmic_rays
+from deepcr_lightning.simulation.__main__ import main
+from deepcr_lightning.simulation.cameras import CAMERAS, draw_exposures, get_camera
+from deepcr_lightning.simulation.conditions import Conditions
+from deepcr_lightning.simulation.filters import get_filter
+from deepcr_lightning.simulation.moving import add_moving_sources
+from deepcr_lightning.simulation.plan import SetSettings, plan_set
+from deepcr_lightning.simulation.psf import expected_fwhm, psf_stamps
+from deepcr_lightning.simulation.simulated_set import simulate_set
+
+FILTERS = ["F336W", "F814W", "F606W"]
+
+
+@pytest.mark.parametrize("name", CAMERAS)
+def test_what_is_drawn_stays_within_the_camera_and_covers_it(name: str) -> None:
+    camera = get_camera(name)
+    drawn = draw_exposures(camera, FILTERS * 20, 20, np.random.default_rng(3))
+    assert drawn == draw_exposures(camera, FILTERS * 20, 20, np.random.default_rng(3))
+    assert drawn != draw_exposures(camera, FILTERS * 20, 20, np.random.default_rng(4))
+    names = FILTERS * 20
+    widths = [each.psf * (expected_fwhm(n) if camera.ground else 1) for each, n in zip(drawn, names, strict=True)]
+    skies = [each.sky * (get_filter(n).sky if camera.ground else 1) for each, n in zip(drawn, names, strict=True)]
+    found = {"fwhm": widths, "sky": skies}
+    named = ("crs", "read_noise", "gain", *(["beta"] if camera.ground else []))
+    found |= {what: [getattr(each, what) for each in drawn] for what in named}
+    for what, values in found.items():
+        low, high = getattr(camera, what)
+        shares = np.log(np.array(values) / low) / np.log(high / low)
+        assert shares.min() > -1e-9
+        assert shares.max() < 1 + 1e-9
+        # One in each part of the range, so that no tenth of it stays empty.
+        assert np.histogram(shares, 10, (0, 1))[0].min() == 6, what
+    assert {(each.silicon, each.pitch, each.depleted) for each in drawn} == {
+        (camera.silicon, camera.pitch, camera.depleted)
+    }
+    assert all((each.beta is not None) == camera.ground for each in drawn)
+    assert {each.flagged for each in drawn} == ({True, False} if camera.ground else {True})
+    assert {each.moving > 0 for each in drawn} == {True, False}
+    if not camera.ground:
+        assert all(len({each.stars for each in drawn[i : i + 3]}) == 1 for i in range(0, 60, 3))
+    assert draw_exposures(camera, [], 0, np.random.default_rng(3)) == []
+
+
+def test_unknown_cameras_are_refused() -> None:
+    with pytest.raises(InputError, match=r"'polaroid'.*wfc3_uvis"):
+        SetSettings(("F336W",), 1, 1, conditions="polaroid")
+
+
+def test_a_camera_on_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [str(tmp_path), "--filters", "F336W", "--exposures", "3", "--darks", "4", "--size", "48", "64", "--quiet"]
+    command += ["--chips", "1", "--exposure-times", "30", "3000", "--seed", "2"]
+    assert main([*command, "--camera", "wfpc2_wf"]) == 0
+    times = (30.0, 3000.0)
+    settings = SetSettings(("F336W",), 3, 4, (48, 64), 1, exposure_times=times, seed=2, conditions="wfpc2_wf")
+    planned = plan_set(settings)
+    assert len({each.conditions.read_noise for each in planned}) == 6  # two visits of science, four darks
+    for each in planned:
+        path = tmp_path / ("darks" if each.is_dark else "science") / f"{each.root}_flc.fits"
+        header = fits.getheader(path)
+        assert header["READNSEC"] == pytest.approx(each.conditions.read_noise)
+        assert read_exposure(path).camera == "WFPC2 WF 1x1"
+    assert main(command) == 1  # the same without --camera
+    assert "conditions" in capsys.readouterr().err
+
+
+def test_sets_of_other_cameras_and_seeds_share_no_rootname() -> None:
+    sets = [(name, seed) for name in CAMERAS for seed in (0, 1, 40)]
+    roots = [
+        {each.root for each in plan_set(SetSettings(("F336W",), 3, 3, conditions=name, seed=seed))}
+        for name, seed in sets
+    ]
+    assert len(set.union(*roots)) == 6 * len(sets)
+
+
+def longest(conditions: Conditions) -> float:
+    """Mean length in pixels of the longest tenth of the events."""
+    image = draw_cosmic_rays((400, 400), 400, np.random.default_rng(1), conditions)
+    boxes = ndimage.find_objects(ndimage.label(image > 50, np.ones((3, 3)))[0])
+    lengths = np.sort([max(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in boxes])
+    return float(lengths[-len(lengths) // 10 :].mean())
+
+
+def test_thick_silicon_has_worms_and_sharp_ones() -> None:
+    thick = Conditions(silicon=14.0, depleted=True, worms=0.6, crs=0.3)
+    assert longest(thick) > 2 * longest(Conditions(crs=0.3))
+    charge = [
+        draw_cosmic_rays(
+            (300, 300), 900, np.random.default_rng(2), Conditions(silicon=9.0, depleted=depleted, worms=0.0)
+        )
+        for depleted in (True, False)
+    ]
+    sharp, blurred = (float((plane**2).sum() / plane.sum()) for plane in charge)
+    assert sharp > 1.2 * blurred
+
+
+def half_width(stamp: NDArray[np.float32]) -> tuple[float, float]:
+    """Pixels above half of the maximum along the row and the column of the brightest pixel."""
+    y, x = np.unravel_index(stamp.argmax(), stamp.shape)
+    half = stamp.max() / 2
+    return float((stamp[y] > half).sum()), float((stamp[:, x] > half).sum())
+
+
+def test_atmosphere_drift_and_halo_shape_the_stars() -> None:
+    seeing = psf_stamps("F606W", 4 / expected_fwhm("F606W"), 3.0)[4, 4]
+    assert half_width(seeing) == pytest.approx((4, 4), abs=1)
+    along, across = half_width(psf_stamps("F606W", 2 / expected_fwhm("F606W"), 3.0, (15.0, 0.0))[4, 4])
+    assert along > 12
+    assert across <= 3
+    inner = np.s_[4, 4, 55:66, 55:66]
+    bare, hazy = (psf_stamps("F606W", halo=share)[inner].sum() for share in (0.05, 0.4))
+    assert hazy < 0.9 * bare
+
+
+def correlation(image: NDArray[np.float32]) -> float:
+    noise = image - np.median(image)
+    near = np.abs(noise) < 4 * np.median(np.abs(noise))
+    pairs = near[:, 1:] & near[:, :-1]
+    return float(np.corrcoef(noise[:, 1:][pairs], noise[:, :-1][pairs])[0, 1])
+
+
+def test_resampling_correlates_noise_and_moves_the_truth_along(tmp_path: Path) -> None:
+    found = {}
+    for name in ("thinned", "thinned_resampled"):
+        paths = simulate_set(
+            tmp_path / name, filters=["F336W"], exposures=2, darks=0, size=(96, 96), chips=1, fields=["sparse"],
+            conditions=name, seed=3, dithers=1, exposure_times=(300, 600), progress=False,
+        )  # fmt: skip
+        correlations, contrasts = [], []
+        for path in paths:
+            exposure = read_exposure(path)
+            (chip,) = exposure.chips
+            truth = read_matching_truth(tmp_path / name / "truth" / f"{exposure.root}_truth.fits", exposure)[1]
+            sky, noise = sky_and_noise(chip.electrons, ~chip.unusable)
+            correlations.append(correlation(chip.electrons))
+            contrasts += list((chip.electrons - sky)[truth.cr & ~truth.ignore] / noise)
+        found[name] = max(correlations), float(np.median(contrasts))
+    assert found["thinned_resampled"][0] > found["thinned"][0] + 0.05
+    assert min(contrast for _, contrast in found.values()) > 3
+
+
+def test_a_long_slit_has_lines_along_columns(tmp_path: Path) -> None:
+    (path,) = simulate_set(
+        tmp_path / "set", filters=["F606W"], exposures=1, darks=0, size=(128, 160), chips=1, fields=["spectrum"],
+        conditions="stis", seed=1, exposure_times=(600, 900), progress=False,
+    )  # fmt: skip
+    (chip,) = read_exposure(path).chips
+    lines = chip.electrons - np.median(chip.electrons, axis=1, keepdims=True)
+    upper, lower = np.median(lines[20:50], axis=0), np.median(lines[70:100], axis=0)
+    assert np.corrcoef(upper, lower)[0, 1] > 0.8
+    assert np.corrcoef(np.median(lines[:, 20:50], axis=1), np.median(lines[:, 70:100], axis=1))[0, 1] < 0.8
+
+
+def exposures_of(folder: Path, **changes: object) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Electrons, unusable pixels and true CRs of one exposure that differs from another in nothing else."""
+    (path,) = simulate_set(
+        folder, filters=["F606W"], exposures=1, darks=0, size=(160, 160), chips=1, fields=["cluster"], seed=4,
+        exposure_times=(900, 900), conditions=replace(Conditions(light=20.0, crs=0.5), **changes), progress=False,
+    )  # fmt: skip
+    exposure = read_exposure(path)
+    truth = read_matching_truth(folder / "truth" / f"{exposure.root}_truth.fits", exposure)[1]
+    return exposure.chips[0].electrons, exposure.chips[0].unusable, truth.cr
+
+
+def test_sources_move_each_its_own_way() -> None:
+    light = np.zeros((800, 800))
+    add_moving_sources(light, 10.0, "F606W", Conditions(moving=30), np.random.default_rng(1))
+    boxes = ndimage.find_objects(ndimage.label(light > 0.01 * light.max(), np.ones((3, 3)))[0])
+    heights, widths = np.array([[part.stop - part.start for part in box] for box in boxes]).T
+    assert ((heights > 10) & (widths < heights / 2)).any()
+    assert ((widths > 10) & (heights < widths / 2)).any()
+
+
+def test_what_moves_is_no_cosmic_ray(tmp_path: Path) -> None:
+    still, _, rays = exposures_of(tmp_path / "still")
+    moved, _, same_rays = exposures_of(tmp_path / "moved", moving=100)
+    assert (moved > still + 300).sum() > 50
+    assert not (same_rays & ~rays).any()  # a brighter pixel has more noise, which CRs must exceed
+
+
+def test_a_file_without_dq_has_full_pixels_that_no_truth_calls_cosmic_rays(tmp_path: Path) -> None:
+    flagged, unusable, rays = exposures_of(tmp_path / "flagged")
+    bare, none, visible = exposures_of(tmp_path / "bare", flagged=False)
+    np.testing.assert_array_equal(flagged, bare)
+    assert unusable.sum() > 100
+    assert not none.any()
+    full = flagged > 55000
+    assert full.sum() > 10
+    assert (rays & full).any()
+    assert not (visible & full & unusable).any()
+    np.testing.assert_array_equal(visible[~unusable], rays[~unusable])

@@ -1,0 +1,119 @@
+"""The house: every room stands on those above it alone, and no file grows too long."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import deepcr_lightning
+
+PACKAGE = Path(deepcr_lightning.__file__).parent
+# From the ground up, as in the plan: a room may import those that stand before it.
+ROOMS = (
+    "errors",
+    "atomic",
+    "figures",
+    "report_style",
+    "console",
+    "exposures",
+    "simulation",
+    "labels",
+    "tiles",
+    "networks",
+    "scores",
+    "models",
+    "batches",
+    "training",
+    "prediction",
+    "inpainting",
+    "runs",
+    "photometry",
+    "evaluation",
+    "thresholds",
+    "sweeps",
+    "archive",
+    "viewer",
+    "commands",
+    "export",
+)
+MOST_LINES = 300
+
+
+def modules() -> dict[str, Path]:
+    """Name the modules of the package, without its own name, and their files."""
+    files = {
+        path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", "."): path for path in PACKAGE.rglob("*.py")
+    }
+    return {name.removesuffix(".__init__"): path for name, path in files.items() if name != "__init__"}
+
+
+MODULES = modules()
+
+
+def imports(path: Path) -> set[str]:
+    """Name the modules of the package that a file imports, at its top or in a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+    inside = {name.removeprefix("deepcr_lightning.") for name in found if name.startswith("deepcr_lightning.")}
+    return inside & set(MODULES)
+
+
+IMPORTS = {name: imports(path) for name, path in MODULES.items()}
+
+
+def room(module: str) -> str:
+    """Name the room of a module."""
+    return module.partition(".")[0]
+
+
+def test_every_room_has_its_place() -> None:
+    assert {room(module) for module in MODULES} <= set(ROOMS)
+    assert len(IMPORTS) > 100
+    assert sum(map(len, IMPORTS.values())) > 400
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_room_imports_from_rooms_above_it_alone(name: str) -> None:
+    above = ROOMS[: ROOMS.index(name) + 1]
+    below = {
+        f"{module} imports {other}"
+        for module, others in IMPORTS.items()
+        for other in others
+        if room(module) == name and room(other) not in above
+    }
+    assert not below
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    done: set[str] = set()
+
+    def visit(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " -> ".join([*way[way.index(module) :], module])
+        if module not in done:
+            for other in IMPORTS[module]:
+                visit(other, (*way, module))
+            done.add(module)
+
+    for module in IMPORTS:
+        visit(module, ())
+
+
+def test_no_file_is_too_long() -> None:
+    lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in MODULES.values()}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_no_two_files_share_a_name() -> None:
+    names = [path.name for path in MODULES.values() if not path.name.startswith("__")]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_nothing_but_training_stands_on_training() -> None:
+    others = {room(module) for module, names in IMPORTS.items() for other in names if room(other) == "training"}
+    assert others == {"training", "inpainting", "runs", "commands"}
