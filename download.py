@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import hydra
 from omegaconf import DictConfig
+
+from deepcr_lightning.console.arguments import with_arguments
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="download")
@@ -18,4 +22,4 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with_arguments(main, Path(__file__).parent / "configs" / "download.yaml")

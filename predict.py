@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
-from deepcr_lightning.console.arguments import quoted_addresses
+from deepcr_lightning.console.arguments import with_arguments
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="predict")
@@ -22,5 +22,4 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = quoted_addresses(sys.argv[1:])
-    main()
+    with_arguments(main, Path(__file__).parent / "configs" / "predict.yaml")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from deepcr_lightning.console.arguments import fail, fine_tuning_overrides, quoted_addresses, resume_overrides
-from deepcr_lightning.errors import InputError
+from deepcr_lightning.console.arguments import fine_tuning_overrides, resume_overrides, with_arguments
 from deepcr_lightning.sweeps.launchers import require_launcher
 
 
@@ -29,10 +28,12 @@ def main(cfg: DictConfig) -> float | None:
     return None
 
 
+def completed(arguments: list[str]) -> list[str]:
+    """Complete the command line of a run that is fine-tuned or resumed."""
+    arguments = resume_overrides(fine_tuning_overrides(arguments))
+    require_launcher(arguments)
+    return arguments
+
+
 if __name__ == "__main__":
-    try:
-        sys.argv[1:] = resume_overrides(fine_tuning_overrides(quoted_addresses(sys.argv[1:])))
-        require_launcher(sys.argv[1:])
-    except InputError as error:
-        fail(str(error))
-    main()
+    with_arguments(main, Path(__file__).parent / "configs" / "train.yaml", completed)

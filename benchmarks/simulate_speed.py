@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 from report import Row, parser, publish
 
-from deepcr_lightning.simulation.chip import draw_chip
+from deepcr_lightning.simulation.chip_defects import draw_chip
 from deepcr_lightning.simulation.cosmic_rays import draw_cosmic_rays
 from deepcr_lightning.simulation.plan import FULL_CHIP
 from deepcr_lightning.simulation.readout import expose

@@ -1,7 +1,7 @@
 """The one error that the user can correct."""
 
 
-class InputError(Exception):
+class InputError(ValueError):
     """The input cannot be used; the message says what to do.
 
     The scripts print it as one line and exit with status 1; every other

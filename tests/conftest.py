@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from archive_server import StandIn
+    from torch import Tensor
 
 os.environ.setdefault("WANDB_MODE", "disabled")
 # Networks this small run no faster on two threads, and much slower on a busy machine.
@@ -37,6 +38,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the files with slow tests come first: of two processes none is left alone with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True)
+def fresh_remarks() -> None:
+    """Let every test hear what is said once."""
+    from deepcr_lightning.exposures.remarks import forget_remarks
+
+    forget_remarks()
 
 
 @dataclass
@@ -171,6 +180,35 @@ def write_truth(path: Path, mask: NDArray, charge: NDArray | None = None, field:
     return path
 
 
+def weights_of(norm: str, hidden: int = 4, prefix: str = "module.") -> dict[str, Tensor]:
+    """Random weights under the names of the package deepCR."""
+    import torch
+
+    torch.manual_seed(3)
+    convolutions = {"inc.conv.conv": (1, 1), "down1.mpconv.1.conv": (1, 2), "up8.conv.conv": (2, 1)}
+    state: dict[str, Tensor] = {
+        "up8.up.weight": torch.randn(2 * hidden, hidden, 2, 2) / 4,
+        "up8.up.bias": torch.randn(hidden),
+        "outc.conv.weight": torch.randn(1, hidden, 1, 1),
+        "outc.conv.bias": torch.randn(1),
+    }
+    for name, (inputs, outputs) in convolutions.items():
+        first = 1 if name.startswith("inc") else inputs * hidden
+        for place, channels in enumerate((first, outputs * hidden)):
+            key = f"{name}.{place * (2 if norm == 'weight' else 3)}"
+            weight = torch.randn(outputs * hidden, channels, 3, 3) / 5
+            state[f"{key}.bias"] = torch.randn(outputs * hidden)
+            if norm == "weight":
+                state |= {f"{key}.weight_v": weight, f"{key}.weight_g": torch.rand(outputs * hidden, 1, 1, 1) + 0.5}
+            else:
+                state[f"{key}.weight"] = weight
+                after = f"{name}.{place * 3 + 1}"
+                for kind in ("weight", "bias", "running_mean", "running_var"):
+                    state[f"{after}.{kind}"] = torch.rand(outputs * hidden) + 0.2
+                state[f"{after}.num_batches_tracked"] = torch.tensor(7)
+    return {prefix + key: value for key, value in state.items()}
+
+
 def reference(path: str) -> Path:
     """A file of reference data; the test that wants it is skipped where it is absent."""
     if not (REAL_DATA / path).exists():
@@ -254,6 +292,21 @@ def run_script(
         return Result(status, captured.out, captured.err)
 
     return run
+
+
+def predict(
+    run_script: Callable[..., Result], trained: Path, source: object, *overrides: str, output: str = "out"
+) -> Result:
+    """Clean exposures through predict.py with the network of a run."""
+    return run_script(
+        "predict.py",
+        f"ckpt_path={trained}/checkpoints/best.ckpt",
+        f"input={source}",
+        f"output_dir={output}",
+        "trainer.accelerator=cpu",
+        "keep_freed_memory=false",
+        *overrides,
+    )
 
 
 TINY = (

@@ -11,9 +11,9 @@ from threading import Event, Lock
 
 from tqdm import tqdm
 
+from deepcr_lightning.archive.download_record import Downloads, Row
+from deepcr_lightning.archive.download_selection import total_bytes
 from deepcr_lightning.archive.product import Product
-from deepcr_lightning.archive.record import Downloads, Row
-from deepcr_lightning.archive.selection import total_bytes
 from deepcr_lightning.archive.sources import Source, StoppedError
 from deepcr_lightning.archive.transfer import download, fault
 from deepcr_lightning.errors import InputError

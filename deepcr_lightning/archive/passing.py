@@ -9,10 +9,10 @@ from pathlib import Path
 from threading import Event, Lock
 
 from deepcr_lightning.archive.address import read_address
+from deepcr_lightning.archive.download_record import Downloads
+from deepcr_lightning.archive.download_selection import in_all, remembered, require_room
 from deepcr_lightning.archive.fetch import fetch_one, place_of
 from deepcr_lightning.archive.product import Product
-from deepcr_lightning.archive.record import Downloads
-from deepcr_lightning.archive.selection import in_all, remembered, require_room
 from deepcr_lightning.archive.server import Archive
 from deepcr_lightning.archive.sources import Source, source_of
 

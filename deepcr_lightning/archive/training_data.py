@@ -9,8 +9,8 @@ from pathlib import Path
 
 from deepcr_lightning.archive.address import archive_addresses, is_address, read_address
 from deepcr_lightning.archive.darks import NEAR, DarkWishes
+from deepcr_lightning.archive.download_selection import in_all, remembered, require_room, total_bytes
 from deepcr_lightning.archive.fetch import fetch, place_of, to_fetch
-from deepcr_lightning.archive.selection import in_all, remembered, require_room, total_bytes
 from deepcr_lightning.archive.server import Archive
 from deepcr_lightning.archive.sources import source_of
 from deepcr_lightning.errors import InputError

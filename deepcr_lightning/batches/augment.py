@@ -80,6 +80,8 @@ class Augmentation:
         """Make one from a plain dict of lists; no settings mean no augmentation."""
         try:
             return cls(**(settings or {}))
+        except InputError:
+            raise
         except (TypeError, ValueError) as error:
             raise InputError(f"augmentation: {error}") from None
 

@@ -19,8 +19,15 @@ from deepcr_lightning.batches.compose import compose_batch
 from deepcr_lightning.batches.dataset import PairedTiles, TileDraws
 from deepcr_lightning.batches.inventory import looks_of
 from deepcr_lightning.batches.same_data import require_same_data
-from deepcr_lightning.batches.selection import check_balance, evenly_spaced, tile_groups, tiles_of_filters
+from deepcr_lightning.batches.selection import (
+    check_balance,
+    evenly_spaced,
+    require_filters,
+    tile_groups,
+    tiles_of_filters,
+)
 from deepcr_lightning.batches.splits import split_store
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import root_of
 from deepcr_lightning.exposures.paths import find_exposures
@@ -82,8 +89,8 @@ class LabelFreeDataModule(pl.LightningDataModule):
         Folder of the tile stores, shared by all runs.
     seed : int
         Seed of the split and of all draws.
-    units, gain, exposure_time : optional
-        For files whose headers do not say (`exposures.units.ReadSettings`).
+    units, gain, exposure_time, saturation, extensions, trim : optional
+        What the user says of the files (`exposures.units.ReadSettings`).
 
     Raises
     ------
@@ -114,6 +121,9 @@ class LabelFreeDataModule(pl.LightningDataModule):
         units: str | None = None,
         gain: float | None = None,
         exposure_time: float | None = None,
+        saturation: float | None = None,
+        extensions: str | int | Sequence[str | int] | None = None,
+        trim: bool = False,
     ) -> None:
         super().__init__()
         counts = {"tile_size": tile_size, "batch_size": batch_size, "val_tiles": val_tiles}
@@ -140,7 +150,8 @@ class LabelFreeDataModule(pl.LightningDataModule):
         self.augmentation = Augmentation.from_config(augmentation)
         self.fractions = (val_fraction, test_fraction)
         self.num_workers, self.store_dir, self.seed = num_workers, store_dir, seed
-        self.read_settings = ReadSettings(units=units, gain=gain, exposure_time=exposure_time)
+        said = {"units": units, "gain": gain, "exposure_time": exposure_time, "saturation": saturation}
+        self.read_settings = ReadSettings.of({**said, "extensions": extensions, "trim": trim})
         if cache not in CACHES:
             raise InputError(f"data.cache={cache}: must be one of {', '.join(CACHES)}")
         self.cache = cache
@@ -149,6 +160,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Build the tile store, or find it built."""
+        require_filters(self._find("science"), self.filters)
         store_fingerprint(self._open_store())
 
     def _open_store(self) -> TileStore:
@@ -170,19 +182,13 @@ class LabelFreeDataModule(pl.LightningDataModule):
         store = self._open_store()
         chosen = tiles_of_filters(store, self.filters)
         self.tiles, self.layers = split_store(store, chosen, self.fractions, self.seed)
-        for side in ("val", "test"):
-            # Too few darks for a side of their own: an unseen side would need CRs that trained.
-            there = [store.layers[i].camera for i in self.layers[side]]
-            tiles = self.tiles[side]
-            lone = store.layers and "" not in there
-            self.tiles[side] = tiles[np.isin(store.table["camera"][tiles], [*there, ""])] if lone else tiles
-            self.tiles[side] = evenly_spaced(self.tiles[side], self.val_tiles)
+        self.tiles |= {side: evenly_spaced(self.tiles[side], self.val_tiles) for side in ("val", "test")}
         self.store, self.bank, self.fingerprint = store, self._open_bank(store), store_fingerprint(store)
         self.cr_share_rate = cr_share_rate(store, self.layers["train"], self.tiles["train"])
         for side, tiles in self.tiles.items():
             exposures = len(np.unique(store.table["file"][tiles]))
-            counts = len(tiles), exposures, len(self.layers[side])
-            log.info("%s: %d tiles of %d exposures, %d CR layers", side, *counts)
+            of = counted(exposures, "exposure"), counted(len(self.layers[side]), "CR layer")
+            log.info("%s: %s of %s, %s", side, counted(len(tiles), "tile"), *of)
 
     def _open_bank(self, store: TileStore) -> TileBank:
         bank = TileBank(store)
@@ -197,8 +203,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
         """Return what a checkpoint keeps of its data."""
         if self.store is None:
             raise RuntimeError("card() needs setup() first")
-        train = self.tiles["train"]
-        table = self.store.table
+        train, table = self.tiles["train"], self.store.table
         darks = sorted({self.store.layers[i].file for i in self.layers["train"]})
         return DataCard(
             filters=tuple(sorted(set(table["filter"][train].tolist()))),

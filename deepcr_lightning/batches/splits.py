@@ -120,7 +120,8 @@ def split_store(
     Returns
     -------
     tiles, layers : dict of str to ndarray of int64
-        Indices of the tiles and of the layers of ``train``, ``val`` and ``test``.
+        Indices of the tiles and of the layers of ``train``, ``val`` and ``test``. Tiles of a camera that has too few
+        darks for a side of their own are not on that side.
     """
     cameras, visits, files = (store.table[name][tiles].tolist() for name in ("camera", "visit", "file"))
     roots = [root_of(Path(file)) for file in files]
@@ -128,7 +129,13 @@ def split_store(
     cameras, visits = ([getattr(layer, name) for layer in store.layers] for name in ("camera", "visit"))
     roots = [root_of(Path(layer.file)) for layer in store.layers]
     layers = split_by_camera("darks", cameras, visits, roots, fractions, seed)
-    return {side: tiles[index] for side, index in split.items()}, layers
+    sides = {side: tiles[index] for side, index in split.items()}
+    for side in ("val", "test"):
+        # Too few darks for a side of their own: an unseen side would need CRs that trained.
+        there = [store.layers[i].camera for i in layers[side]]
+        if store.layers and "" not in there:
+            sides[side] = sides[side][np.isin(store.table["camera"][sides[side]], [*there, ""])]
+    return sides, layers
 
 
 def _group_counts(groups: int, fractions: tuple[float, float]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What the commands do alike: open the model, read the settings of a config, write a record."""
+"""What the commands do alike: open the model of a config, write a record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from omegaconf import DictConfig, OmegaConf
 from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.console.device import uses_gpu
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.models.model import Model, load_model
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 
@@ -45,11 +44,6 @@ def open_model(cfg: DictConfig) -> Model:
 def predictor_of(model: Model, cfg: DictConfig) -> ExposurePredictor:
     """Put a model where the trainer of a config would, in tiles as the config says."""
     return ExposurePredictor(model, cfg.tile).to("cuda" if uses_gpu(cfg) else "cpu")
-
-
-def read_settings(cfg: DictConfig) -> ReadSettings:
-    """Read what a config says of files whose headers do not."""
-    return ReadSettings(cfg.units, cfg.gain, cfg.exposure_time)
 
 
 def plain(value: Any) -> Any:

@@ -10,9 +10,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from deepcr_lightning.archive.darks import NEAR, DarkWishes
+from deepcr_lightning.archive.download_selection import in_all, require_room, select, table, total_bytes
 from deepcr_lightning.archive.fetch import fetch, to_fetch
 from deepcr_lightning.archive.product import Product
-from deepcr_lightning.archive.selection import in_all, require_room, select, table, total_bytes
 from deepcr_lightning.archive.server import TOKEN, Archive
 from deepcr_lightning.archive.sources import source_of
 from deepcr_lightning.archive.wanted import wanted_by

@@ -9,8 +9,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from deepcr_lightning.commands.common import open_model, plain, predictor_of, read_settings, write_json
+from deepcr_lightning.commands.common import open_model, plain, predictor_of, write_json
 from deepcr_lightning.console.arguments import fail
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.comparison import compare
@@ -47,7 +48,7 @@ def evaluate(cfg: DictConfig) -> None:
             "neither truth= nor darks= is given; name a directory of truth files, or darks that were not used in "
             "training"
         )
-    settings = read_settings(cfg)
+    settings = ReadSettings.of(cfg)
     output = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
     model = open_model(cfg)
     paths = list(find_exposures("input", cfg.input))
@@ -111,7 +112,8 @@ def evaluate(cfg: DictConfig) -> None:
     print(f"Scores and figures: {output}")
     if unread:
         lines = "\n".join(f"  {reason}" for reason in unread)
-        fail(f"{len(unread)} of {len(scored) + len(unread)} exposures were not scored:\n{lines}")
+        total = len(scored) + len(unread)
+        fail(f"{len(unread)} of {counted(total, 'exposure')} {'was' if total == 1 else 'were'} not scored:\n{lines}")
 
 
 def _truths(cfg: DictConfig, paths: list[Path]) -> dict[str, Path] | None:

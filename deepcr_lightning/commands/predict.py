@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -13,8 +14,9 @@ from omegaconf import DictConfig
 from deepcr_lightning.archive.address import archive_addresses
 from deepcr_lightning.archive.passing import PassingExposures
 from deepcr_lightning.atomic import remove_partials
-from deepcr_lightning.commands.common import open_model, plain, read_settings
+from deepcr_lightning.commands.common import open_model, plain
 from deepcr_lightning.console.arguments import fail
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.without_truth import find_plateau, open_darks
@@ -27,6 +29,7 @@ from deepcr_lightning.inpainting.filler import CosmicRayFiller
 from deepcr_lightning.models.model import Model, model_threshold
 from deepcr_lightning.prediction.contact_sheet import MOST, draw_contact_sheet
 from deepcr_lightning.prediction.fill import NETWORK, fill_named
+from deepcr_lightning.prediction.mask import whole_rings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.prediction.reader import ExposureShares
 from deepcr_lightning.prediction.summary import CLEANED, ODD_FACTOR, Row, Summary
@@ -41,7 +44,7 @@ def predict(cfg: DictConfig) -> None:
     choose_device(cfg)
     if cfg.output_dir is None:
         raise InputError("output_dir= is not given; name the directory for the masks")
-    model, settings = open_model(cfg), read_settings(cfg)
+    model, settings = open_model(cfg), ReadSettings.of(cfg)
     predictor = ExposurePredictor(model, cfg.tile, compile=cfg.compile)
     addresses = archive_addresses("input", cfg.input)
     passing = (
@@ -51,8 +54,7 @@ def predict(cfg: DictConfig) -> None:
     if cfg.calibrate:
         predictor.plateau = _plateau(cfg, predictor, model, _fetched(inputs, passing), settings)
     threshold = model_threshold(model, plain(cfg.threshold), predictor.plateau)
-    if cfg.grow < 0 or cfg.grow != int(cfg.grow):
-        raise InputError(f"grow={cfg.grow}: must be 0 or more whole pixels")
+    grow = whole_rings(cfg.grow)
     if "://" in str(cfg.output_dir):
         raise InputError(f"output_dir={cfg.output_dir}: must be a local directory")
     output_dir = Path(cfg.output_dir).expanduser()
@@ -61,11 +63,11 @@ def predict(cfg: DictConfig) -> None:
     writer = ProductWriter(
         inputs,
         output_dir,
-        Provenance(model.path.name, model.sha256, float(threshold), int(cfg.grow), predictor.plateau),
+        Provenance(model.path.name, model.sha256, float(threshold), grow, predictor.plateau),
         summary,
         settings,
         trained_on=model.card.data,
-        products=list(cfg.products),
+        products=[cfg.products] if isinstance(cfg.products, str) else list(cfg.products),
         dq_bit=cfg.dq_bit,
         save_probability=cfg.save_probability,
         overwrite=cfg.overwrite,
@@ -84,8 +86,12 @@ def predict(cfg: DictConfig) -> None:
         if filler is not None:
             filler.to(trainer.strategy.root_device)
         shares = ExposureShares(list(writer.places), writer.missing, settings, passing)
-        with passing or nullcontext():
-            trainer.predict(predictor, shares, return_predictions=False)
+        try:
+            with passing or nullcontext():
+                trainer.predict(predictor, shares, return_predictions=False)
+        except (SystemExit, KeyboardInterrupt):  # Lightning ends with the first after an interrupt
+            log.warning("Stopped; the same command goes on with the exposures that are left")
+            raise SystemExit(128 + signal.SIGINT) from None
         trainer.strategy.barrier()
         if not trainer.is_global_zero:
             return
@@ -121,7 +127,7 @@ def _readable(paths: Iterable[Path], settings: ReadSettings) -> Iterator[Exposur
     # What cannot be read is reported when its turn to be cleaned comes.
     for path in paths:
         with suppress(InputError):
-            yield read_exposure(path, settings)
+            yield read_exposure(path, settings, timed=False)
 
 
 def report(writer: ProductWriter, to_do: list[Path]) -> None:
@@ -136,7 +142,7 @@ def report(writer: ProductWriter, to_do: list[Path]) -> None:
             log.info("%s: %.2f %% flagged, %s", Path(row.file).name, 100 * row.flagged, stars)
     kept = len(writer.places) - len(to_do)
     if kept:
-        log.info("%s already had their products; use overwrite=true to make them again", _exposures(kept))
+        log.info("%s already had their products; use overwrite=true to make them again", counted(kept, "exposure"))
         earlier = {str(path) for path in writer.places} - files
         other = writer.made_otherwise(row for row in table if row.file in earlier)
         if other:
@@ -150,16 +156,13 @@ def report(writer: ProductWriter, to_do: list[Path]) -> None:
                 other[0].grow,
             )
     threshold, cleaned = writer.provenance.threshold, len(rows) - len(failures)
-    log.info("%s cleaned, threshold %g, in %s", _exposures(cleaned), threshold, writer.output_dir)
+    log.info("%s cleaned, threshold %g, in %s", counted(cleaned, "exposure"), threshold, writer.output_dir)
     show_odd(writer, rows)
     show_previews(writer, table)
     if failures:
         lines = "\n".join(f"  {row.status}" for row in failures)
-        fail(f"{len(failures)} of {len(rows)} exposures were not cleaned:\n{lines}")
-
-
-def _exposures(count: int) -> str:
-    return f"{count} exposure{'s' * (count != 1)}"
+        were = "was" if len(rows) == 1 else "were"
+        fail(f"{len(failures)} of {counted(len(rows), 'exposure')} {were} not cleaned:\n{lines}")
 
 
 def show_odd(writer: ProductWriter, rows: list[Row]) -> None:
@@ -175,8 +178,9 @@ def show_odd(writer: ProductWriter, rows: list[Row]) -> None:
         log.warning("%s could not be drawn (%s)", sheet, error)
     if odd:
         log.warning(
-            "%d exposures have a flagged share far from the expected one; the most extreme are in %s, all in %s",
-            len(odd),
+            "%s %s a flagged share far from the expected one; the most extreme are in %s, all in %s",
+            counted(len(odd), "exposure"),
+            "has" if len(odd) == 1 else "have",
             sheet,
             writer.summary.path,
         )

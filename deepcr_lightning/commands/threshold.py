@@ -16,7 +16,8 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from deepcr_lightning.atomic import write_atomically
-from deepcr_lightning.commands.common import open_model, plain, predictor_of, read_settings, write_json
+from deepcr_lightning.commands.common import open_model, plain, predictor_of, write_json
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
@@ -83,7 +84,7 @@ def threshold(cfg: DictConfig) -> None:
     report = gathered.about | {"box_corners": corners, "most_lost": cfg.most_lost}
     _write(output, study, report, cfg.catalogues is None and cfg.truth is not None)
     if gathered.predictor is not None and cfg.darks is not None:
-        settings = read_settings(cfg)
+        settings = ReadSettings.of(cfg)
         science, dark = (read_exposure(next(iter(find_exposures(n, cfg[n]))), settings) for n in ("input", "darks"))
         best = study.recommended.threshold
         plot_added_dark(output / "added_dark.png", science, dark, gathered.predictor, best)
@@ -96,7 +97,7 @@ def _from_exposures(cfg: DictConfig) -> Gathered:
     choose_device(cfg)
     levels = check_thresholds(cfg.thresholds)
     require_photutils()
-    settings = read_settings(cfg)
+    settings = ReadSettings.of(cfg)
     looked_at = [Member.of(read_exposure(path, settings)) for path in find_exposures("input", cfg.input)]
     seen = [Seen(str(member.path), member.visit, member.filter) for member in looked_at]
     filters = choose_filters(seen, cfg.filters)
@@ -131,7 +132,7 @@ def _for_dolphot(cfg: DictConfig) -> None:
     """Write what DOLPHOT needs to measure the exposures."""
     choose_device(cfg)
     levels = check_thresholds(cfg.thresholds)
-    settings = read_settings(cfg)
+    settings = ReadSettings.of(cfg)
     model = open_model(cfg)
     predictor = predictor_of(model, cfg)
     exposures = (read_exposure(path, settings) for path in find_exposures("input", cfg.input))
@@ -139,7 +140,8 @@ def _for_dolphot(cfg: DictConfig) -> None:
     reference = None if cfg.reference is None else Path(cfg.reference).expanduser()
     folder = Path(cfg.dolphot).expanduser()
     number = write_dolphot(folder, mapped, levels, model, reference)
-    print(f"{number} exposures under {len(levels)} masks and without a mask: sh {folder}/run.sh measures them")
+    exposed = counted(number, "exposure")
+    print(f"{exposed} under {len(levels)} masks and without a mask: sh {folder}/run.sh measures them")
     print(f"then: python threshold.py catalogues={folder}")
 
 

@@ -10,6 +10,7 @@ import sys
 import webbrowser
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from typing import Any
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from deepcr_lightning.console.arguments import override
 from deepcr_lightning.console.device import choose_device
+from deepcr_lightning.console.typed import override
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.paths import find_exposures
@@ -40,7 +41,7 @@ def view(cfg: DictConfig) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     if importlib.util.find_spec("bokeh") is None:
         raise InputError("view.py needs Bokeh: pip install 'deepcr-lightning[view]'")
-    from deepcr_lightning.viewer.server import PageServer
+    from deepcr_lightning.viewer.page_server import PageServer
 
     server = PageServer(window_maker(cfg), cfg.port)
     log.info("%s; Ctrl+C ends", server.page_address)
@@ -80,18 +81,19 @@ def window_maker(cfg: DictConfig) -> Callable[[Any], Any]:
     places = {path: place for path, place in named.items() if not path.name.endswith(ENDING)}
     if not places:
         raise InputError(f"input={cfg.input}: only truth files there; name the exposures")
-    _check(cfg, SAVED)
+    products = [cfg.products] if isinstance(cfg.products, str) else list(cfg.products)
+    _check(cfg, products, SAVED)
     output_dir = None if cfg.output_dir is None else Path(cfg.output_dir).expanduser()
     shelf = Shelf(
         places,
         searcher(cfg),
         output_dir,
         None if cfg.truth is None else Path(cfg.truth).expanduser(),
-        ReadSettings(cfg.units, cfg.gain, cfg.exposure_time),
+        ReadSettings.of(cfg),
     )
     saved = partial(
         save,
-        products=list(cfg.products),
+        products=products,
         fill=cfg.fill,
         dq_bit=cfg.dq_bit,
         save_probability=cfg.save_probability,
@@ -102,10 +104,10 @@ def window_maker(cfg: DictConfig) -> Callable[[Any], Any]:
     return lambda document: Window(document, shelf, saved, command, worker, cfg.fill)
 
 
-def _check(cfg: DictConfig, products: Sequence[str]) -> None:
+def _check(cfg: DictConfig, products: Sequence[str], known: Sequence[str]) -> None:
     # Before the page is up: nobody would see there what was mistyped here.
-    if [name for name in cfg.products if name not in products]:
-        raise InputError(f"products={list(cfg.products)}: choose from {', '.join(products)}")
+    if [name for name in products if name not in known]:
+        raise InputError(f"products={products}: choose from {', '.join(known)}")
     if cfg.fill not in FILLS:
         raise InputError(f"fill={cfg.fill}: choose from {', '.join(FILLS)}")
     if cfg.fill == "biharmonic":
@@ -160,6 +162,9 @@ def apply_to_all(cfg: DictConfig, threshold: float, grow: int) -> str:
     parts.append(override("output_dir", cfg.output_dir or "OUTPUT_DIR"))
     if cfg.ckpt_path != UNIVERSAL:
         parts.append(override("ckpt_path", cfg.ckpt_path))
+    for name in [field.name for field in fields(ReadSettings) if cfg.get(field.name)]:
+        # A number in quotes would be a text.
+        parts.append(override(name, cfg[name]) if isinstance(cfg[name], str) else f"{name}={cfg[name]}")
     parts += [f"threshold={threshold:g}", f"grow={grow}"]
     return "python predict.py " + " ".join(shlex.quote(part) for part in parts)
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import re
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from deepcr_lightning.console.run_folder import discard, with_own_folder
+from deepcr_lightning.console.typed import override, plain_path, understood
 from deepcr_lightning.errors import InputError
 
 OVERRIDES = "overrides.yaml"
 """Name of the file in a run's folder that keeps what it was started with."""
-_PLAIN = re.compile(r"[\w./~+-]+")
 
 
 def fail(message: str) -> None:
-    """Print a message and exit with status 1.
+    """Print a message, write it into the log file as well if there is one, and exit with status 1.
 
     Parameters
     ----------
@@ -25,45 +26,38 @@ def fail(message: str) -> None:
         One or two lines: what was found, where, and what to do.
     """
     print(f"error: {message}", file=sys.stderr)
+    record = logging.LogRecord("error", logging.ERROR, __file__, 0, message, None, None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
     raise SystemExit(1)
 
 
-def override(name: str, value: object) -> str:
-    """Write an override that Hydra reads as it is meant, whatever signs are in the value.
+def with_arguments(
+    main: Callable[[], object], config: Path, completed: Callable[[list[str]], list[str]] | None = None
+) -> None:
+    """Run a script with what the user typed; what is wrong with that ends in one line and exit status 1.
 
     Parameters
     ----------
-    name : str
-        Name of the option.
-    value : object
-
-    Returns
-    -------
-    str
-        ``name=value``, in quotes where the value needs them.
+    main : callable
+        Entry point made by Hydra, which reads ``sys.argv``.
+    config : Path
+        YAML file of the command's options.
+    completed : callable, optional
+        Completes the arguments further.
     """
-    text = str(value)
-    if _PLAIN.fullmatch(text):
-        return f"{name}={text}"
-    quote = '"' if "'" in text else "'"
-    return f"{name}={quote}{text}{quote}"
-
-
-def quoted_addresses(arguments: Sequence[str]) -> list[str]:
-    """Quote addresses of the archive for Hydra, which takes ``?filter=F336W`` for signs of its own.
-
-    Parameters
-    ----------
-    arguments : sequence of str
-        What the person typed.
-
-    Returns
-    -------
-    list of str
-        With quotes around values that begin with ``mast:``.
-    """
-    parts = [(argument, *argument.partition("=")) for argument in arguments]
-    return [override(name, value) if value.startswith("mast:") else whole for whole, name, _, value in parts]
+    folder = None
+    try:
+        typed = understood(sys.argv[1:], config)
+        sys.argv[1:], folder = with_own_folder(typed if completed is None else completed(typed), config.stem)
+    except InputError as error:
+        fail(str(error))
+    try:
+        main()
+    finally:
+        if folder is not None and folder.is_dir() and not any(folder.iterdir()):
+            discard(folder)  # Hydra refused an option
 
 
 def fine_tuning_overrides(arguments: Sequence[str]) -> list[str]:
@@ -110,7 +104,7 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
         as the folder to go on in, and the arguments, which win. Otherwise the arguments as they are.
     """
     given = {argument.partition("=")[0]: argument.partition("=")[2] for argument in arguments}
-    run_dir = Path(given.get("ckpt_path", "").strip("'\"")).expanduser().parent.parent
+    run_dir = Path(plain_path(given.get("ckpt_path", ""))).expanduser().parent.parent
     # Hydra's own record is of the last command, which may have been refused.
     saved = next((file for file in (run_dir / OVERRIDES, run_dir / ".hydra" / OVERRIDES) if file.is_file()), None)
     if not given.get("ckpt_path") or saved is None:

@@ -9,7 +9,9 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_fabric.utilities.rank_zero import rank_zero_only
@@ -19,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from deepcr_lightning.console.allocator import keep_freed_memory
 from deepcr_lightning.console.arguments import fail
 from deepcr_lightning.console.device import uses_gpu
+from deepcr_lightning.console.run_folder import discard
 from deepcr_lightning.errors import InputError
 
 # Advice about loaders and devices that the user cannot act on.
@@ -27,6 +30,10 @@ _QUIET = (
     "number of training batches",
     "treespec, LeafSpec",
     "File may have been truncated",
+    "Error validating header for HDU",
+    "Verification reported errors",
+    "not FITS standard",
+    "uses zero-based indexing",
     "Checkpoint directory .* exists and is not empty",
     "GPU available but not used",
     "`srun` command is available",
@@ -53,6 +60,8 @@ def command(cfg: DictConfig) -> Iterator[None]:
     except MENDABLE as error:
         if cfg.get("debug"):
             raise
+        if HydraConfig.initialized():
+            discard(Path(HydraConfig.get().runtime.output_dir))
         fail(in_a_line(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -86,14 +86,14 @@ def _is_same(dark: Path, trained_on: Path | None) -> bool:
     return trained_on is not None and (not trained_on.is_file() or filecmp.cmp(dark, trained_on, shallow=False))
 
 
-def rate_scatter(store: TileStore) -> float:
-    """Relative scatter of the CR rate from dark to dark, by the pixels above 100 e a second; NaN below three darks."""
+def rate_scatter(store: TileStore) -> float | None:
+    """Relative scatter of the CR rate from dark to dark, by the pixels above 100 e a second; None below three darks."""
     rates: dict[str, list[float]] = {}
     for index, layer in enumerate(store.layers):
         charge = store.charge(index)
         rates.setdefault(layer.file, []).append(float(np.mean(charge > _BRIGHT)) / layer.cr_time)
     means = [float(np.mean(values)) for values in rates.values()]
-    return float(np.std(means, ddof=1) / np.mean(means)) if len(means) > 2 else float("nan")
+    return float(np.std(means, ddof=1) / np.mean(means)) if len(means) > 2 and any(means) else None
 
 
 def count_exposure(

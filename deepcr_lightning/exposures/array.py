@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.blanks import bulk_zeros, fill_nearby
 
 
 def finite_electrons(
@@ -26,9 +27,10 @@ def finite_electrons(
     Returns
     -------
     electrons : ndarray of float32, shape (H, W)
-        The median of the finite pixels stands where one is not.
+        Where a pixel is not finite, the mean of those around it that are of use.
     unusable : ndarray of bool, shape (H, W)
-        Bad pixels, and those that are NaN, infinite, or too large for a float32.
+        Bad pixels, blocks of zeros (`blanks.bulk_zeros`), and pixels that are NaN, infinite, or too large for a
+        float32.
 
     Raises
     ------
@@ -38,9 +40,9 @@ def finite_electrons(
     with np.errstate(over="ignore"):
         electrons = np.asarray(data).astype(np.float32) * np.float32(electrons_per_unit)
     finite = np.isfinite(electrons)
-    unusable = ~finite | bad
+    unusable = ~finite | bad | bulk_zeros(electrons)
     if unusable.all():
-        raise InputError(f"{where}: every pixel is unusable (DQ bits or NaN); leave this file out")
+        raise InputError(f"{where}: every pixel is unusable (DQ bits, NaN, saturated or zero); leave this file out")
     if not finite.all():
-        electrons[~finite] = np.median(electrons[finite])
+        fill_nearby(electrons, ~finite, ~unusable)
     return electrons, unusable

@@ -8,67 +8,22 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.array import finite_electrons
-from deepcr_lightning.exposures.instruments import (
-    Instrument,
-    cosmic_ray_time,
-    instrument_of,
-    say_dq_is_not_read,
-    unusable_bits,
-)
-from deepcr_lightning.exposures.layout import (
-    binning_of,
-    check_whole,
-    dq_image,
-    filter_of,
-    number,
-    opened,
-    science_images,
-    text,
-)
+from deepcr_lightning.exposures.cards import binning_of, filter_of, sound, text
+from deepcr_lightning.exposures.chip import Chip, read_chip
+from deepcr_lightning.exposures.chips import find_chips
+from deepcr_lightning.exposures.instruments import Instrument, instrument_of, say_dq_is_not_read
+from deepcr_lightning.exposures.layout import check_whole, opened
 from deepcr_lightning.exposures.paths import as_path
-from deepcr_lightning.exposures.units import ReadSettings, electrons_per_unit
-from deepcr_lightning.exposures.wcs_cards import wcs_cards
+from deepcr_lightning.exposures.remarks import remark
+from deepcr_lightning.exposures.units import ReadSettings
+
+__all__ = ["Chip", "Exposure", "read_exposure", "root_of"]
 
 _SUFFIX = re.compile(r"(_(?:fl[ct]|raw|ima|crj|crc|dr[zc]|c0m|d0m|cal))?\.(?:fits|fit|fts)(?:\.(?:gz|fz))?$", re.I)
+_NO_CCD = ("IR", "SBC", "FUV-MAMA", "NUV-MAMA", "NICMOS", "COS", "NIRCAM", "NIRISS", "MIRI")
 _HST_ROOTNAME = re.compile(r"[a-z][a-z0-9]{8}")
-
-
-@dataclass(frozen=True, eq=False)
-class Chip:
-    """One chip of an exposure.
-
-    Attributes
-    ----------
-    extver : int
-        EXTVER of its SCI extension (1 for a plain image).
-    number : int
-        CCDCHIP, which chip of the detector it is; EXTVER where the header does not say.
-    corner : (float, float)
-        Place of its first pixel on the detector, as LTV1 and LTV2 give it; (0, 0) for a full frame.
-    electrons : ndarray of float32, shape (H, W)
-        Signal in electrons, finite everywhere.
-    dq : ndarray of uint16, shape (H, W)
-        DQ bits as they stand in the file, 0 where it has none.
-    unusable : ndarray of bool, shape (H, W)
-        Pixels that DQ calls unusable (`dq.UNUSABLE`) or that were NaN or infinite.
-    electrons_per_unit : float
-        Electrons per unit of the file's SCI array.
-    wcs : fits.Header
-        Cards of the WCS of its SCI (`wcs_cards.wcs_cards`); empty where it has none.
-    """
-
-    extver: int
-    number: int
-    corner: tuple[float, float]
-    electrons: NDArray[np.float32]
-    dq: NDArray[np.uint16]
-    unusable: NDArray[np.bool_]
-    electrons_per_unit: float
-    wcs: fits.Header
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +39,10 @@ class Exposure:
     instrument, detector, filter : str
         As in the header, upper case; ``"NONE"`` where the header is silent.
     exposure_time : float
-        EXPTIME in seconds, positive.
+        EXPTIME in seconds, positive; the mean where chips differ, as those of STIS do. NaN where nobody says it and
+        the caller does not need it.
     cr_time : float
-        Seconds during which the pixels collected cosmic rays (`cosmic_ray_time`).
+        Seconds during which the pixels collected cosmic rays (`instruments.cosmic_ray_time`).
     visit : str
         First six characters of an HST rootname, else the root: exposures that share it share a field.
     image_type : str
@@ -138,18 +94,20 @@ def root_of(path: Path) -> str:
     return _SUFFIX.sub("", path.name)
 
 
-def read_exposure(path: str | Path, settings: ReadSettings | None = None) -> Exposure:
+def read_exposure(path: str | Path, settings: ReadSettings | None = None, timed: bool = True) -> Exposure:
     """Read an HST or plain FITS image into electrons.
 
-    HST files are read by their SCI and DQ extensions, wherever these stand; any other file by its first
-    2-D image (primary or extension), without DQ. ``.fits.gz`` and ``.fits.fz`` are read as they are.
+    The extensions named SCI are its chips, each with the DQ of its EXTVER, wherever these stand; of any other file the
+    images that are chips (`chips.find_chips`), without DQ. ``.fits.gz`` and ``.fits.fz`` are read as they are.
 
     Parameters
     ----------
     path : str or Path
         The file, or its address. It is never modified.
     settings : ReadSettings, optional
-        Units, gain and exposure time for headers that do not say.
+        Units, gain, exposure time and the like, which win over the header.
+    timed : bool
+        Whether the exposure time is needed. It is NaN where nobody says it and it is not needed.
 
     Returns
     -------
@@ -158,15 +116,16 @@ def read_exposure(path: str | Path, settings: ReadSettings | None = None) -> Exp
     Raises
     ------
     InputError
-        If the file cannot be read, holds no image, does not say its units or exposure time, or has a
-        chip without a single usable pixel.
+        If the file cannot be read, holds no image, does not say its units or an exposure time that is
+        needed, or has a chip without a single usable pixel.
     """
     path = as_path(path)
     settings = settings or ReadSettings()
     try:
         with opened(path) as data, fits.open(data, memmap=False) as hdus:
-            check_whole(hdus, data)
-            return _exposure(path, hdus, settings)
+            if spare := check_whole(hdus, data):
+                remark(path.name, f"{spare} bytes after the last extension are not read")
+            return _exposure(path, hdus, settings, timed)
     except InputError:
         raise
     except FileNotFoundError:
@@ -176,70 +135,34 @@ def read_exposure(path: str | Path, settings: ReadSettings | None = None) -> Exp
         raise InputError(f"{path}: cannot be read as FITS, it may be truncated ({reason})") from error
 
 
-def _exposure(path: Path, hdus: fits.HDUList, settings: ReadSettings) -> Exposure:
-    header = hdus[0].header
-    images = science_images(hdus)
-    if not images:
+def _exposure(path: Path, hdus: fits.HDUList, settings: ReadSettings, timed: bool) -> Exposure:
+    header, broken = sound(path.name, hdus[0].header)
+    places = find_chips(path, hdus, settings.extensions)
+    if not places:
         raise InputError(f"{path}: holds no 2-D image; remove it from the list of files")
     instrument, detector = text(header, "INSTRUME"), text(header, "DETECTOR")
-    row = instrument_of(instrument, detector)
-    exposure_time = number((header, images[0].header), "EXPTIME", "EXPOSURE", "TEXPTIME")
-    if not exposure_time > 0:
-        exposure_time = settings.exposure_time or 0.0
-    if not exposure_time > 0:
-        raise InputError(
-            f"{path}: EXPTIME is missing or zero; give it with exposure_time=SECONDS (train.py: data.exposure_time=)"
-        )
-    if len({image.ver for image in images}) < len(images):
-        raise InputError(f"{path}: two SCI extensions have the same EXTVER; give each its own")
-    chips = tuple(_chip(path, hdus, image, row, exposure_time, settings) for image in images)
-    if row.dq is None and any(chip.dq.any() for chip in chips):
+    chips = tuple(read_chip(path, hdus, place, (header, broken), settings, timed) for place in places)
+    if instrument_of(instrument, detector).dq is None and any(chip.dq.any() for chip in chips):
         say_dq_is_not_read(instrument, detector)
-    flash_time = max(number((header, images[0].header), "FLASHDUR"), 0.0)
+    headers = (header, sound(path.name, hdus[places[0].image].header)[0])
     rootname = text(header, "ROOTNAME").lower()
     root = root_of(path)
     visit = next((name[:6] for name in (rootname, root.lower()) if _HST_ROOTNAME.fullmatch(name)), root)
     dark = "DARK" in text(header, "IMAGETYP") or text(header, "TARGNAME").startswith("DARK")
+    pixels = [chip.electrons.size for chip in chips]
+    if instrument in _NO_CCD or detector in _NO_CCD:
+        remark(path.name, f"{instrument} {detector} is no CCD, and networks are made for CCDs; look at its mask")
     return Exposure(
         path=path,
         root=root,
         instrument=instrument,
         detector=detector,
-        filter=filter_of(header),
-        exposure_time=exposure_time,
-        cr_time=cosmic_ray_time(exposure_time, flash_time, row, chips[0].electrons.shape),
+        filter=filter_of(headers),
+        exposure_time=float(np.average([chip.exposure_time for chip in chips], weights=pixels)),
+        cr_time=float(np.average([chip.cr_time for chip in chips], weights=pixels)),
         visit=visit,
         image_type="dark" if dark else "science",
-        binning=binning_of((images[0].header, header)),
-        header=header.copy(),
+        binning=binning_of(headers[::-1]),
+        header=header,
         chips=chips,
-    )
-
-
-def _chip(
-    path: Path,
-    hdus: fits.HDUList,
-    image: fits.ImageHDU,
-    instrument: Instrument,
-    exposure_time: float,
-    settings: ReadSettings,
-) -> Chip:
-    where = f"{path}[{image.name or 'PRIMARY'},{image.ver}]"
-    factor = electrons_per_unit(where, hdus[0].header, image.header, exposure_time, settings)
-    dq_hdu = dq_image(hdus, image)
-    dq = np.zeros(image.shape, np.uint16)
-    if dq_hdu is not None:
-        if dq_hdu.shape != image.shape:
-            raise InputError(f"{where}: DQ is {dq_hdu.shape}, SCI is {image.shape}; the file is damaged")
-        dq = np.asarray(dq_hdu.data).astype(np.uint16)
-    electrons, unusable = finite_electrons(where, image.data, factor, (dq & unusable_bits(instrument)) != 0)
-    return Chip(
-        extver=int(image.ver),
-        number=int(number((image.header,), "CCDCHIP")) or int(image.ver),
-        corner=(number((image.header,), "LTV1"), number((image.header,), "LTV2")),
-        electrons=electrons,
-        dq=dq,
-        unusable=unusable,
-        electrons_per_unit=factor,
-        wcs=wcs_cards(image.header),
     )

@@ -67,7 +67,7 @@ def instrument_of(instrument: str, detector: str) -> Instrument:
 def say_dq_is_not_read(instrument: str, detector: str) -> None:
     """Log, once for each detector, that its DQ bits have no meaning here."""
     name = instrument if detector == "NONE" else f"{instrument}/{detector}"
-    log.info("%s: the meaning of its DQ bits is not known, so they are ignored (only NaN pixels are unusable)", name)
+    log.info("%s: the meaning of its DQ bits is not known, so they are ignored", name)
 
 
 def unusable_bits(instrument: Instrument, names: Iterable[str] = UNUSABLE) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.deliveries import choose_exposures
 from deepcr_lightning.exposures.product_names import is_product_name
 
 ENDINGS = tuple(f"{stem}{packed}" for stem in (".fits", ".fit", ".fts") for packed in ("", ".gz", ".fz"))
@@ -73,8 +75,9 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
     option : str
         Name of the option, for messages.
     value : path, glob, or a list of these
-        A directory stands for all FITS files in and below it, a glob for those it matches, our own
-        products left out of both. A text file (``.txt``, ``.lst``) holds one of these a line; lines that begin with
+        A directory stands for all exposures in and below it (`deliveries.choose_exposures`), linked directories
+        included, and a glob for those that it matches; our own products are left out of both. A text file
+        (``.txt``, ``.lst``) holds one of these a line; lines that begin with
         ``#`` are left out. Addresses (`as_path`) are taken for paths.
 
     Returns
@@ -102,6 +105,11 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
             if not wanted:
                 raise InputError(f"{option}={part}: names no file; give one a line")
             for line in wanted:
+                if not _like_a_path(line):
+                    raise InputError(
+                        f"{option}={part}: is no list of exposures, since its line {line[:40]!r} names none; give a "
+                        "path, a folder or a glob a line"
+                    )
                 found |= _found(f"{option}={part}, line", line)
         else:
             found |= _found(option, part)
@@ -118,16 +126,37 @@ def _found(option: str, part: str | Path) -> dict[Path, Path]:
         here: dict[Path, Path] = {}
         for match in named:
             if match.is_dir():
-                files = [file for file in match.rglob("*") if is_fits(file) and file.is_file()]
+                files = [file for file in _below(match) if is_fits(file) and file.is_file()]
                 here.update({file: Path(str(file.relative_to(match))) for file in files})
             elif match == path or is_fits(match):
                 here[match] = Path(match.name)
+        if named != [path] or path.is_dir():
+            here = {file: here[file] for file in choose_exposures(f"{option}={part}", sorted(here, key=str))}
     except Exception as error:  # every kind of store has errors of its own
         raise InputError(f"{option}={part}: cannot be listed ({type(error).__name__}: {error})") from error
     if not here:
-        missing = "no FITS files there" if named else "no such file or directory"
+        missing = "no FITS files there that hold an exposure" if named else "no such file or directory"
         raise InputError(f"{option}={part}: {missing}; give a directory, a file, a quoted glob, or a list")
     return here
+
+
+def _like_a_path(line: str) -> bool:
+    return "/" in line or os.sep in line or is_fits(Path(line)) or glob.has_magic(line) or as_path(line).exists()
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Walk through a folder and those linked in it, each once."""
+    if not isinstance(folder, Path):
+        yield from folder.rglob("*")
+        return
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(place, name) for name in files)
 
 
 def _matches(path: Path) -> list[Path]:

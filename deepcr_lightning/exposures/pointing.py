@@ -8,8 +8,9 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.cards import sound
 from deepcr_lightning.exposures.exposure import Exposure
-from deepcr_lightning.exposures.layout import opened, science_images
+from deepcr_lightning.exposures.layout import opened
 
 
 def read_pointings(exposure: Exposure) -> dict[int, WCS]:
@@ -32,16 +33,17 @@ def read_pointings(exposure: Exposure) -> dict[int, WCS]:
     found = {}
     with opened(exposure.path) as data, fits.open(data, memmap=False) as hdus, warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)  # dates written in an old way
-        for image in science_images(hdus):
-            if "CTYPE1" not in image.header:
+        for chip in exposure.chips:
+            header, _ = sound(exposure.path.name, hdus[chip.place.image].header)
+            if "CTYPE1" not in header:
                 continue
             try:
-                wcs = WCS(image.header, hdus)
+                wcs = WCS(header, hdus)
             except Exception as error:  # wcslib raises a dozen kinds
                 reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
                 raise InputError(
-                    f"{exposure.path}[SCI,{image.ver}]: its WCS cannot be understood ({reason}); mend or remove it"
+                    f"{exposure.path}[SCI,{chip.extver}]: its WCS cannot be understood ({reason}); mend or remove it"
                 ) from error
             if wcs.has_celestial and wcs.naxis == 2:
-                found[int(image.ver)] = wcs
+                found[chip.extver] = wcs
     return found

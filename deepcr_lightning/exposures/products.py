@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 import deepcr_lightning
 from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.exposure import Chip, Exposure
-from deepcr_lightning.exposures.layout import dq_image, opened, science_images
+from deepcr_lightning.exposures.cards import in_ascii
+from deepcr_lightning.exposures.chip import Chip
+from deepcr_lightning.exposures.chips import dq_plane, is_null, plane
+from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.exposures.layout import opened
 
 STAMP = "DCRSOFT"
 """The keyword that every product has."""
@@ -62,7 +65,7 @@ class Provenance:
         version = deepcr_lightning.__version__
         header[STAMP] = ("deepcr-lightning", "software that found the cosmic rays")
         header["DCRVERS"] = (version, "its version")
-        header["DCRMODEL"] = (self.model[-60:], "network")
+        header["DCRMODEL"] = (in_ascii(self.model)[-60:], "network")
         header["DCRSHA"] = self.sha256
         header["DCRTHR"] = (self.threshold, "threshold on the probability")
         if self.plateau != 1:
@@ -72,7 +75,7 @@ class Provenance:
         if self.by_hand is not None:
             header[BY_HAND] = (self.by_hand[0], "pixels added to the mask by hand")
             header["DCRDEL"] = (self.by_hand[1], "pixels taken from the mask by hand")
-        header.add_history(f"Cosmic rays found by deepcr-lightning {version}, network {self.model},")
+        header.add_history(f"Cosmic rays found by deepcr-lightning {version}, network {in_ascii(self.model)},")
         header.add_history(f"SHA-256 {self.sha256},")
         header.add_history(f"threshold {self.threshold:g}, grown by {self.grow} pixel(s), {flagged:.4%} flagged.")
         if self.by_hand is not None:
@@ -124,7 +127,7 @@ def write_mask(
     ):
         if key in exposure.header:
             primary.header[key] = (exposure.header[key], exposure.header.comments[key])
-    primary.header["DCRINPUT"] = (exposure.path.name[-60:], "file that was searched")
+    primary.header["DCRINPUT"] = (in_ascii(exposure.path.name)[-60:], "file that was searched")
     provenance.stamp(primary.header, flagged_share(masks))
     hdus = fits.HDUList([primary])
     for chip, mask in zip(exposure.chips, masks, strict=True):
@@ -176,17 +179,23 @@ def write_dq_copy(
 
     def edit(hdus: fits.HDUList) -> list[fits.ImageHDU]:
         edited = []
-        for image, mask in zip(science_images(hdus), masks, strict=True):
-            where = f"{exposure.path}[{image.name or 'PRIMARY'},{image.ver}]"
-            hdu = dq_image(hdus, image)
-            if hdu is None:
+        for chip, mask in zip(exposure.chips, masks, strict=True):
+            image = hdus[chip.place.image]
+            where = f"{exposure.path}[{image.name or chip.place.image},{chip.extver}]"
+            if chip.place.dq is None:
                 raise InputError(f"{where}: has no DQ array; take dq_copy out of products=")
+            hdu = hdus[chip.place.dq]
+            if is_null(hdu):
+                hdu.data = dq_plane(where, hdu, mask.shape)
+                for key in ("NPIX1", "NPIX2", "PIXVALUE"):
+                    hdu.header.remove(key, ignore_missing=True)
             if hdu.data.dtype.kind != "i" or hdu.data.dtype.itemsize < 2:
                 raise InputError(f"{where}: DQ is {hdu.data.dtype.name}, below 16 bits; take dq_copy out of products=")
             # Unsigned values stand in FITS as signed ones with an offset.
             zero = int(hdu.header.get("BZERO", 0))
-            bits = (hdu.data[mask].astype(np.int64) + zero) | dq_bit
-            hdu.data[mask] = (bits - zero).astype(hdu.data.dtype)
+            values = plane(hdu)
+            bits = (values[mask].astype(np.int64) + zero) | dq_bit
+            values[mask] = (bits - zero).astype(values.dtype)
             edited.append(hdu)
         hdus[0].header["DCRDQBIT"] = (dq_bit, "DQ bit of the cosmic rays")
         return edited
@@ -223,19 +232,20 @@ def write_clean_copy(
 
     def edit(hdus: fits.HDUList) -> list[fits.ImageHDU]:
         edited = []
-        for chip, image, electrons, mask in zip(exposure.chips, science_images(hdus), filled, masks, strict=True):
+        for chip, electrons, mask in zip(exposure.chips, filled, masks, strict=True):
+            image = hdus[chip.place.image]
             zero, scale = image.header.get("BZERO", 0.0), image.header.get("BSCALE", 1.0)
             values = (electrons[mask] / chip.electrons_per_unit - zero) / scale
             if image.data.dtype.kind in "iu":
                 limits = np.iinfo(image.data.dtype)
                 values = np.clip(np.rint(values), limits.min, limits.max)
-            image.data[mask] = values.astype(image.data.dtype)
+            plane(image)[mask] = values.astype(image.data.dtype)
             edited.append(image)
             if isinstance(image, fits.CompImageHDU) and image.data.dtype.kind == "f":
                 # Compressing a second time with loss would change every pixel.
                 settings = {"compression_type": "GZIP_2", "quantize_level": 0}
                 hdus[hdus.index(image)] = fits.CompImageHDU(image.data, image.header, image.name, **settings)
-        hdus[0].header["DCRFILL"] = (fill, "how cosmic-ray pixels were filled")
+        hdus[0].header["DCRFILL"] = (in_ascii(fill), "how cosmic-ray pixels were filled")
         return edited
 
     _write_copy(path, exposure, masks, provenance, edit)

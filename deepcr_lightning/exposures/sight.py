@@ -9,14 +9,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepcr_lightning.exposures.cards import text
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.light_peaks import joined, light_peaks
-from deepcr_lightning.exposures.sky import sky_and_noise
+from deepcr_lightning.exposures.sky import sky_noise_and_floor
 from deepcr_lightning.exposures.star_widths import Stars, are_drawn_out, stars_of
 
 _SKY_SAMPLE = 65_536
 _RUN, _EVERY, _MIDDLE = 64, 4, 512
 _LINES = 0.1
+_SPECTROGRAPHS = (
+    "FOS",
+    "GHRS",
+    "HRS",
+    "HARPS",
+    "UVES",
+    "FEROS",
+    "XSHOOTER",
+    "ESPRESSO",
+    "HIRES",
+    "ESI",
+    "MUSE",
+    "NIRSPEC",
+)
 
 
 @dataclass(frozen=True)
@@ -29,14 +44,14 @@ class Sight:
         None are counted in a spectrum or where stars are trailed.
     spectrum, trailed : bool
         Whether it is a spectrum, or an image whose stars are all long in one direction.
-    noise : float
-        Noise in electrons of the chip that has the least.
+    at_floor : bool
+        Whether the noise of a chip is not to be measured, since most neighbours are equal (`sky.sky_noise_and_floor`).
     """
 
     stars: Stars
     spectrum: bool
     trailed: bool
-    noise: float
+    at_floor: bool
 
 
 def look_at(exposure: Exposure, masks: Sequence[NDArray[np.bool_]] | None = None) -> Sight:
@@ -52,19 +67,24 @@ def look_at(exposure: Exposure, masks: Sequence[NDArray[np.bool_]] | None = None
     -------
     Sight
     """
-    found, noises, spectrum = [], [], str(exposure.header.get("OBSTYPE", "")).upper().startswith("SPECTR")
+    found, lost, spectrum = [], False, is_of_spectrum(exposure)
     masks = [np.zeros(chip.electrons.shape, bool) for chip in exposure.chips] if masks is None else masks
     for chip, mask in zip(exposure.chips, masks, strict=True):
         usable = ~chip.unusable
         rows = slice(None, None, max(1, chip.electrons.size // _SKY_SAMPLE))
-        sky, noise = sky_and_noise(chip.electrons[rows], usable[rows])
+        sky, noise, floor = sky_noise_and_floor(chip.electrons[rows], usable[rows])
         found.append(light_peaks(chip.electrons, usable, mask, sky, noise))
-        noises.append(noise)
+        lost = lost or noise <= floor
         spectrum = spectrum or has_lines(chip.electrons, noise)
     scales = [joined(parts) for parts in zip(*found, strict=True)]
     trailed = not spectrum and are_drawn_out(scales)
     stars = Stars(math.nan, 0, 0, scales[0].peaks) if spectrum or trailed else stars_of(scales)
-    return Sight(stars, spectrum, trailed, min(noises))
+    return Sight(stars, spectrum, trailed, lost)
+
+
+def is_of_spectrum(exposure: Exposure) -> bool:
+    """Tell from its header (OBSTYPE, INSTRUME) whether an exposure is a spectrum."""
+    return text(exposure.header, "OBSTYPE").startswith("SPECTR") or exposure.instrument in _SPECTROGRAPHS
 
 
 def has_lines(electrons: NDArray[np.float32], noise: float) -> bool:

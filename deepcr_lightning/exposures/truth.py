@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.cards import in_ascii
 from deepcr_lightning.exposures.exposure import Exposure
 
 ENDING = "_truth.fits"
@@ -125,7 +126,7 @@ def write_truth(path: Path, exposure: Exposure, chips: Mapping[int, ChipTruth], 
     """
     primary = fits.PrimaryHDU()
     for key, value in {"ROOTNAME": exposure.root, "FILTER": exposure.filter, "TRUTHOF": origin}.items():
-        primary.header[key] = value
+        primary.header[key] = in_ascii(value)
     if "FIELDTYP" in exposure.header:
         primary.header["FIELDTYP"] = exposure.header["FIELDTYP"]
     hdus = fits.HDUList([primary])

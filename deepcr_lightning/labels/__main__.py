@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.labels.write import write_labels
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{options.out}: labels of {len(written)} of {len(files)} exposures")
+    print(f"{options.out}: labels of {len(written)} of {counted(len(files), 'exposure')}")
     return 0
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.cards import number
 from deepcr_lightning.exposures.exposure import Chip, Exposure
-from deepcr_lightning.exposures.layout import number
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import ChipTruth
 from deepcr_lightning.labels.coadd import median_image, minmed_image

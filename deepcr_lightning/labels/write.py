@@ -101,7 +101,7 @@ def stored_labels(
         key = store_key(FORMAT, sources, {"labels": True, "groups": groups is not None, **asdict(settings)})
     except FileNotFoundError as error:
         raise InputError(f"{error.filename}: no such file") from error
-    folder = Path(store_dir) / f"labels-{key}"
+    folder = Path(store_dir).expanduser() / f"labels-{key}"
     try:
         if make_folder_once(folder, lambda partial: write_labels(partial, files, groups, settings)):
             log.info("Labels of several exposures: %s", folder)

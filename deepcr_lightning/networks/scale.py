@@ -105,11 +105,25 @@ def _mean_and_deviation(electrons: NDArray[np.float32], usable: NDArray[np.bool_
     return float(electrons.mean(dtype=np.float64)), float(electrons.std(dtype=np.float64)) or 1.0
 
 
+def _standardised(electrons: Tensor, mean: Tensor | float, deviation: Tensor | float) -> Tensor:
+    return torch.as_tensor((electrons - mean) / deviation)
+
+
+def _no_levels(electrons: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[float, float]:
+    del electrons, usable
+    return 0.0, 1.0
+
+
+def _as_it_is(electrons: Tensor, *levels: Tensor | float) -> Tensor:
+    del levels
+    return electrons
+
+
 OURS = f"stabilised-{SOFTENING:g}"
 SCALES = {
     OURS: Scale(sky_and_noise, normalise),
-    "standard": Scale(_mean_and_deviation, lambda electrons, mean, deviation: (electrons - mean) / deviation),
-    "electrons": Scale(lambda *_: (0.0, 1.0), lambda electrons, *_: electrons),
+    "standard": Scale(_mean_and_deviation, _standardised),
+    "electrons": Scale(_no_levels, _as_it_is),
 }
 """By the name that a checkpoint gives: ours, and those of the weights that deepCR publishes."""
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from deepcr_lightning.exposures.products import Provenance, flagged_share
 from deepcr_lightning.exposures.sight import look_at
 from deepcr_lightning.models.card import DataCard
+from deepcr_lightning.prediction.expected_share import expected_share
 from deepcr_lightning.prediction.fill import Fill
 from deepcr_lightning.prediction.mask import grown, threshold_mask
 from deepcr_lightning.prediction.predictor import ProbabilityMaps
@@ -92,7 +93,7 @@ def summarise(prediction: ProbabilityMaps, found: list[NDArray[np.bool_]], train
         exposure_time=exposure.exposure_time,
         cr_time=exposure.cr_time,
         flagged=flagged_share(found),
-        expected=math.nan if rate is None else rate * exposure.cr_time,
+        expected=expected_share(exposure, math.nan if rate is None else rate),
         star_width=sight.stars.width,
         stars_flagged=sight.stars.share_flagged,
         seconds=time.monotonic() - prediction.begun,

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
+import torch
 from astropy.nddata import NDData
+from astropy.units import Quantity, UnitBase
 from numpy.typing import ArrayLike, NDArray
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.array import finite_electrons
-from deepcr_lightning.exposures.layout import number
-from deepcr_lightning.exposures.units import ReadSettings, electrons_per_unit
+from deepcr_lightning.exposures.memory import electrons_of_array
+from deepcr_lightning.exposures.remarks import remark
+from deepcr_lightning.exposures.sky import sky_noise_and_floor
 from deepcr_lightning.models.model import Model, load_model, model_threshold
 from deepcr_lightning.models.model_file import UNIVERSAL
-from deepcr_lightning.prediction.cleaned_array import Cleaned, filled_pixels, in_form_of, planes, way_to_fill
+from deepcr_lightning.prediction.cleaned_array import (
+    Cleaned,
+    filled_pixels,
+    in_form_of,
+    planes,
+    values_of,
+    way_to_fill,
+)
 from deepcr_lightning.prediction.fill import Fill
-from deepcr_lightning.prediction.mask import threshold_mask
+from deepcr_lightning.prediction.mask import threshold_mask, whole_rings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.scores.targets import Target
 
@@ -34,7 +44,8 @@ def load_finder(path: str | Path = UNIVERSAL, tile: int | None = None, device: s
     tile : int, optional
         Largest side of a tile in pixels; memory grows with its square.
     device : str
-        ``"cpu"`` or ``"cuda"``.
+        ``"cpu"``, ``"cuda"``, ``"mps"``, one of several such as ``"cuda:1"``, or ``"auto"``: the first accelerator
+        that is there, else the CPU.
 
     Returns
     -------
@@ -43,9 +54,35 @@ def load_finder(path: str | Path = UNIVERSAL, tile: int | None = None, device: s
     Raises
     ------
     InputError
-        If there is no such model, or it cannot be read.
+        If there is no such model or device, or the model cannot be read.
     """
-    return CosmicRayFinder(load_model(path), tile, device)
+    return CosmicRayFinder(load_model(path), tile, find_device(device))
+
+
+def find_device(name: str) -> torch.device:
+    """Find the device that a name means, and see that it is there.
+
+    Parameters
+    ----------
+    name : str
+        As `load_finder` takes it.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    InputError
+        If it is not known, or not there.
+    """
+    there = ["cpu"] + ["mps"] * torch.backends.mps.is_available()
+    there += [name for n in range(torch.cuda.device_count()) for name in (("cuda",) if n == 0 else ()) + (f"cuda:{n}",)]
+    if name == "auto":
+        name = next((other for other in there if other != "cpu"), "cpu")
+    if str(name) not in there:
+        raise InputError(f"device={name}: is not here; choose from auto, {', '.join(there)}")
+    return torch.device(name)
 
 
 class CosmicRayFinder:
@@ -56,7 +93,12 @@ class CosmicRayFinder:
     model : Model
     tile : int, optional
         Largest side of a tile in pixels.
-    device : str
+    device : str or torch.device
+
+    Notes
+    -----
+    It can be pickled. In a forked process (a `multiprocessing.Pool`), whose copy of the threads of PyTorch does not
+    run, it works on one thread.
 
     Examples
     --------
@@ -65,34 +107,38 @@ class CosmicRayFinder:
     >>> mask = model.find_cosmic_rays(image)  # doctest: +SKIP
     """
 
-    def __init__(self, model: Model, tile: int | None = None, device: str = "cpu") -> None:
+    def __init__(self, model: Model, tile: int | None = None, device: str | torch.device = "cpu") -> None:
         self.model = model
         self._predictor = ExposurePredictor(model, tile).to(device)
+        one_thread_after_fork()
 
     def probability(
         self,
-        image: ArrayLike | NDData,
+        image: ArrayLike | NDData | Quantity,
         *,
-        unit: str | None = None,
-        gain: float | None = None,
-        exptime: float | None = None,
-        mask: NDArray[np.bool_] | None = None,
+        unit: str | UnitBase | None = None,
+        gain: float | Quantity | None = None,
+        exptime: float | Quantity | None = None,
+        mask: ArrayLike | None = None,
+        saturation: float | None = None,
     ) -> NDArray[np.float32]:
         """Map the probability of a cosmic ray.
 
         Parameters
         ----------
-        image : array_like or NDData, shape (H, W)
-            One chip. The unit, mask and header (``meta``) of an NDData or CCDData count; what they do not say is
-            taken from the other arguments.
-        unit : str, optional
-            ``"ELECTRONS"`` (what an array is in by default), ``"ELECTRONS/S"``, ``"COUNTS"`` or ``"COUNTS/S"``.
-        gain : float, optional
+        image : array_like, Quantity, Masked, NDData or CCDData, shape (H, W)
+            One chip. Its own unit, mask and header (``meta``) count; a plain array is in electrons.
+        unit : str or Unit, optional
+            ``"ELECTRONS"``, ``"ELECTRONS/S"``, ``"COUNTS"``, ``"COUNTS/S"``, or a unit of astropy. It wins over what
+            the image says itself, as do the following ones.
+        gain : float or Quantity, optional
             Electrons per count.
-        exptime : float, optional
-            Exposure time in seconds, which images per second need.
-        mask : ndarray of bool, shape (H, W), optional
-            Pixels of no use.
+        exptime : float or Quantity, optional
+            Exposure time, in seconds where it has no unit of its own. Images per second need it.
+        mask : array_like of bool, shape (H, W), optional
+            Pixels of no use, beside those that the image masks itself.
+        saturation : float, optional
+            Value of the image from which a pixel is saturated; SATURATE of its header by default.
 
         Returns
         -------
@@ -101,19 +147,20 @@ class CosmicRayFinder:
         Raises
         ------
         InputError
-            If the image is not two-dimensional, has no usable pixel, or its units are not known.
+            If the image is not two-dimensional, has no usable pixel, or its unit is not known.
         """
-        electrons, unusable, _ = _electrons(image, unit, gain, exptime, mask)
+        electrons, unusable, _ = _electrons(image, unit, gain, exptime, mask, saturation)
         return self._predictor.chip_probability(electrons, unusable)
 
     def find_cosmic_rays(
         self,
-        image: ArrayLike | NDData,
+        image: ArrayLike | NDData | Quantity,
         *,
-        unit: str | None = None,
-        gain: float | None = None,
-        exptime: float | None = None,
-        mask: NDArray[np.bool_] | None = None,
+        unit: str | UnitBase | None = None,
+        gain: float | Quantity | None = None,
+        exptime: float | Quantity | None = None,
+        mask: ArrayLike | None = None,
+        saturation: float | None = None,
         threshold: Target = None,
         grow: int = 0,
     ) -> NDArray[np.bool_]:
@@ -121,7 +168,7 @@ class CosmicRayFinder:
 
         Parameters
         ----------
-        image, unit, gain, exptime, mask
+        image, unit, gain, exptime, mask, saturation
             As in `probability`.
         threshold : float, str or dict, optional
             On the probability, or how to choose it, as for ``predict.py``; the model's own by default.
@@ -138,18 +185,19 @@ class CosmicRayFinder:
         InputError
             As `probability`, or if the threshold is out of its range.
         """
-        level = self._level(threshold, grow)
-        electrons, unusable, _ = _electrons(image, unit, gain, exptime, mask)
-        return threshold_mask(self._predictor.chip_probability(electrons, unusable), level, ~unusable, int(grow))
+        level, rings = self._level(threshold), whole_rings(grow)
+        electrons, unusable, _ = _electrons(image, unit, gain, exptime, mask, saturation)
+        return threshold_mask(self._predictor.chip_probability(electrons, unusable), level, ~unusable, rings)
 
     def clean(
         self,
-        image: ArrayLike | NDData,
+        image: ArrayLike | NDData | Quantity,
         *,
-        unit: str | None = None,
-        gain: float | None = None,
-        exptime: float | None = None,
-        mask: NDArray[np.bool_] | None = None,
+        unit: str | UnitBase | None = None,
+        gain: float | Quantity | None = None,
+        exptime: float | Quantity | None = None,
+        mask: ArrayLike | None = None,
+        saturation: float | None = None,
         threshold: Target = None,
         grow: int = 0,
         fill: str | Fill = "median_5",
@@ -158,9 +206,9 @@ class CosmicRayFinder:
 
         Parameters
         ----------
-        image : array_like or NDData, shape (H, W) or (N, H, W)
+        image : array_like, Quantity, Masked, NDData or CCDData, shape (H, W) or (N, H, W)
             One chip, or N of equal shape, each of which has a sky and a noise of its own.
-        unit, gain, exptime, mask
+        unit, gain, exptime, mask, saturation
             As in `probability`. A mask of two axes stands for every image of a stack.
         threshold, grow
             As in `find_cosmic_rays`.
@@ -184,55 +232,31 @@ class CosmicRayFinder:
         >>> import deepcr_lightning  # doctest: +SKIP
         >>> mask, cleaned, probability = deepcr_lightning.load_model().clean(image)  # doctest: +SKIP
         """
-        level, way = self._level(threshold, grow), way_to_fill(fill)
+        level, rings, way = self._level(threshold), whole_rings(grow), way_to_fill(fill)
         masks, cleaned, maps = [], [], []
         for plane, hidden in planes(image, mask):
-            electrons, unusable, factor = _electrons(plane, unit, gain, exptime, hidden)
+            electrons, unusable, factor = _electrons(plane, unit, gain, exptime, hidden, saturation)
             maps.append(self._predictor.chip_probability(electrons, unusable))
-            masks.append(threshold_mask(maps[-1], level, ~unusable, int(grow)))
-            pixels = np.asarray(plane.data if isinstance(plane, NDData) else plane)
-            cleaned.append(filled_pixels(pixels, way(electrons, masks[-1], ~unusable), masks[-1], factor))
-        shape = np.shape(image.data if isinstance(image, NDData) else image)
+            masks.append(threshold_mask(maps[-1], level, ~unusable, rings))
+            cleaned.append(filled_pixels(values_of(plane), way(electrons, masks[-1], ~unusable), masks[-1], factor))
+        shape = values_of(image).shape
         found, made, probability = (np.stack(of).reshape(shape) for of in (masks, cleaned, maps))
         return Cleaned(found, in_form_of(image, made, found), probability)
 
-    def _level(self, threshold: Target, grow: int) -> float:
-        if grow < 0 or grow != int(grow):
-            raise InputError(f"grow={grow}: must be 0 or more whole pixels")
+    def _level(self, threshold: Target) -> float:
         return model_threshold(self.model, float(threshold) if isinstance(threshold, np.floating) else threshold)
 
 
-def _electrons(
-    image: ArrayLike | NDData,
-    unit: str | None,
-    gain: float | None,
-    exptime: float | None,
-    mask: NDArray[np.bool_] | None,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], float]:
-    header = fits.Header()
-    data: Any = image
-    bad: list[Any] = ([] if mask is None else [mask]) + ([np.ma.getmaskarray(image)] if np.ma.isMA(image) else [])
-    if isinstance(image, NDData):
-        data = image.data
-        cards = {key: image.meta[key] for key in ("EXPTIME", "BUNIT", "GAIN", "EGAIN", "CCDGAIN") if key in image.meta}
-        header.update(cards)
-        if image.unit is not None:
-            header["BUNIT"] = image.unit.to_string()
-        bad += [] if image.mask is None else [image.mask]
-    pixels = np.asarray(data)
-    if pixels.ndim != 2 or pixels.size == 0 or pixels.dtype.kind not in "iufb":
-        raise InputError(
-            f"image: an array of shape {pixels.shape} and type {pixels.dtype}; give one chip, a 2-D array of real "
-            "numbers"
-        )
-    unusable = np.zeros(pixels.shape, bool)
-    for plane in bad:
-        if np.shape(plane) not in ((), pixels.shape):
-            raise InputError(f"mask: has shape {np.shape(plane)} and the image {pixels.shape}")
-        unusable |= np.asarray(plane, bool)
-    plain = None if isinstance(image, NDData) else "ELECTRONS"
-    seconds = number((header,), "EXPTIME") or exptime or 0.0
-    factor = electrons_per_unit("image", header, header, seconds, ReadSettings(unit or plain, gain, exptime))
-    if not factor > 0:
-        raise InputError("image: has units per second; give its exposure time with exptime=SECONDS")
-    return *finite_electrons("image", pixels, factor, unusable), factor
+@cache
+def one_thread_after_fork() -> None:
+    """Let forked processes work on one thread: they would wait for ever for those of their parent."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
+
+
+def _electrons(image: Any, *said: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_], float]:
+    electrons, unusable, factor = electrons_of_array(image, *said)
+    _, noise, floor = sky_noise_and_floor(electrons, ~unusable)
+    if noise <= floor:
+        remark("image", "its noise is too small to measure, as of coarse integers or of a wrong unit; look at its mask")
+    return electrons, unusable, factor

@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from deepcr_lightning.errors import InputError
+
+
+def whole_rings(grow: Any) -> int:
+    """Check how many rings of pixels a mask is to grow by.
+
+    Parameters
+    ----------
+    grow : Any
+        A whole number, 0 or more, of any type.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    try:
+        rings = int(grow)
+        if rings >= 0 and rings == grow:
+            return rings
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise InputError(f"grow={grow}: must be 0 or more whole pixels")
 
 
 def threshold_mask(

@@ -60,7 +60,7 @@ class ExposureReader(Dataset[Exposure | Failure]):
         try:
             if self.passing is not None:
                 self.passing.fetch(self.paths[index], self.paths[index + 1 :])
-            return read_exposure(self.paths[index], self.settings)
+            return read_exposure(self.paths[index], self.settings, timed=False)
         except InputError as error:
             return Failure(self.paths[index], str(error))
 

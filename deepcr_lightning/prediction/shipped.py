@@ -6,22 +6,23 @@ from functools import cache
 from typing import Any
 
 from astropy.nddata import NDData
+from astropy.units import Quantity
 from numpy.typing import ArrayLike
 
 from deepcr_lightning.prediction.cleaned_array import Cleaned
 from deepcr_lightning.prediction.finder import CosmicRayFinder, load_finder
 
 
-def clean(image: ArrayLike | NDData, **settings: Any) -> Cleaned:
+def clean(image: ArrayLike | NDData | Quantity, **settings: Any) -> Cleaned:
     """Find and fill the cosmic rays of an image; ``deepcr_lightning.clean`` is this function.
 
     Parameters
     ----------
-    image : array_like or NDData, shape (H, W) or (N, H, W)
-        One chip, or several of equal shape, in electrons; a CCDData says its own unit.
+    image : array_like, Quantity, Masked, NDData or CCDData, shape (H, W) or (N, H, W)
+        One chip, or several of equal shape; a plain array is in electrons, the others say their own unit.
     **settings
         Those of `CosmicRayFinder.clean`, which this function calls: ``unit``, ``gain``, ``exptime``, ``mask``,
-        ``threshold``, ``grow``, ``fill``.
+        ``saturation``, ``threshold``, ``grow``, ``fill``.
 
     Returns
     -------

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.exposures.sight import Sight
-from deepcr_lightning.exposures.sky import NOISE_FLOOR
 from deepcr_lightning.exposures.star_widths import CHANCE, Stars
 from deepcr_lightning.models.card import DataCard
-from deepcr_lightning.prediction.summary import ODD_FACTOR, Row
+from deepcr_lightning.prediction.expected_share import most_flagged
+from deepcr_lightning.prediction.summary import Row
 
 _LEEWAY = 1.1
 _STARS_FLAGGED, _FEWEST_FLAGGED = 0.05, 3
-_PIXELS_FLAGGED = 0.3
 _SOME = 0.01
 
 
@@ -37,10 +37,10 @@ def unlike_training(sight: Sight, row: Row, trained_on: DataCard) -> list[str]:
         found.append(
             "its stars are trailed (look at its mask; raise threshold= if they are flagged, or fine-tune with init=)"
         )
-    if sight.noise <= NOISE_FLOOR:
+    if sight.at_floor:
         found.append(
-            f"its noise is {NOISE_FLOOR} electrons or less, as of coarse integers or of wrong units (check units= and "
-            "gain=, or take another model)"
+            "its noise is too small to measure, as of coarse integers or of wrong units (look at its mask; check "
+            "units= and gain=)"
         )
     return found + _of_stars(sight.stars, trained_on.star_widths) + _of_pixels(row)
 
@@ -57,13 +57,16 @@ def _of_stars(stars: Stars, widths: tuple[float, float] | None) -> list[str]:
             )
     # CRs that pass for stars are flagged, and rightly.
     if stars.flagged >= max(_FEWEST_FLAGGED, _STARS_FLAGGED * stars.count + CHANCE * stars.peaks):
-        found.append(f"{stars.flagged} of {stars.count} stars are flagged (raise threshold=, or fine-tune)")
+        found.append(f"{stars.flagged} of {counted(stars.count, 'star')} are flagged (raise threshold=, or fine-tune)")
     return found
 
 
 def _of_pixels(row: Row) -> list[str]:
-    expected = row.expected > 0
-    if not (row.oddity > ODD_FACTOR and row.flagged > row.expected if expected else row.flagged > _PIXELS_FLAGGED):
+    most = most_flagged(row.expected, row.cr_time)
+    if not row.flagged > most:
         return []
-    beside = f" where {100 * row.expected:.2g} % are expected" if expected else ""
-    return [f"{100 * row.flagged:.2g} % of its pixels are flagged{beside} (raise threshold=, or take another model)"]
+    known = row.expected > 0
+    beside = f"{100 * row.expected:.2g} % are expected" if known else f"at most {100 * most:.2g} % can be"
+    return [
+        f"{100 * row.flagged:.2g} % of its pixels are flagged where {beside} (raise threshold=, or take another model)"
+    ]

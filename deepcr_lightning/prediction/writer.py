@@ -126,13 +126,13 @@ class ProductWriter(BasePredictionWriter):
             self.passing.drop(path)
 
     def _picture(self, path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        chip, outputs = read_exposure(path, self.settings).chips[0], self.outputs(path)
+        chip, outputs = read_exposure(path, self.settings, timed=False).chips[0], self.outputs(path)
         if "mask" in outputs:
             return chip.electrons, fits.getdata(outputs["mask"], ("CRMASK", chip.extver)) > 0
         copy = outputs.get("dq_copy") or outputs.get("clean")
         if copy is None:
             raise InputError(f"products={list(self.products)}: none of them holds the masks")
-        made = read_exposure(copy, self.settings).chips[0]
+        made = read_exposure(copy, self.settings, timed=False).chips[0]
         return chip.electrons, ((made.dq & self.dq_bit) > 0) | (made.electrons != chip.electrons)
 
     def missing(self, path: Path) -> bool:

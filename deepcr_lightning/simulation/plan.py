@@ -10,7 +10,7 @@ import numpy as np
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.simulation.cameras import CAMERAS, draw_exposures, get_camera
-from deepcr_lightning.simulation.chip import FULL_WELL, MEAN_DARK
+from deepcr_lightning.simulation.chip_defects import FULL_WELL, MEAN_DARK
 from deepcr_lightning.simulation.conditions import USUAL, Conditions
 from deepcr_lightning.simulation.filters import get_filter
 from deepcr_lightning.simulation.stars import DEFAULT_FIELDS, FIELDS

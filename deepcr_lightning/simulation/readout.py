@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.dq import WFC3DQ
-from deepcr_lightning.simulation.chip import ChipDefects
+from deepcr_lightning.simulation.chip_defects import ChipDefects
 
 GAIN = 1.56
 """Electrons per count."""

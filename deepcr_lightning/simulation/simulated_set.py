@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.instruments import cosmic_ray_time, instrument_of
-from deepcr_lightning.simulation.chip import ChipDefects, draw_chip
+from deepcr_lightning.simulation.chip_defects import ChipDefects, draw_chip
 from deepcr_lightning.simulation.conditions import USUAL, Conditions
 from deepcr_lightning.simulation.cosmic_rays import CR_RATE, draw_cosmic_rays, trail_charge
 from deepcr_lightning.simulation.moving import add_moving_sources

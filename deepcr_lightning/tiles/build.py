@@ -18,10 +18,9 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from deepcr_lightning.atomic import make_folder_once
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.dq import SATURATION
-from deepcr_lightning.exposures.exposure import Chip, Exposure, read_exposure
-from deepcr_lightning.exposures.instruments import Instrument, unusable_bits
+from deepcr_lightning.exposures.exposure import Exposure, read_exposure
 from deepcr_lightning.exposures.store_key import store_key
 from deepcr_lightning.exposures.truth import read_matching_truth
 from deepcr_lightning.exposures.units import ReadSettings
@@ -34,7 +33,7 @@ log = logging.getLogger(__name__)
 Cameras = dict[str, Path]
 """The cameras seen so far, each with its first file."""
 
-FORMAT = 9
+FORMAT = 10
 """Raised whenever the meaning of the files changes; older stores are then built again."""
 _LAST = "store.json"
 
@@ -79,7 +78,7 @@ def build_store(
     files = [*science, *darks, *(truths or {}).values()]
     counts = {"tile_size": tile_size, "science": len(science), "truths": len(truths or {})}
     key = store_key(FORMAT, files, {**counts, **asdict(settings)})
-    folder = Path(store_dir) / key
+    folder = Path(store_dir).expanduser() / key
     try:
         make_folder_once(
             folder, lambda partial: _build(partial, folder, science, darks, tile_size, settings, truths), _LAST
@@ -106,8 +105,8 @@ def _build(
     _require_darks(**seen)
     info = {"tile_size": size, "tiles": tiles, "layers": [asdict(layer) for layer in layers]}
     (partial / _LAST).write_text(json.dumps(info))
-    what = f"{tiles} tiles of {size} px, " if science else ""
-    log.info("Tile store %s: %s%d dark CR layers", folder, what, len(layers))
+    what = f"{counted(tiles, 'tile')} of {size} px, " if science else ""
+    log.info("Tile store %s: %s%s", folder, what, counted(len(layers), "dark CR layer"))
 
 
 def _read_as(kind: str, path: Path, settings: ReadSettings, cameras: Cameras) -> Exposure:
@@ -215,12 +214,13 @@ def _write_layers(
                         f"set data.tile_size to at most {min(rows, columns)} or leave it out"
                     )
                 np.save(f"{scratch}/{count}.npy", chip.electrons)
-                np.save(f"{scratch}/{count}_unusable.npy", _unknown_in_dark(chip, exposure.row))
+                # What saturates in a dark is the core of a CR: its charge is known to be large.
+                np.save(f"{scratch}/{count}_unusable.npy", chip.unusable & ~chip.saturated)
                 info = LayerInfo(
                     file=str(path),
                     visit=exposure.visit,
                     chip=chip.number,
-                    cr_time=exposure.cr_time,
+                    cr_time=chip.cr_time,
                     start=count,
                     rows=rows,
                     columns=columns,
@@ -229,14 +229,6 @@ def _write_layers(
                 groups[exposure.camera, chip.number, chip.corner, rows, columns].append(info)
                 count += 1
         return _write_charge(folder, Path(scratch), list(groups.values()), count)
-
-
-def _unknown_in_dark(chip: Chip, instrument: Instrument) -> NDArray[np.bool_]:
-    # What saturates in a dark is the core of a CR: its charge is known to be large.
-    saturation = unusable_bits(instrument, SATURATION)
-    flags = chip.dq.astype(np.int64) & unusable_bits(instrument)
-    saturated_alone = (flags & saturation != 0) & (flags & ~saturation == 0)
-    return chip.unusable & ~saturated_alone
 
 
 def _write_charge(folder: Path, scratch: Path, groups: list[list[LayerInfo]], count: int) -> list[LayerInfo]:

@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.memory import is_oom_error
 
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
-from deepcr_lightning.console.arguments import override
+from deepcr_lightning.console.typed import override
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.training.module import CosmicRayModule
 

@@ -171,7 +171,7 @@ def open_exposure(
     InputError
         If a file cannot be read, or the mask or truth is of another exposure.
     """
-    exposure = read_exposure(path, settings)
+    exposure = read_exposure(path, settings, timed=False)
     stamp = stamp_of(mask_path)
     earlier = read_mask_file(mask_path, exposure) if stamp is not None and not anew else None
     maps: list[NDArray[np.float32]] | None

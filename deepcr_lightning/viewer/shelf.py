@@ -64,7 +64,7 @@ class Shelf:
         """Draw an exposure small, once; empty where it cannot be read."""
         if number not in self._thumbnails:
             try:
-                self._thumbnails[number] = thumbnail(read_exposure(self.paths[number], self.settings))
+                self._thumbnails[number] = thumbnail(read_exposure(self.paths[number], self.settings, timed=False))
             except InputError:
                 self._thumbnails[number] = ""
         return self._thumbnails[number]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import partial
@@ -20,7 +21,7 @@ from deepcr_lightning.viewer.layers import Layers
 from deepcr_lightning.viewer.opened import OpenExposure
 from deepcr_lightning.viewer.page import Page
 from deepcr_lightning.viewer.pencil import LOOK, MODES, draw, tap
-from deepcr_lightning.viewer.readout import NOTHING, pixel_at, readout
+from deepcr_lightning.viewer.pointer import NOTHING, pixel_at, readout
 from deepcr_lightning.viewer.shelf import Shelf
 
 log = logging.getLogger(__name__)
@@ -132,8 +133,8 @@ class Window:
         page, exposure = self.page, opened.exposure
         page.cursor.text = NOTHING
         page.title.text = (
-            f"<b>{escape(exposure.path.name)}</b> &nbsp; {escape(exposure.instrument)} {escape(exposure.filter)}, "
-            f"{exposure.exposure_time:g} s"
+            f"<b>{escape(exposure.path.name)}</b> &nbsp; {escape(exposure.instrument)} {escape(exposure.filter)}"
+            + ("" if math.isnan(exposure.exposure_time) else f", {exposure.exposure_time:g} s")
         )
         self._quiet = True
         fixed = opened.maps is None

@@ -187,6 +187,7 @@ def test_bad_addresses_are_one_line(
     assert result.status == 1
     assert message in last_line(result.err)
     assert "Traceback" not in result.err
+    assert "selection" not in last_line(result.err), "the address is at fault, and no file that keeps a selection"
 
 
 def test_a_member_is_found_by_its_visit(archive: StandIn, trained: Path, run_script: Run, tmp_path: Path) -> None:
@@ -236,6 +237,7 @@ def test_bad_training_addresses_are_one_line(
     assert result.status == 1
     assert message in last_line(result.err)
     assert "Traceback" not in result.err
+    assert "selection" not in last_line(result.err), "the address is at fault, and no file that keeps a selection"
 
 
 def test_a_training_needs_all_of_its_files(archive: StandIn, run_script: Run) -> None:

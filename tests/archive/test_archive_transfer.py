@@ -195,6 +195,13 @@ def test_every_damaged_bit_of_data_is_seen(one_file: StandIn, tmp_path: Path, pl
     assert "DATASUM" in fault(tmp_path / "damaged.fits")
 
 
+def test_what_follows_the_last_extension_is_a_fault(one_file: StandIn, tmp_path: Path) -> None:
+    """Reading leaves it out with a warning; a download is to be the archive's file alone."""
+    for spare in (b" " * 500, b"<html>".ljust(2880)):
+        (tmp_path / "longer.fits").write_bytes(one_file.content[NAME] + spare)
+        assert fault(tmp_path / "longer.fits")
+
+
 def test_a_size_that_the_table_has_wrong_is_said(one_file: StandIn, run_script: Run, tmp_path: Path) -> None:
     about = {"instrument_name": "WFC3/UVIS", "filters": "F336W", "proposal_id": "16801", "t_min": 59770.0}
     one_file.observations[0] |= about

@@ -45,6 +45,12 @@ def test_sides_share_neither_visits_nor_darks(survey: Path, tmp_path: Path) -> N
     assert sum(len(side) for side in darks) == len(set.union(*darks)) == 4
 
 
+def test_a_filter_that_no_file_has_is_said_before_tiles_are_cut(survey: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no science file has the filter F999W; the files have F336W, F814W"):
+        datamodule(survey, tmp_path / "store", filters=["f336w", "F999W"])
+    assert not (tmp_path / "store").exists()
+
+
 def test_validation_is_the_same_every_time_and_training_is_not(survey: Path, tmp_path: Path) -> None:
     data = datamodule(survey, tmp_path, augmentation={"turns": True, "layers": [1, 3]})
 
@@ -198,7 +204,7 @@ def test_the_place_of_the_tiles_is_chosen_by_size(monkeypatch: pytest.MonkeyPatc
     assert choose_cache("auto", 600, cpu) == "disk"
     assert choose_cache("memory", 900, cpu) == "memory"
     assert choose_cache("disk", 9000, cpu) == "disk"
-    with pytest.raises(InputError, match=r"data\.cache=memory: the tiles take .* are free there"):
+    with pytest.raises(InputError, match=r"data\.cache=memory: the tiles need .* are free there"):
         choose_cache("memory", 1100, cpu)
 
 

@@ -9,21 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import Result, last_line, small_disk, write_hst
+from conftest import Result, last_line, predict, small_disk, write_hst
 
 Run = Callable[..., Result]
-
-
-def predict(run_script: Run, trained: Path, source: object, *overrides: str, output: str = "out") -> Result:
-    return run_script(
-        "predict.py",
-        f"ckpt_path={trained}/checkpoints/best.ckpt",
-        f"input={source}",
-        f"output_dir={output}",
-        "trainer.accelerator=cpu",
-        "keep_freed_memory=false",
-        *overrides,
-    )
 
 
 def test_prediction_writes_every_product(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:

@@ -64,6 +64,15 @@ def test_a_report_with_and_without_truth(trained: Path, survey: Path, run_script
     assert {"curves.png", "reliability.png", "events.png", "without_truth.png", "ivis01a0q.png"} <= pictures
 
 
+def test_two_darks_have_no_scatter(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:
+    darks = sorted(unseen_darks(tmp_path / "darks").iterdir())
+    for path in darks[2:]:
+        path.unlink()
+    result = evaluate(run_script, trained, survey, f"darks={tmp_path}/darks")
+    assert result.status == 0, result.err
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["rate_scatter_of_darks"] is None
+
+
 def test_the_report_agrees_with_the_masks(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:
     result = evaluate(run_script, trained, survey, f"truth={survey}/truth", "threshold=0.1")
     assert result.status == 0, result.err

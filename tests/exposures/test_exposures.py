@@ -66,11 +66,18 @@ def test_unknown_units_name_the_override(tmp_path: Path, bunit: str | None) -> N
     assert read_exposure(path, ReadSettings(units="electrons")).chips[0].electrons[0, 1] == 1
 
 
-def test_a_header_that_says_wins_over_the_options(tmp_path: Path) -> None:
-    path = write_hst(tmp_path / "a_flt.fits", [IMAGE], EXPTIME=900.0)
-    exposure = read_exposure(path, ReadSettings(units="counts", gain=2.0, exposure_time=1.0))
-    assert exposure.exposure_time == 900
-    assert exposure.chips[0].electrons[0, 1] == 1
+def test_what_the_user_says_wins_and_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_hst(tmp_path / "a_flt.fits", [IMAGE], EXPTIME=900.0, CCDGAIN=1.5)
+    exposure = read_exposure(path, ReadSettings(units="counts/s", gain=2.0, exposure_time=3.0))
+    assert exposure.exposure_time == 3
+    assert exposure.chips[0].electrons[0, 1] == 6
+    for told in ("BUNIT is 'ELECTRONS'", "says CCDGAIN is 1.5", "says 900 seconds"):
+        assert len([line for line in caplog.messages if told in line]) == 1
+    read_exposure(path, ReadSettings(units="counts/s", gain=2.0, exposure_time=3.0))
+    assert len(caplog.messages) == 3, "each is said once"
+    caplog.clear()
+    read_exposure(path, ReadSettings(units="electrons", gain=2.0, exposure_time=900.0))
+    assert not caplog.messages, "nothing to tell where both agree"
 
 
 def test_counts_without_gain_name_the_override(tmp_path: Path) -> None:
@@ -144,7 +151,7 @@ def test_nan_and_inf_are_masked_and_filled(tmp_path: Path) -> None:
     chip = read_exposure(write_hst(tmp_path / "a_flt.fits", [image])).chips[0]
     assert np.isfinite(chip.electrons).all()
     assert chip.unusable.sum() == 2
-    assert chip.electrons[0, 0] == np.median(image[np.isfinite(image)])
+    assert chip.electrons[0, 0] == np.float32(72 / 7), "the mean of those around it"
 
 
 def test_truncated_anywhere(tmp_path: Path) -> None:
@@ -198,7 +205,7 @@ def test_damaged_headers_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad_flt.fits").write_bytes(
         whole.replace(b"EXPTIME =                500.0", b"EXPTIME =              5 0 0.x")
     )
-    with pytest.raises(InputError, match=r"bad_flt.fits: cannot be read"):
+    with pytest.raises(InputError, match=r"bad_flt.fits\[SCI,1\]: EXPTIME is not a valid card; give exposure_time="):
         read_exposure(tmp_path / "bad_flt.fits")
 
 
@@ -208,14 +215,6 @@ def test_chips_are_told_by_ccdchip(tmp_path: Path) -> None:
         hdus["SCI"].header["CCDCHIP"], hdus["SCI"].header["LTV2"] = 1, -1500.0
     chip = read_exposure(path).chips[0]
     assert (chip.extver, chip.number, chip.corner) == (1, 1, (0.0, -1500.0))
-
-
-def test_two_chips_of_one_version_are_refused(tmp_path: Path) -> None:
-    hdus = fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU(IMAGE, name="SCI") for _ in range(2))])
-    hdus[0].header["EXPTIME"] = 1.0
-    hdus.writeto(tmp_path / "a.fits")
-    with pytest.raises(InputError, match="same EXTVER"):
-        read_exposure(tmp_path / "a.fits")
 
 
 def test_dark_by_type_or_target(tmp_path: Path) -> None:
@@ -263,7 +262,8 @@ def test_a_detector_is_read_by_its_own_row(tmp_path: Path, caplog: pytest.LogCap
             exposure = read_exposure(path)
             assert np.flatnonzero(exposure.chips[0].unusable.diagonal()).tolist() == wanted, (instrument, detector)
             assert exposure.row is instrument_of(instrument, detector or "NONE")
-    assert [record.args for record in caplog.records] == [("ACS/SBC",), ("DECAM",)]
+    ignored = [record.args for record in caplog.records if "DQ bits" in record.message]
+    assert ignored == [("ACS/SBC",), ("DECAM",)]
 
 
 @given(st.text(max_size=12))

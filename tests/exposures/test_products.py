@@ -219,3 +219,18 @@ def test_never_over_the_input(exposure: Exposure, masks: list[np.ndarray]) -> No
     with pytest.raises(InputError, match="would overwrite the input"):
         write_dq_copy(exposure.path, exposure, masks, 8192, PROVENANCE)
     assert exposure.path.read_bytes() == before
+
+
+def test_names_that_are_not_ascii(tmp_path: Path, masks: list[np.ndarray]) -> None:
+    path = write_hst(tmp_path / "M31_\u00e9\u661f_flt.fits", [np.ones(SHAPE)])
+    made = Provenance("mod\u00e8le.ckpt", "ab" * 32, 0.5, 0)
+    exposure = read_exposure(path)
+    write_mask(tmp_path / "out" / "a.fits", exposure, masks[:1], made)
+    write_dq_copy(tmp_path / "out" / path.name, exposure, masks[:1], 8192, made)
+    write_clean_copy(
+        tmp_path / "out" / "c.fits", exposure, [np.zeros(SHAPE, np.float32)], masks[:1], made, "r\u00e9seau"
+    )
+    header = fits.getheader(tmp_path / "out" / "a.fits")
+    assert (header["DCRINPUT"], header["DCRMODEL"]) == ("M31_e?_flt.fits", "modele.ckpt")
+    assert fits.getheader(tmp_path / "out" / path.name)["DCRMODEL"] == "modele.ckpt"
+    assert fits.getheader(tmp_path / "out" / "c.fits")["DCRFILL"] == "reseau"

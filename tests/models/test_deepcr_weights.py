@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import REAL_DATA
+from conftest import REAL_DATA, weights_of
 from torch import Tensor
 
 from deepcr_lightning.errors import InputError
@@ -16,34 +16,7 @@ from deepcr_lightning.models.deepcr_weights import deepcr_network
 from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction.sliding_window import predict_probability
 
-CONVOLUTIONS = {"inc.conv.conv": (1, 1), "down1.mpconv.1.conv": (1, 2), "up8.conv.conv": (2, 1)}
 WEIGHTS = REAL_DATA / "weights"
-
-
-def weights_of(norm: str, hidden: int = 4, prefix: str = "module.") -> dict[str, Tensor]:
-    """Random weights under the names of the package."""
-    torch.manual_seed(3)
-    state: dict[str, Tensor] = {
-        "up8.up.weight": torch.randn(2 * hidden, hidden, 2, 2) / 4,
-        "up8.up.bias": torch.randn(hidden),
-        "outc.conv.weight": torch.randn(1, hidden, 1, 1),
-        "outc.conv.bias": torch.randn(1),
-    }
-    for name, (inputs, outputs) in CONVOLUTIONS.items():
-        first = 1 if name.startswith("inc") else inputs * hidden
-        for place, channels in enumerate((first, outputs * hidden)):
-            key = f"{name}.{place * (2 if norm == 'weight' else 3)}"
-            weight = torch.randn(outputs * hidden, channels, 3, 3) / 5
-            state[f"{key}.bias"] = torch.randn(outputs * hidden)
-            if norm == "weight":
-                state |= {f"{key}.weight_v": weight, f"{key}.weight_g": torch.rand(outputs * hidden, 1, 1, 1) + 0.5}
-            else:
-                state[f"{key}.weight"] = weight
-                after = f"{name}.{place * 3 + 1}"
-                for kind in ("weight", "bias", "running_mean", "running_var"):
-                    state[f"{after}.{kind}"] = torch.rand(outputs * hidden) + 0.2
-                state[f"{after}.num_batches_tracked"] = torch.tensor(7)
-    return {prefix + key: value for key, value in state.items()}
 
 
 def deepcr(weights: dict[str, Tensor], image: Tensor, norm: str) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -10,13 +12,15 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData, NDData, StdDevUncertainty
 from astropy.nddata.flag_collection import FlagCollection
-from conftest import add_cosmic_rays, scene, write_hst
-from test_predict_cli import Run, predict
+from astropy.utils.masked import Masked
+from conftest import Result, add_cosmic_rays, predict, scene, write_hst
 
 import deepcr_lightning
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.prediction.cleaned_array import values_of
 from deepcr_lightning.prediction.finder import CosmicRayFinder
 
+Run = Callable[..., Result]
 LEVEL = 0.05
 """A threshold at which the tiny network flags some pixels of each image here, and not all."""
 
@@ -84,6 +88,63 @@ def test_flags_that_are_there_are_kept(model: CosmicRayFinder, image: np.ndarray
     assert list(named) == ["BAD"]
 
 
+def hidden_rows(shape: tuple[int, ...]) -> np.ndarray:
+    mask = np.zeros(shape, bool)
+    mask[..., 30:40, :] = True
+    return mask
+
+
+FORMS: dict[str, tuple[Callable[[np.ndarray], Any], dict[str, Any], float]] = {
+    "quantity": (lambda image: image * u.electron, {}, 1),
+    "rate": (lambda image: image * u.electron / u.s, {"exptime": 4 * u.s}, 4),
+    "counts": (lambda image: image * u.adu, {"gain": 2}, 2),
+    "masked": (lambda image: Masked(image, hidden_rows(image.shape)), {}, 1),
+    "masked counts": (lambda image: Masked(image * u.adu, hidden_rows(image.shape)), {"gain": 2}, 2),
+    "masked array": (lambda image: np.ma.MaskedArray(image, hidden_rows(image.shape)), {}, 1),
+    "nddata of masked": (lambda image: NDData(Masked(image * u.adu, hidden_rows(image.shape))), {"gain": 2}, 2),
+    "ccddata": (lambda image: CCDData(image, unit=u.adu, mask=hidden_rows(image.shape)), {"gain": 2}, 2),
+}
+"""Images made of an array, what is said of them, and electrons of a value of 1."""
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_what_came_with_a_unit_or_a_mask_goes_with_it(
+    model: CosmicRayFinder, image: np.ndarray, form: str, stacked: bool
+) -> None:
+    make, said, factor = FORMS[form]
+    plain = np.stack([image, image[::-1]]) / factor if stacked else image / factor
+    plain = plain.astype(np.float32)
+    given, own = make(plain.copy()), getattr(make(plain), "mask", None)
+    found = model.clean(given, threshold=LEVEL, **said)
+    expected = model.clean(plain * np.float32(factor), threshold=LEVEL, mask=own)
+    made = found.cleaned
+    assert type(made) is type(given)
+    assert getattr(made, "unit", None) == getattr(given, "unit", None)
+    np.testing.assert_array_equal(found.mask, expected.mask)
+    assert found.mask.any()
+    np.testing.assert_array_equal(found.probability, expected.probability)
+    assert type(found.mask) is type(found.probability) is np.ndarray
+    values = values_of(made)
+    assert values.dtype == np.float32
+    np.testing.assert_array_equal(values[~found.mask], plain[~found.mask])
+    np.testing.assert_allclose(values[found.mask] * factor, expected.cleaned[found.mask], rtol=1e-6)
+    np.testing.assert_array_equal(values_of(given), plain, "the input is left alone")
+    if own is not None:
+        assert not (found.mask & own).any()
+        np.testing.assert_array_equal(made.mask, own | found.mask if isinstance(given, NDData) else own)
+        np.testing.assert_array_equal(given.mask, own)
+        assert not np.shares_memory(made.mask, given.mask)
+
+
+def test_what_is_saturated_is_left_alone(model: CosmicRayFinder, image: np.ndarray) -> None:
+    level = float(np.percentile(image, 99))
+    found = model.clean(image, threshold=LEVEL, saturation=level)
+    np.testing.assert_array_equal(found.mask, model.find_cosmic_rays(image, threshold=LEVEL, saturation=level))
+    assert not found.mask[image >= level].any()
+    assert model.clean(image, threshold=LEVEL).mask[image >= level].any()
+
+
 @pytest.mark.parametrize("kind", ["array", "list", "nddata", "masked"])
 def test_a_stack_gives_what_its_images_give(model: CosmicRayFinder, image: np.ndarray, kind: str) -> None:
     stack = np.stack([image, image[::-1] + 50, 2 * image])
@@ -141,8 +202,14 @@ def test_one_line_with_the_model_that_comes_along(image: np.ndarray) -> None:
         (np.zeros((2, 2, 5, 5)), {}, "2-D"),
         (np.zeros((0, 5, 5)), {}, "no image"),
         (np.zeros((5, 5)), {"grow": 0.5}, "grow=0.5"),
+        (np.ones((5, 5)) * u.Jy, {}, "image: is in Jy"),
+        (np.ones((2, 5, 5)) * u.Jy, {}, "image: is in Jy"),
+        (np.ones((5, 5)) * u.electron / u.s, {}, "exptime=SECONDS"),
+        ([np.ones((5, 5)) * u.electron] * 2, {}, "a list of Quantity"),
+        ([np.ma.ones((5, 5))] * 2, {}, "a list of MaskedArray"),
+        ([CCDData(np.ones((5, 5)), unit=u.electron)] * 2, {}, "a list of CCDData"),
     ],
 )
-def test_bad_calls_are_said(model: CosmicRayFinder, bad: np.ndarray, settings: dict, message: str) -> None:
+def test_bad_calls_are_said(model: CosmicRayFinder, bad: Any, settings: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         model.clean(bad, **settings)

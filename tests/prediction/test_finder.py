@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import pickle
+import sys
 from pathlib import Path
 
 import astropy.units as u
 import numpy as np
 import pytest
+import torch
 from astropy.nddata import CCDData, NDData
-from conftest import write_hst
+from conftest import weights_of, write_hst
 
 import deepcr_lightning
 from deepcr_lightning.errors import InputError
@@ -70,6 +74,13 @@ def test_nddata_say_it_themselves(model: CosmicRayFinder, image: np.ndarray) -> 
     assert not (model.find_cosmic_rays(masked, threshold=0.2) & expected).any(), "masked pixels are never flagged"
 
 
+def test_a_quantity_is_read_as_a_ccddata_of_the_same(model: CosmicRayFinder, image: np.ndarray) -> None:
+    rate = image / 300 * u.electron / u.s
+    expected = model.probability(CCDData(rate, meta={"EXPTIME": 300.0}))
+    np.testing.assert_array_equal(model.probability(rate, exptime=300), expected)
+    assert (expected > 0.2).any()
+
+
 def test_the_input_is_left_alone(model: CosmicRayFinder, image: np.ndarray) -> None:
     image[3, 3] = np.nan
     before = image.copy()
@@ -93,10 +104,10 @@ def test_any_type_and_byte_order(model: CosmicRayFinder, image: np.ndarray, kind
         (np.zeros((5, 5)), {"mask": np.zeros((4, 5), bool)}, "mask: has shape"),
         (np.zeros((5, 5)), {"unit": "electrons/s"}, "exptime=SECONDS"),
         (np.zeros((5, 5)), {"unit": "counts"}, "gain"),
-        (np.zeros((5, 5)), {"unit": "magnitudes"}, "units=magnitudes"),
+        (np.zeros((5, 5)), {"unit": "magnitudes"}, "^unit=magnitudes"),
         (np.zeros((5, 5)), {"threshold": 1.5}, "threshold"),
         (np.zeros((5, 5)), {"grow": -1}, "grow=-1"),
-        (NDData(np.zeros((5, 5))), {}, "BUNIT is missing"),
+        (NDData(np.zeros((5, 5))), {}, "its unit is missing.*give unit=ELECTRONS"),
     ],
 )
 def test_bad_images_are_said(model: CosmicRayFinder, bad: np.ndarray, settings: dict, message: str) -> None:
@@ -121,3 +132,34 @@ def test_one_wild_pixel_does_not_empty_the_mask(model: CosmicRayFinder, image: n
         wild[50, 60] = value
         found = model.find_cosmic_rays(wild, threshold=0.2)
         np.testing.assert_array_equal(found[:40, :50][clear], expected[:40, :50][clear])
+
+
+def test_devices_that_are_not_here_are_named(trained: Path) -> None:
+    best = trained / "checkpoints" / "best.ckpt"
+    deepcr_lightning.load_model(best, device="auto")
+    with pytest.raises(InputError, match=r"^device=gpu: is not here; choose from auto, cpu"):
+        deepcr_lightning.load_model(best, device="gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match=r"^device=cuda: is not here"):
+            deepcr_lightning.load_model(best, device="cuda")
+
+
+def test_finders_pickle(model: CosmicRayFinder, image: np.ndarray, tmp_path: Path) -> None:
+    torch.save(weights_of("weight"), tmp_path / "other.pth")
+    for finder in (model, deepcr_lightning.load_model(tmp_path / "other.pth")):
+        again = pickle.loads(pickle.dumps(finder))
+        np.testing.assert_array_equal(again.probability(image), finder.probability(image))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork on Windows")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_process_goes_on(model: CosmicRayFinder, image: np.ndarray) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        expected = model.probability(image)  # which starts the threads that a forked process would wait for
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            found = pool.map_async(model.probability, [image]).get(timeout=60)
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_allclose(found[0], expected, atol=1e-5)

@@ -11,24 +11,23 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from conftest import Result, write_hst
+from conftest import Result, predict, write_hst
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 from PIL import Image
 from scipy import ndimage
-from test_predict_cli import predict
-from test_products import PROVENANCE
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
-from deepcr_lightning.exposures.products import write_mask
+from deepcr_lightning.exposures.products import Provenance, write_mask
 from deepcr_lightning.exposures.regions import event_outlines, write_regions
 from deepcr_lightning.prediction.preview import busiest_places, draw_preview
 from deepcr_lightning.prediction.summary import CLEANED, Row
 from deepcr_lightning.prediction.survey_page import write_survey_page
 
 Run = Callable[..., Result]
+PROVENANCE = Provenance("best.ckpt", "ab" * 32, 0.5, 1)
 
 
 def add_wcs(path: Path, system: str = "ICRS", kind: str = "RA---TAN-SIP DEC--TAN-SIP") -> Path:

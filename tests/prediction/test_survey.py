@@ -216,9 +216,9 @@ def test_an_exposure_that_goes_away_is_named(trained: Path, run_script: Run, tmp
         write_hst(tmp_path / "in" / f"ivis0{n}a0q_flc.fits", [rng.normal(30, 6, (40, 40))])
     original = reader.read_exposure
 
-    def read(path: Path, settings: object) -> object:
+    def read(path: Path, settings: object, timed: bool) -> object:
         (tmp_path / "in" / "ivis02a0q_flc.fits").unlink(missing_ok=True)
-        return original(path, settings)
+        return original(path, settings, timed)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "read_exposure", read)

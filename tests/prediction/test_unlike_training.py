@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,10 @@ from conftest import Result, observe, reference, star_field, write_hst
 
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.sight import look_at
+from deepcr_lightning.models.card import DataCard
+from deepcr_lightning.prediction.expected_share import expected_share, most_flagged
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
+from deepcr_lightning.prediction.unlike_training import unlike_training
 
 Run = Callable[..., Result]
 NAME = "ivis09a0q_flc.fits"
@@ -91,6 +95,42 @@ def test_spectra_are_told_by_their_lines_and_by_their_header(trained: Path, run_
         assert predict(run_script, knowing(trained, tmp_path, spectra=0.1), path)[0] == []
 
 
+def test_what_is_no_image_of_a_ccd_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cards = {"INSTRUME": "HARPS", "DETECTOR": None}
+    assert look_at(read_exposure(write_hst(tmp_path / "a.fits", [np.ones((80, 80))], **cards))).spectrum
+    assert not caplog.messages
+    read_exposure(write_hst(tmp_path / "b.fits", [np.ones((80, 80))], DETECTOR="IR"))
+    assert "WFC3 IR is no CCD" in caplog.messages[0]
+
+
+@pytest.mark.parametrize(
+    ("telescope", "rate", "share", "told"),
+    [
+        ("HST", 3e-5, 0.016, ""),  # 500 s
+        ("HST", 3e-5, 0.04, "4 % of its pixels are flagged where 1.5 % are expected"),
+        ("HST", np.nan, 0.03, ""),
+        ("HST", np.nan, 0.04, "4 % of its pixels are flagged where at most 3.5 % can be"),
+        ("SOAR", 3e-5, 0.0005, ""),
+        ("SOAR", 3e-5, 0.04, "where at most 3.5 % can be"),
+        ("SOAR", 1e-6, 0.004, "0.4 % of its pixels are flagged where 0.05 % are expected"),
+    ],
+)
+def test_one_exposure_alone_is_judged_by_what_can_be(
+    tmp_path: Path, telescope: str, rate: float, share: float, told: str
+) -> None:
+    cards = {"TELESCOP": telescope, "INSTRUME": "WFC3" if telescope == "HST" else "GOODMAN"}
+    exposure = read_exposure(write_hst(tmp_path / "a.fits", [np.ones((80, 80))], **cards, EXPTIME=500.0))
+    expected = expected_share(exposure, rate)
+    row = Row("a.fits", CLEANED, cr_time=exposure.cr_time, flagged=share, expected=expected)
+    sight = replace(look_at(exposure), at_floor=False)
+    words = " ".join(unlike_training(sight, row, DataCard()))
+    assert told in words
+    assert bool(words) == bool(told)
+    if telescope == "SOAR" and rate > 1e-5:
+        assert row.oddity == 1, "a camera on the ground has fewer CRs than HST"
+    assert most_flagged(np.nan, np.nan) == 0.1
+
+
 def test_trailed_stars_are_told(trained: Path, run_script: Run, tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     path = write_hst(tmp_path / NAME, [observe(star_field(2.0, 40, rng, trail=8.0), rng)])
@@ -110,7 +150,7 @@ def test_coarse_integers_are_told(trained: Path, run_script: Run, tmp_path: Path
     path = write_hst(tmp_path / NAME, [image])
     warnings, _ = predict(run_script, trained / "checkpoints/best.ckpt", path)
     assert len(warnings) == 1
-    assert "its noise is 0.1 electrons or less" in warnings[0]
+    assert "its noise is too small to measure" in warnings[0]
     assert "units= and gain=" in warnings[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from deepcr_lightning.exposures.dq import WFC3DQ
-from deepcr_lightning.simulation.chip import HOT_LIMIT, draw_chip
+from deepcr_lightning.simulation.chip_defects import HOT_LIMIT, draw_chip
 from deepcr_lightning.simulation.readout import (
     AD_MAXIMUM,
     BIAS_COUNTS,

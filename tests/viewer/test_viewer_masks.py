@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import add_cosmic_rays, scene, write_hst
+from conftest import Result, add_cosmic_rays, predict, scene, write_hst
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_predict_cli import Run, predict
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
@@ -24,6 +24,7 @@ from deepcr_lightning.viewer.opened import OpenExposure, open_exposure
 from deepcr_lightning.viewer.pencil import ADD_EVENT, ERASE_EVENT, PENCIL, draw, tap
 from deepcr_lightning.viewer.saving import save
 
+Run = Callable[..., Result]
 PROVENANCE = Provenance("best.ckpt", "ab" * 32, 0.3, 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 import socket
 import threading
@@ -16,10 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import Result, write_truth
+from conftest import Result, composed, predict, write_truth
 from omegaconf import DictConfig
-from test_configs import composed
-from test_predict_cli import predict
 
 pytest.importorskip("bokeh", reason="the page needs the extra view")
 
@@ -27,7 +26,8 @@ from bokeh.document import Document
 from tornado.ioloop import IOLoop
 
 from deepcr_lightning.commands.view import apply_to_all, window_maker
-from deepcr_lightning.viewer.server import PageServer, is_from_here
+from deepcr_lightning.exposures.units import ReadSettings
+from deepcr_lightning.viewer.page_server import PageServer, is_from_here
 from deepcr_lightning.viewer.window import Window
 
 Run = Callable[..., Result]
@@ -249,6 +249,28 @@ def test_the_command_for_all_is_for_a_shell(tmp_path: Path) -> None:
     assert apply_to_all(cfg, 0.37, 1) == (
         "python predict.py 'input=['\"'\"'/a b/x'\"'\"',/c]' output_dir=/out threshold=0.37 grow=1"
     )
+
+
+def test_the_command_for_all_reads_as_the_page_does(tmp_path: Path) -> None:
+    said = ["units=counts/s", "gain=1.5", "exposure_time=300", "saturation=6e4", "extensions=[im1,4]", "trim=true"]
+    cfg = composed("view", ["input=/a", "output_dir=/out", *said], tmp_path)
+    given = composed("predict", shlex.split(apply_to_all(cfg, 0.5, 0))[2:], tmp_path)
+    expected = ReadSettings("counts/s", 1.5, 300, 6e4, ("im1", 4), trim=True)
+    assert ReadSettings.of(given) == ReadSettings.of(cfg) == expected
+
+
+def test_an_image_that_says_nothing_of_itself(trained: Path, tmp_path: Path) -> None:
+    image = np.random.default_rng(2).normal(60, 8, (40, 50)).astype(np.float32)
+    image[20, 20:26] = 900
+    hdus = [fits.PrimaryHDU(), *(fits.ImageHDU(values, name=f"IM{n}") for n, values in enumerate((image, image[:30])))]
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    given = [f"ckpt_path={trained}/checkpoints/best.ckpt", f"input={tmp_path}/a.fits", "trainer=cpu", "threshold=0.05"]
+    said = ["units=counts", "gain=2", "saturation=800", "extensions=IM1"]
+    client = Client(window_maker(composed("view", [*given, *said], tmp_path)))
+    assert client.part("title").text.endswith("a.fits</b> &nbsp; NONE NONE")
+    [chip] = client.window.opened.exposure.chips
+    np.testing.assert_array_equal(chip.saturated, image[:30] >= 800)
+    np.testing.assert_allclose(chip.electrons, 2 * image[:30], rtol=1e-6)
 
 
 @pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="Chromium and its driver are not installed")

@@ -93,6 +93,8 @@ def remembered(archive: Archive, folder: Path, wanted: Wanted, darks: DarkWishes
             rows = json.dumps([asdict(one) for one in products], indent=1)
             write_atomically(path, lambda partial: partial.write_text(rows))
             return products
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     except (ValueError, TypeError) as error:

@@ -1,0 +1,184 @@
+"""What the user typed, as Hydra has to read it: paths with any sign in them, and one line for what it is no option."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+import deepcr_lightning
+from deepcr_lightning.errors import InputError
+
+PATHS = {
+    "input",
+    "output_dir",
+    "download_dir",
+    "ckpt_path",
+    "fill_ckpt_path",
+    "init",
+    "darks",
+    "truth",
+    "store_dir",
+    "catalogues",
+    "dolphot",
+    "reference",
+    "data.science",
+    "data.darks",
+    "data.truth",
+    "data.groups",
+    "data.store_dir",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+}
+"""Options whose value is a path, and not a text in which signs have a meaning."""
+_FLAGS = {"--help", "-h", "--hydra-help", "--resolve", "--run", "-r", "--multirun", "-m", "--version"}
+_FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
+_FLAGS_WITH_VALUE |= {"--config-dir", "-cd", "--shell-completion", "-sc", "--experimental-rerun", "--info", "-i"}
+_ARCHIVE = "mast:"
+_HOME = re.compile(r"(?<=[\[,=])~(?=/|$)")
+_PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)[a-z/][\w./+-]*", re.ASCII | re.I)
+
+
+def understood(arguments: Sequence[str], config: Path) -> list[str]:
+    """Complete what the user typed, so that Hydra reads it as it is meant.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Command line without the name of the script.
+    config : Path
+        YAML file of the command's options.
+
+    Returns
+    -------
+    list of str
+        Paths (`PATHS`) and addresses of the archive (``mast:16801?filter=F336W``) stand in quotes where they need
+        them, and ``~`` is the home folder. Lists stay lists.
+
+    Raises
+    ------
+    InputError
+        If an argument is no option; the message shows how it is written.
+    SystemExit
+        After ``--version``, which prints the version of this package.
+    """
+    arguments = list(arguments)
+    if "--version" in arguments:
+        print(f"deepcr-lightning {deepcr_lightning.__version__}")
+        raise SystemExit(0)
+    known = _options(config)
+    sweep = not {"-m", "--multirun"}.isdisjoint(arguments)
+    made, value_of_flag = [], False
+    for place, argument in enumerate(arguments):
+        flag = argument.partition("=")[0]
+        if value_of_flag or flag in _FLAGS | _FLAGS_WITH_VALUE:
+            value_of_flag = not value_of_flag and argument in _FLAGS_WITH_VALUE
+            made.append(argument)
+            continue
+        after = arguments[place + 1] if place + 1 < len(arguments) else ""
+        _require_option(argument, after, known)
+        made.append(_with_quotes(argument, sweep))
+    return made
+
+
+def override(name: str, value: object) -> str:
+    """Write an option so that Hydra reads its value as it is, whatever signs are in it.
+
+    Parameters
+    ----------
+    name : str
+    value : object
+
+    Returns
+    -------
+    str
+        ``name=value``, in quotes where the value needs them.
+    """
+    text = str(value)
+    if _PLAIN.fullmatch(text):
+        return f"{name}={text}"
+    escaped = re.sub(r"(\\*)('|$)", lambda match: 2 * match[1] + (r"\'" if match[2] else ""), text)
+    return f"{name}='{escaped}'"
+
+
+def _with_quotes(argument: str, sweep: bool) -> str:
+    name, _, value = argument.partition("=")
+    if value.startswith(_ARCHIVE):
+        return override(name, value)
+    if name.lstrip("+") in PATHS and not _is_written_out(value, sweep):
+        return override(name, os.path.expanduser(plain_path(value)))
+    argument = _HOME.sub(str(Path.home()), argument)
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException as error:
+        reason = str(error).splitlines()[0]
+        shown = shlex.quote(override(name, value))
+        raise InputError(f"{argument}: is not understood ({reason}); put the value into quotes: {shown}") from None
+    return argument
+
+
+def _is_written_out(value: str, sweep: bool) -> bool:
+    """Whether a value is one of several paths, in quotes, or none: what Hydra is to read, and no path as it stands."""
+    if _exists(value):
+        return False
+    several = value[:1] in "[{$" if value else True
+    return several or (sweep and "," in value) or value == "null"
+
+
+def plain_path(value: str) -> str:
+    """Read the value of a path option as it was typed, with or without quotes.
+
+    Parameters
+    ----------
+    value : str
+        What stands behind ``=``.
+
+    Returns
+    -------
+    str
+        Quotes and escapes are undone, unless there is a file of that very name.
+    """
+    if _exists(value):
+        return value
+    try:
+        read = OverridesParser.create().parse_override(f"x={value}").value()
+    except HydraException:
+        return value
+    # What Hydra takes for a number or for a choice is a name all the same.
+    return read if isinstance(read, str) else value
+
+
+def _exists(value: str) -> bool:
+    return bool(value) and os.path.exists(os.path.expanduser(value))
+
+
+def _options(config: Path) -> set[str]:
+    options: Any = OmegaConf.to_container(OmegaConf.load(config), resolve=False)
+    groups = [entry for entry in options.pop("defaults", []) if isinstance(entry, dict)]
+    return {*options, *(name for group in groups for name in group), "hydra"}
+
+
+def _require_option(argument: str, after: str, known: set[str]) -> None:
+    name, equals, value = argument.partition("=")
+    if name.startswith("-"):
+        bare = name.lstrip("-")
+        value = value if equals else after if after and "=" not in after and not after.startswith("-") else "VALUE"
+        near = difflib.get_close_matches(bare, known, n=1)
+        raise InputError(f"{name}: options are written as {near[0] if near else bare}={value}; --help lists them")
+    if not equals and not argument.startswith("~"):
+        raise InputError(
+            f"{argument}: options are written as name=value, such as {shlex.quote(override('input', argument))}"
+        )
+    bare = name.lstrip("+").partition(".")[0].partition("@")[0].partition("/")[0]
+    if name.startswith("+") and bare not in known:
+        near = difflib.get_close_matches(bare, known, n=1)
+        cure = f"did you mean {near[0]}={value}?" if near else "--help lists the options"
+        raise InputError(f"{argument}: there is no option {bare}; {cure}")

@@ -1,0 +1,74 @@
+"""What a folder holds: of each exposure that the archive of HST delivers the best product, and no tables."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from astropy.io import fits
+
+from deepcr_lightning.exposures.chips import is_flat
+from deepcr_lightning.exposures.remarks import remark
+
+SINGLE = ("flc", "flt", "c0m", "c0f", "raw", "d0m", "d0f")
+"""Products of one exposure by the ending of their names, the best first."""
+COMBINED = ("drc", "drz", "drw", "crc", "crj", "sx2", "x2d", "mos", "sfl", "ima")
+"""Products of several exposures or reads; they are taken where a folder holds nothing better."""
+_BESIDE = ("asn", "spt", "jit", "jif", "jid", "jwf", "trl", "pdq", "shm", "shf", "hlet", "x1d", "sx1", "tag", "log")
+_BESIDE_WFPC2 = ("c1m", "c1f", "q0m", "q0f", "q1m", "q1f", "x0m", "x0f", "c3m", "c3f", "dgr", "trf")
+_RANKS = {suffix: rank for rank, suffix in enumerate((*SINGLE, *COMBINED))}
+_NAME = re.compile(r"([a-z][a-z0-9]{8})_([a-z0-9]{3,4})\.(?:fits|fit|fts)(?:\.(?:gz|fz))?", re.I)
+
+
+def choose_exposures(where: str, paths: Sequence[Path]) -> list[Path]:
+    """Choose the exposures among the FITS files of a folder; one line tells what is left out.
+
+    Parameters
+    ----------
+    where : str
+        What the user typed, for that line.
+    paths : sequence of Path
+
+    Returns
+    -------
+    list of Path
+        Of products of HST with one root the best (`SINGLE`); combined ones (`COMBINED`) and what the archive delivers
+        beside only where no single exposure of HST is there. Of other files those that hold an image.
+    """
+    names = {path: match for path in paths if (match := _NAME.fullmatch(path.name))}
+    suffixes = {path: match[2].lower() for path, match in names.items()}
+    single = any(suffix in SINGLE for suffix in suffixes.values())
+    best: dict[str, int] = {}
+    for path, suffix in suffixes.items():
+        if suffix in _RANKS and (suffix in SINGLE or not single):
+            root = names[path][1].lower()
+            best[root] = min(best.get(root, len(_RANKS)), _RANKS[suffix])
+    kept, left = [], Counter[str]()
+    for path in paths:
+        suffix = suffixes.get(path, "")
+        if suffix in _RANKS:
+            take = _RANKS[suffix] == best.get(names[path][1].lower())
+        else:
+            take = suffix not in (*_BESIDE, *_BESIDE_WFPC2) and holds_image(path)
+        if take:
+            kept.append(path)
+        else:
+            left[suffix if suffix in (*_RANKS, *_BESIDE, *_BESIDE_WFPC2) else "without a 2-D image"] += 1
+    if left and kept:
+        told = ", ".join(f"{count} {suffix}" for suffix, count in sorted(left.items()))
+        remark(where, f"{len(kept)} of {len(paths)} FITS files are exposures to take; left out: {told}", logging.INFO)
+    return kept
+
+
+def holds_image(path: Path) -> bool:
+    """Tell whether a file holds a 2-D image, by its headers; one that cannot be read is believed to."""
+    if not isinstance(path, Path):
+        return True
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            return any(is_flat(hdu) for hdu in hdus)
+    except Exception:  # reading it will say what is wrong
+        return True

@@ -1,0 +1,206 @@
+"""What users type: paths with any sign, habits from other programs, and what is left behind when it is refused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PLAIN, REPOSITORY, Result, last_line, write_hst
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import deepcr_lightning
+from deepcr_lightning.console.run_folder import with_own_folder
+from deepcr_lightning.console.typed import override, understood
+from deepcr_lightning.errors import InputError
+
+Run = Callable[..., Result]
+CONFIG = REPOSITORY / "configs" / "predict.yaml"
+SIGNS = st.text(st.sampled_from("ab/.=,#[](){}'\"\\ ~:;&é*?!@%+-$1").filter(lambda sign: sign != "$"), min_size=1)
+
+
+def read(argument: str) -> object:
+    return OverridesParser.create().parse_override(argument).value()
+
+
+@given(SIGNS)
+@settings(deadline=None)
+def test_any_text_stands_in_quotes(text: str) -> None:
+    assert read(override("input", text)) == text
+
+
+@given(SIGNS)
+@settings(deadline=None)
+def test_what_was_understood_is_understood_again(text: str) -> None:
+    try:
+        once = understood([f"output_dir={text}"], CONFIG)
+    except InputError:
+        return
+    assert understood(once, CONFIG) == once
+    assert OverridesParser.create().parse_override(once[0]) is not None
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("output_dir=/a/b=c", "/a/b=c"),
+        ("output_dir=/a/b,c", "/a/b,c"),
+        ("output_dir=/a/b#c (d) [e]'f", "/a/b#c (d) [e]'f"),
+        (r"output_dir=/a/b\=c", "/a/b=c"),
+        ("output_dir='/a/b=c'", "/a/b=c"),
+        ('input="/data/i[ab]*_flc.fits"', "/data/i[ab]*_flc.fits"),
+        ("output_dir=/a/é", "/a/é"),
+        ("output_dir=2024", "2024"),
+        ("output_dir=~/x", str(Path.home() / "x")),
+        ("output_dir=~", str(Path.home())),
+        ("output_dir='~/x'", str(Path.home() / "x")),
+        ("input=[~/a,/b]", [str(Path.home() / "a"), "/b"]),
+        ("input=null", None),
+        ("input=mast:16801?filter=F336W", "mast:16801?filter=F336W"),
+        ("data.science=mast:?target=M31*&filter=F336W,F814W", "mast:?target=M31*&filter=F336W,F814W"),
+        ("download_dir=~/x", str(Path.home() / "x")),
+        ("threshold={fpr:0.01}", {"fpr": 0.01}),
+    ],
+)
+def test_paths_are_taken_as_they_stand(typed: str, meant: object) -> None:
+    assert read(understood([typed], CONFIG)[0]) == meant
+
+
+def test_an_address_is_one_value_in_a_sweep_too() -> None:
+    address = "mast:16801?filter=F336W,F814W"
+    arguments = understood(["-m", f"data.science={address}", "seed=1,2"], REPOSITORY / "configs" / "train.yaml")
+    assert read(arguments[1]) == address
+
+
+def test_a_file_of_that_name_is_meant(tmp_path: Path) -> None:
+    for name in ("[a]", "'b'", "{c}", "d,e"):
+        (tmp_path / name).touch()
+        assert read(understood([f"input={tmp_path}/{name}"], CONFIG)[0]) == f"{tmp_path}/{name}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        for name in ("[a]", "'b'", "{c}"):
+            assert read(understood([f"input={name}"], CONFIG)[0]) == name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["+treshold=0.3"], "+treshold=0.3: there is no option treshold; did you mean threshold=0.3?"),
+        (["++xyz.a=1"], "there is no option xyz; --help lists"),
+        (["--threshold", "0.3"], "--threshold: options are written as threshold=0.3"),
+        (["--input=/a"], "--input: options are written as input=/a"),
+        (["--treshold", "0.3"], "--treshold: options are written as threshold=0.3"),
+        (["/a/b.fits", "/out"], "/a/b.fits: options are written as name=value, such as input=/a/b.fits"),
+        (["threshold=a=b"], "threshold=a=b: is not understood"),
+    ],
+)
+def test_what_is_no_option_is_one_line(run_script: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
+    result = run_script("predict.py", *arguments)
+    assert result.status == 1
+    assert last_line(result.err).startswith("error: ")
+    assert message in last_line(result.err)
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+def test_the_version_is_ours(run_script: Run) -> None:
+    for script in ("train.py", "predict.py", "evaluate.py", "threshold.py", "download.py", "view.py"):
+        result = run_script(script, "--version")
+        assert (result.status, result.out.strip()) == (0, f"deepcr-lightning {deepcr_lightning.__version__}")
+
+
+def image(path: Path) -> Path:
+    return write_hst(path, [np.random.default_rng(1).normal(30, 6, (40, 40))])
+
+
+def predict(run_script: Run, trained: Path, *overrides: str) -> Result:
+    model = (f"ckpt_path={trained}/checkpoints/best.ckpt", "trainer.accelerator=cpu", "keep_freed_memory=false")
+    return run_script("predict.py", *model, *overrides)
+
+
+def test_odd_names_from_end_to_end(trained: Path, run_script: Run, tmp_path: Path) -> None:
+    image(tmp_path / "in=1, [M31] é#" / "M31_é_flc.fits")
+    result = predict(run_script, trained, "input=in=1, [M31] é#", "output_dir=out=1", "products=mask", "grow=1")
+    assert result.status == 0, result.err
+    assert (tmp_path / "out=1" / "M31_é_crmask.fits").is_file()
+
+
+def test_refused_commands_leave_no_folder(trained: Path, run_script: Run, tmp_path: Path) -> None:
+    for bad, message in (
+        (["input=nowhere", "output_dir=out"], "no such file"),
+        (["input=nowhere"], "output_dir= is not given"),
+        (["grow=a", f"input={image(tmp_path / 'in' / 'a_flc.fits')}", "output_dir=out"], "grow=a: must be"),
+        (["thresold=1"], "Could not override"),
+    ):
+        result = predict(run_script, trained, *bad)
+        assert result.status == 1
+        assert message in result.err
+        assert sorted(path.name for path in tmp_path.iterdir()) in ([], ["in"])
+
+
+def test_failed_exposures_are_in_the_log_file(trained: Path, run_script: Run, tmp_path: Path) -> None:
+    image(tmp_path / "in" / "a_flc.fits")
+    (tmp_path / "in" / "b_flc.fits").write_text("no FITS")
+    result = predict(run_script, trained, "input=in", "output_dir=out")
+    assert result.status == 1
+    assert "1 of 2 exposures were not cleaned" in result.err
+    (log,) = (tmp_path / "outputs" / "predict").glob("*/predict.log")
+    assert "b_flc.fits: cannot be read as FITS" in log.read_text()
+    shutil.rmtree(tmp_path / "in")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "c_flc.fits").write_text("no FITS")
+    assert "1 of 1 exposure was not cleaned" in predict(run_script, trained, "input=in", "output_dir=out").err
+
+
+def test_runs_of_one_second_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda pattern: "2026-11-30_12-00-00")
+    folders = [with_own_folder(["seed=1"], "train")[1] for _ in range(3)]
+    assert [folder and folder.name for folder in folders] == [f"2026-11-30_12-00-00{end}" for end in ("", "_2", "_3")]
+    for arguments in (["hydra.run.dir=run"], ["--help"], ["-m", "seed=1,2"], ["trainer=slurm"]):
+        assert with_own_folder(arguments, "train") == (arguments, None)
+
+
+def test_the_output_directory_alone_needs_to_be_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    arguments, folder = with_own_folder(["input=a", f"output_dir={tmp_path}/o u=t"], "predict")
+    assert folder is not None
+    assert folder.parent == tmp_path / "o u=t" / "logs"
+    assert read(arguments[0]) == str(folder)
+    with pytest.raises(InputError, match="cannot be written; name a folder"):
+        with_own_folder(["input=a"], "evaluate")
+
+
+def test_a_run_in_a_folder_with_signs_is_resumed(survey: Path, run_script: Run, tmp_path: Path) -> None:
+    data = (f"data.science={survey}/science", f"data.darks={survey}/darks")
+    result = run_script("train.py", *data, *PLAIN, "trainer.max_epochs=1", "hydra.run.dir=a=b,c")
+    assert result.status == 0, result.err
+    for name in (r"a\=b\,c", "a=b,c"):
+        result = run_script("train.py", f"ckpt_path={name}/checkpoints/last.ckpt", "trainer.max_epochs=2")
+        assert result.status == 0, result.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a=b,c", "outputs"]
+
+
+def test_an_interrupt_says_how_to_go_on(
+    trained: Path, run_script: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deepcr_lightning.prediction.predictor import ExposurePredictor
+
+    def interrupted(self: object, batch: object) -> None:
+        raise KeyboardInterrupt
+
+    image(tmp_path / "in" / "a_flc.fits")
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(ExposurePredictor, "predict_step", interrupted)
+        result = predict(run_script, trained, "input=in", "output_dir=out")
+    signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored
+    assert result.status == 130
+    assert "Stopped; the same command goes on with the exposures that are left" in result.out
+    assert predict(run_script, trained, "input=in", "output_dir=out").status == 0
