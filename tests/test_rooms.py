@@ -15,6 +15,7 @@ ROOMS = (
     "errors",
     "atomic",
     "figures",
+    "report_style",
     "console",
     "exposures",
     "simulation",

@@ -33,6 +33,7 @@ from deepcr_lightning.prediction.mask import whole_rings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.prediction.reader import ExposureShares
 from deepcr_lightning.prediction.summary import CLEANED, ODD_FACTOR, Row, Summary
+from deepcr_lightning.prediction.survey_page import INDEX, write_survey_page
 from deepcr_lightning.prediction.writer import ProductWriter
 
 log = logging.getLogger("predict")
@@ -157,6 +158,7 @@ def report(writer: ProductWriter, to_do: list[Path]) -> None:
     threshold, cleaned = writer.provenance.threshold, len(rows) - len(failures)
     log.info("%s cleaned, threshold %g, in %s", counted(cleaned, "exposure"), threshold, writer.output_dir)
     show_odd(writer, rows)
+    show_previews(writer, table)
     if failures:
         lines = "\n".join(f"  {row.status}" for row in failures)
         were = "was" if len(rows) == 1 else "were"
@@ -182,3 +184,16 @@ def show_odd(writer: ProductWriter, rows: list[Row]) -> None:
             sheet,
             writer.summary.path,
         )
+
+
+def show_previews(writer: ProductWriter, table: list[Row]) -> None:
+    """Put the previews of a survey on one page, if they were asked for."""
+    if "preview" not in writer.products:
+        return
+    index, paths = writer.output_dir / INDEX, {str(path): path for path in writer.places}
+    known = [(row, writer.outputs(paths[row.file])["preview"]) for row in table if row.file in paths]
+    try:
+        write_survey_page(index, known)
+        log.info("All previews are on %s", index)
+    except (InputError, OSError) as error:
+        log.warning("%s could not be written (%s)", index, error)

@@ -13,7 +13,7 @@ from deepcr_lightning.console.typed import override, plain_path
 from deepcr_lightning.errors import InputError
 
 _SHOWS = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc"}
-_COMMANDS = ("train", "predict", "evaluate", "threshold", "download")
+_COMMANDS = ("train", "predict", "evaluate", "threshold", "download", "view")
 _SEVERAL = {"-m", "--multirun"}
 _OF_MANY = ("SLURM_PROCID", "LOCAL_RANK")
 _NEW: dict[Path, bool] = {}

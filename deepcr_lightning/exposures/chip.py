@@ -17,6 +17,7 @@ from deepcr_lightning.exposures.instruments import cosmic_ray_time, instrument_o
 from deepcr_lightning.exposures.saturation import saturated_pixels
 from deepcr_lightning.exposures.sections import overscan
 from deepcr_lightning.exposures.units import ReadSettings, read_signal
+from deepcr_lightning.exposures.wcs_cards import wcs_cards
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,8 @@ class Chip:
         EXPTIME in seconds; NaN where nobody says and the caller does not need it.
     cr_time : float
         Seconds during which the pixels collected cosmic rays (`instruments.cosmic_ray_time`).
+    wcs : fits.Header
+        Cards of the WCS of its image (`wcs_cards.wcs_cards`); empty where it has none.
     """
 
     place: ChipPlace
@@ -58,6 +61,7 @@ class Chip:
     electrons_per_unit: float
     exposure_time: float
     cr_time: float
+    wcs: fits.Header
 
     @property
     def extver(self) -> int:
@@ -123,4 +127,5 @@ def read_chip(
         electrons_per_unit=signal.electrons_per_unit,
         exposure_time=signal.exposure_time,
         cr_time=cosmic_ray_time(signal.exposure_time, flash, row, image.shape),
+        wcs=wcs_cards(header),
     )

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-PRODUCTS = {"mask": "{root}_crmask.fits", "dq_copy": "{name}", "clean": "{root}_crclean.fits"}
+PRODUCTS = {
+    "mask": "{root}_crmask.fits",
+    "dq_copy": "{name}",
+    "clean": "{root}_crclean.fits",
+    "preview": "{root}_crpreview.png",
+    "regions": "{root}_crregions.reg",
+}
 """Names of the files by the name that `products=` takes: ``root`` is the root name of the input, ``name`` its own."""
 
 

@@ -14,12 +14,15 @@ import deepcr_lightning
 from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.cards import in_ascii
+from deepcr_lightning.exposures.chip import Chip
 from deepcr_lightning.exposures.chips import dq_plane, is_null, plane
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.layout import opened
 
 STAMP = "DCRSOFT"
 """The keyword that every product has."""
+BY_HAND = "DCRADD"
+"""The keyword that products of a mended mask have."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Provenance:
         Pixels by which the mask was grown.
     plateau : float
         Value that the map was divided by.
+    by_hand : (int, int), optional
+        Pixels that somebody added to the mask and took from it, where somebody did.
     """
 
     model: str
@@ -45,6 +50,7 @@ class Provenance:
     threshold: float
     grow: int
     plateau: float = 1.0
+    by_hand: tuple[int, int] | None = None
 
     def stamp(self, header: fits.Header, flagged: float) -> None:
         """Write the keywords and HISTORY into a header.
@@ -66,9 +72,14 @@ class Provenance:
             header["DCRPLAT"] = (self.plateau, "the map was divided by this")
         header["DCRGROW"] = (self.grow, "[pix] growth of the mask")
         header["DCRFRAC"] = (round(flagged, 7), "share of pixels flagged as cosmic ray")
+        if self.by_hand is not None:
+            header[BY_HAND] = (self.by_hand[0], "pixels added to the mask by hand")
+            header["DCRDEL"] = (self.by_hand[1], "pixels taken from the mask by hand")
         header.add_history(f"Cosmic rays found by deepcr-lightning {version}, network {in_ascii(self.model)},")
         header.add_history(f"SHA-256 {self.sha256},")
         header.add_history(f"threshold {self.threshold:g}, grown by {self.grow} pixel(s), {flagged:.4%} flagged.")
+        if self.by_hand is not None:
+            header.add_history("Mended by hand: {} pixel(s) added, {} removed.".format(*self.by_hand))
 
 
 def write_mask(
@@ -78,8 +89,9 @@ def write_mask(
     provenance: Provenance,
     probabilities: Sequence[NDArray[np.float32]] | None = None,
     compress: bool = False,
+    marks: Sequence[NDArray[np.uint8]] | None = None,
 ) -> None:
-    """Write ``CRMASK`` (uint8, 1 = cosmic ray) and, if given, ``CRPROB`` (float32), one extension a chip.
+    """Write ``CRMASK`` (uint8, 1 = cosmic ray) and, if given, ``CRPROB`` (float32), one extension a chip with its WCS.
 
     Parameters
     ----------
@@ -93,6 +105,8 @@ def write_mask(
         One a chip.
     compress : bool
         Tile-compress both, without loss.
+    marks : sequence of ndarray of uint8, shape (H, W), optional
+        One a chip, written as ``CRHAND``: 1 where a pixel was added by hand, 2 where one was removed.
 
     Raises
     ------
@@ -117,19 +131,23 @@ def write_mask(
     provenance.stamp(primary.header, flagged_share(masks))
     hdus = fits.HDUList([primary])
     for chip, mask in zip(exposure.chips, masks, strict=True):
-        hdu = _image(mask.astype(np.uint8), "CRMASK", chip.extver, compress)
+        hdu = _image(mask.astype(np.uint8), "CRMASK", chip, compress)
         hdu.header["DCRFRAC"] = (round(float(mask.mean()), 7), "share of pixels flagged as cosmic ray")
         hdus.append(hdu)
     for chip, probability in zip(exposure.chips, probabilities or (), strict=probabilities is not None):
-        hdus.append(_image(probability, "CRPROB", chip.extver, compress))
+        hdus.append(_image(probability, "CRPROB", chip, compress))
+    for chip, by_hand in zip(exposure.chips, marks or (), strict=marks is not None):
+        hdus.append(_image(by_hand, "CRHAND", chip, compress=True))
     write_atomically(path, lambda partial: hdus.writeto(partial, overwrite=True))
 
 
-def _image(data: NDArray, name: str, version: int, compress: bool) -> fits.ImageHDU | fits.CompImageHDU:
-    if not compress:
-        return fits.ImageHDU(data, name=name, ver=version)
-    hdu = fits.CompImageHDU(data, name=name, compression_type="GZIP_2", quantize_level=0)
-    hdu.ver = version
+def _image(data: NDArray, name: str, chip: Chip, compress: bool) -> fits.ImageHDU | fits.CompImageHDU:
+    if compress:
+        hdu = fits.CompImageHDU(data, name=name, compression_type="GZIP_2", quantize_level=0)
+        hdu.ver = chip.extver
+    else:
+        hdu = fits.ImageHDU(data, name=name, ver=chip.extver)
+    hdu.header.extend(chip.wcs)
     return hdu
 
 

@@ -19,6 +19,15 @@ from deepcr_lightning.exposures.remarks import remark
 from deepcr_lightning.exposures.sky import sky_noise_and_floor
 from deepcr_lightning.models.model import Model, load_model, model_threshold
 from deepcr_lightning.models.model_file import UNIVERSAL
+from deepcr_lightning.prediction.cleaned_array import (
+    Cleaned,
+    filled_pixels,
+    in_form_of,
+    planes,
+    values_of,
+    way_to_fill,
+)
+from deepcr_lightning.prediction.fill import Fill
 from deepcr_lightning.prediction.mask import threshold_mask, whole_rings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.scores.targets import Target
@@ -176,10 +185,66 @@ class CosmicRayFinder:
         InputError
             As `probability`, or if the threshold is out of its range.
         """
-        rings = whole_rings(grow)
-        level = model_threshold(self.model, float(threshold) if isinstance(threshold, np.floating) else threshold)
+        level, rings = self._level(threshold), whole_rings(grow)
         electrons, unusable, _ = _electrons(image, unit, gain, exptime, mask, saturation)
         return threshold_mask(self._predictor.chip_probability(electrons, unusable), level, ~unusable, rings)
+
+    def clean(
+        self,
+        image: ArrayLike | NDData | Quantity,
+        *,
+        unit: str | UnitBase | None = None,
+        gain: float | Quantity | None = None,
+        exptime: float | Quantity | None = None,
+        mask: ArrayLike | None = None,
+        saturation: float | None = None,
+        threshold: Target = None,
+        grow: int = 0,
+        fill: str | Fill = "median_5",
+    ) -> Cleaned:
+        """Find the cosmic rays of an image and fill them.
+
+        Parameters
+        ----------
+        image : array_like, Quantity, Masked, NDData or CCDData, shape (H, W) or (N, H, W)
+            One chip, or N of equal shape, each of which has a sky and a noise of its own.
+        unit, gain, exptime, mask, saturation
+            As in `probability`. A mask of two axes stands for every image of a stack.
+        threshold, grow
+            As in `find_cosmic_rays`.
+        fill : str or callable
+            Name of the way to fill, ``"median_5"`` (as predict.py does by default), ``"median_3"`` or
+            ``"biharmonic"``, or a network from `deepcr_lightning.load_filler`.
+
+        Returns
+        -------
+        Cleaned
+            ``mask``, ``cleaned`` and ``probability``, also in this order as a tuple. ``cleaned`` has the class, unit
+            and type of the image; that of a CCDData has the cosmic rays in its mask and in its flags (bit 8192).
+
+        Raises
+        ------
+        InputError
+            As `find_cosmic_rays`, or if there is no such way to fill.
+
+        Examples
+        --------
+        >>> import deepcr_lightning  # doctest: +SKIP
+        >>> mask, cleaned, probability = deepcr_lightning.load_model().clean(image)  # doctest: +SKIP
+        """
+        level, rings, way = self._level(threshold), whole_rings(grow), way_to_fill(fill)
+        masks, cleaned, maps = [], [], []
+        for plane, hidden in planes(image, mask):
+            electrons, unusable, factor = _electrons(plane, unit, gain, exptime, hidden, saturation)
+            maps.append(self._predictor.chip_probability(electrons, unusable))
+            masks.append(threshold_mask(maps[-1], level, ~unusable, rings))
+            cleaned.append(filled_pixels(values_of(plane), way(electrons, masks[-1], ~unusable), masks[-1], factor))
+        shape = values_of(image).shape
+        found, made, probability = (np.stack(of).reshape(shape) for of in (masks, cleaned, maps))
+        return Cleaned(found, in_form_of(image, made, found), probability)
+
+    def _level(self, threshold: Target) -> float:
+        return model_threshold(self.model, float(threshold) if isinstance(threshold, np.floating) else threshold)
 
 
 @cache

@@ -19,17 +19,20 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure, root_of
 from deepcr_lightning.exposures.product_names import PRODUCTS, product_name
 from deepcr_lightning.exposures.products import (
+    BY_HAND,
     STAMP,
     Provenance,
     write_clean_copy,
     write_dq_copy,
     write_mask,
 )
+from deepcr_lightning.exposures.regions import write_regions
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.models.card import DataCard
 from deepcr_lightning.prediction.cleaning import clean, summarise
 from deepcr_lightning.prediction.fill import DEFAULT, FILLS, Fill
 from deepcr_lightning.prediction.predictor import Failure, ProbabilityMaps
+from deepcr_lightning.prediction.preview import draw_preview
 from deepcr_lightning.prediction.reader import Passing
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
 
@@ -55,7 +58,8 @@ class ProductWriter(BasePredictionWriter):
         What the network was trained on; nothing is known of it by default.
     products : sequence of str
         Names of `exposures.product_names.PRODUCTS`: ``mask`` writes ``<root>_crmask.fits``, ``dq_copy`` a copy of the
-        input under its own name with `dq_bit` set, ``clean`` a copy ``<root>_crclean.fits`` with the CR pixels filled.
+        input under its own name with `dq_bit` set, ``clean`` a copy ``<root>_crclean.fits`` with the CR pixels filled,
+        ``preview`` a picture ``<root>_crpreview.png``, ``regions`` the CRs as ``<root>_crregions.reg`` for DS9.
     dq_bit : int
         A power of 2 up to 32768.
     save_probability : bool
@@ -125,7 +129,10 @@ class ProductWriter(BasePredictionWriter):
         chip, outputs = read_exposure(path, self.settings, timed=False).chips[0], self.outputs(path)
         if "mask" in outputs:
             return chip.electrons, fits.getdata(outputs["mask"], ("CRMASK", chip.extver)) > 0
-        made = read_exposure(next(iter(outputs.values())), self.settings, timed=False).chips[0]
+        copy = outputs.get("dq_copy") or outputs.get("clean")
+        if copy is None:
+            raise InputError(f"products={list(self.products)}: none of them holds the masks")
+        made = read_exposure(copy, self.settings, timed=False).chips[0]
         return chip.electrons, ((made.dq & self.dq_bit) > 0) | (made.electrons != chip.electrons)
 
     def missing(self, path: Path) -> bool:
@@ -205,15 +212,20 @@ class ProductWriter(BasePredictionWriter):
 
     def _write_products(self, prediction: ProbabilityMaps) -> Row:
         exposure, provenance = prediction.exposure, self.provenance
+        _refuse_mended(self.output_dir / self.places[exposure.path], exposure.path)
         outputs = self.outputs(exposure.path)
         if not self.overwrite:
             outputs = {product: path for product, path in outputs.items() if not path.exists()}
-        cleaned = clean(prediction, provenance, self.fill if "clean" in outputs else None)
+        cleaned = clean(prediction, provenance, self.fill if {"clean", "preview"} & set(outputs) else None)
         if "mask" in outputs:
             maps = prediction.maps if self.save_probability else None
             write_mask(outputs["mask"], exposure, cleaned.masks, provenance, maps, self.compress)
         if "dq_copy" in outputs:
             write_dq_copy(outputs["dq_copy"], exposure, cleaned.masks, self.dq_bit, provenance)
+        if "regions" in outputs:
+            write_regions(outputs["regions"], exposure, cleaned.masks)
+        if "preview" in outputs:
+            draw_preview(outputs["preview"], exposure, cleaned.masks, cleaned.filled)
         if "clean" in outputs:
             write_clean_copy(outputs["clean"], exposure, cleaned.filled, cleaned.masks, provenance, self.fill_label)
         return self._made_with(summarise(prediction, cleaned.found, self.trained_on))
@@ -231,3 +243,16 @@ def _is_product(path: Path, output: Path) -> bool:
         return STAMP in fits.getheader(path)
     except (OSError, ValueError):
         return False  # reading it will say what is wrong
+
+
+def _refuse_mended(place: Path, path: Path) -> None:
+    mask = place.with_name(product_name("mask", root_of(path), path.name))
+    try:
+        mended = mask.exists() and BY_HAND in fits.getheader(mask)
+    except (OSError, ValueError):
+        return  # no mask file, so nobody mended it
+    if mended:
+        raise InputError(
+            f"{mask}: was mended by hand, so nothing was made of {path.name}; move the mask away to search again, or "
+            "save the other products from the page (view.py products=)"
+        )

@@ -17,8 +17,8 @@ from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.models.card import FillerCard, FinderCard
 from deepcr_lightning.models.checkpoint import card_of, read_checkpoint
+from deepcr_lightning.report_style import page, table
 from deepcr_lightning.runs.record import read_record
-from deepcr_lightning.runs.report_style import page, table
 
 REPORT = "report.html"
 History = Mapping[str, Sequence[tuple[int, float]]]

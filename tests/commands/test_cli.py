@@ -130,7 +130,7 @@ def test_debug_keeps_the_traceback(survey: Path, run_script: Run) -> None:
         run_script("train.py", *data(survey), *TINY, "debug=fdr", "data.filters=[F999W]", "hydra.run.dir=run")
 
 
-@pytest.mark.parametrize("script", ["train.py", "predict.py", "evaluate.py", "threshold.py"])
+@pytest.mark.parametrize("script", ["train.py", "predict.py", "evaluate.py", "threshold.py", "view.py"])
 def test_unknown_option_and_help(script: str, tmp_path: Path) -> None:
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(REPOSITORY / script), *arguments]

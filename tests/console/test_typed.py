@@ -109,7 +109,7 @@ def test_what_is_no_option_is_one_line(run_script: Run, tmp_path: Path, argument
 
 
 def test_the_version_is_ours(run_script: Run) -> None:
-    for script in ("train.py", "predict.py", "evaluate.py", "threshold.py", "download.py"):
+    for script in ("train.py", "predict.py", "evaluate.py", "threshold.py", "download.py", "view.py"):
         result = run_script(script, "--version")
         assert (result.status, result.out.strip()) == (0, f"deepcr-lightning {deepcr_lightning.__version__}")
 
