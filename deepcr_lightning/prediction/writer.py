@@ -217,6 +217,8 @@ class ProductWriter(BasePredictionWriter):
         if not self.overwrite:
             outputs = {product: path for product, path in outputs.items() if not path.exists()}
         cleaned = clean(prediction, provenance, self.fill if {"clean", "preview"} & set(outputs) else None)
+        # Measured before anything is written: a run that is killed between its last product and its row has no row.
+        row = summarise(prediction, cleaned.found, self.trained_on)
         if "mask" in outputs:
             maps = prediction.maps if self.save_probability else None
             write_mask(outputs["mask"], exposure, cleaned.masks, provenance, maps, self.compress)
@@ -228,7 +230,7 @@ class ProductWriter(BasePredictionWriter):
             draw_preview(outputs["preview"], exposure, cleaned.masks, cleaned.filled)
         if "clean" in outputs:
             write_clean_copy(outputs["clean"], exposure, cleaned.filled, cleaned.masks, provenance, self.fill_label)
-        return self._made_with(summarise(prediction, cleaned.found, self.trained_on))
+        return self._made_with(row)
 
 
 def _without_products(places: dict[Path, Path], output_dir: Path) -> dict[Path, Path]:
