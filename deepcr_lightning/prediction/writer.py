@@ -162,7 +162,9 @@ class ProductWriter(BasePredictionWriter):
         """Hand an exposure to the writing thread, once it has written the one before."""
         self._collect()
         if isinstance(prediction, Failure):
-            self._done(prediction.path, self._row(prediction))
+            self.summary.add(self._row(prediction))
+            if self.passing is not None:
+                self.passing.drop(prediction.path)
         else:
             self._pending = self._thread.submit(self._write, prediction)
 
@@ -195,30 +197,26 @@ class ProductWriter(BasePredictionWriter):
         return [row for row in rows if row.status == CLEANED and not alike(row)]
 
     def _write(self, prediction: ProbabilityMaps) -> None:
+        path = prediction.exposure.path
         try:
-            row = self._write_products(prediction)
+            self._write_products(prediction)
         except InputError as error:
-            row = self._row(Failure(prediction.exposure.path, str(error)))
+            self.summary.add(self._row(Failure(path, str(error))))
         except Exception as error:  # whatever one exposure meets, the others are finished
-            path = prediction.exposure.path
-            row = self._row(Failure(path, f"{path}: {type(error).__name__}: {error}"))
-        self._done(prediction.exposure.path, row)
-
-    def _done(self, path: Path, row: Row) -> None:
-        # At once: a run that is killed later keeps the products, and would never come to their row.
-        self.summary.add(row)
+            self.summary.add(self._row(Failure(path, f"{path}: {type(error).__name__}: {error}")))
         if self.passing is not None:
             self.passing.drop(path)
 
-    def _write_products(self, prediction: ProbabilityMaps) -> Row:
+    def _write_products(self, prediction: ProbabilityMaps) -> None:
         exposure, provenance = prediction.exposure, self.provenance
         _refuse_mended(self.output_dir / self.places[exposure.path], exposure.path)
         outputs = self.outputs(exposure.path)
         if not self.overwrite:
             outputs = {product: path for product, path in outputs.items() if not path.exists()}
         cleaned = clean(prediction, provenance, self.fill if {"clean", "preview"} & set(outputs) else None)
-        # Measured before anything is written: a run that is killed between its last product and its row has no row.
-        row = summarise(prediction, cleaned.found, self.trained_on)
+        # Before the products: a run that is killed later keeps these, and would never come to their row. If one of them
+        # is missing then, the exposure is done again, and the last row of a file counts.
+        self.summary.add(self._made_with(summarise(prediction, cleaned.found, self.trained_on)))
         if "mask" in outputs:
             maps = prediction.maps if self.save_probability else None
             write_mask(outputs["mask"], exposure, cleaned.masks, provenance, maps, self.compress)
@@ -230,7 +228,6 @@ class ProductWriter(BasePredictionWriter):
             draw_preview(outputs["preview"], exposure, cleaned.masks, cleaned.filled)
         if "clean" in outputs:
             write_clean_copy(outputs["clean"], exposure, cleaned.filled, cleaned.masks, provenance, self.fill_label)
-        return self._made_with(row)
 
 
 def _without_products(places: dict[Path, Path], output_dir: Path) -> dict[Path, Path]:
