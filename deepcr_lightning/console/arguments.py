@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from deepcr_lightning.console.run_folder import discard, with_own_folder
+from deepcr_lightning.console.run_folder import discard_unused, with_writable_folder
 from deepcr_lightning.console.typed import override, plain_path, understood
 from deepcr_lightning.errors import InputError
 
@@ -47,17 +47,15 @@ def with_arguments(
     completed : callable, optional
         Completes the arguments further.
     """
-    folder = None
     try:
         typed = understood(sys.argv[1:], config)
-        sys.argv[1:], folder = with_own_folder(typed if completed is None else completed(typed), config.stem)
+        sys.argv[1:] = with_writable_folder(typed if completed is None else completed(typed))
     except InputError as error:
         fail(str(error))
     try:
         main()
     finally:
-        if folder is not None and folder.is_dir() and not any(folder.iterdir()):
-            discard(folder)  # Hydra refused an option
+        discard_unused()  # Hydra refused an option
 
 
 def fine_tuning_overrides(arguments: Sequence[str]) -> list[str]:

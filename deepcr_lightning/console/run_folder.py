@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 from deepcr_lightning.console.typed import override, plain_path
 from deepcr_lightning.errors import InputError
 
@@ -20,24 +22,19 @@ _NEW: dict[Path, bool] = {}
 """Folders that were not there before this process, and whether their names are ours."""
 
 
-def with_own_folder(arguments: Sequence[str], command: str) -> tuple[list[str], Path | None]:
-    """Give a run a folder that no other run has.
+def with_writable_folder(arguments: Sequence[str]) -> list[str]:
+    """Name a folder for a run where the current one cannot be written, and note which folders the run makes.
 
     Parameters
     ----------
     arguments : sequence of str
         Command line.
-    command : str
-        Name of the command.
 
     Returns
     -------
-    arguments : list of str
-        With ``hydra.run.dir=outputs/COMMAND/DATE_TIME``, and a number behind it if another run of this second has that
-        one; below the output directory where the current folder cannot be written. As they are where they name a
-        folder, where nothing runs, for sweeps, and for processes that share a run, whose config names the folder.
-    folder : Path or None
-        The folder, made just now.
+    list of str
+        With ``hydra.run.dir=`` below the output directory if the current folder cannot be written. As they are
+        where they name a folder, where nothing runs, for sweeps, and for processes that share a run.
 
     Raises
     ------
@@ -45,21 +42,46 @@ def with_own_folder(arguments: Sequence[str], command: str) -> tuple[list[str], 
         If neither can be written.
     """
     given = {argument.partition("=")[0]: argument.partition("=")[2] for argument in arguments}
-    shared = any(name in os.environ for name in _OF_MANY) or given.get("trainer") == "slurm"
     if "hydra.run.dir" in given:
         wanted = Path(plain_path(given["hydra.run.dir"])).absolute()
         if not wanted.exists():
             _NEW[wanted] = False
-    if "hydra.run.dir" in given or shared or not (_SHOWS | _SEVERAL).isdisjoint(given):
-        return list(arguments), None
-    parent = Path("outputs") / command
-    if not os.access(".", os.W_OK):
+    elif not _shared() and (_SHOWS | _SEVERAL).isdisjoint(given) and not os.access(".", os.W_OK):
         if "output_dir" not in given:
             raise InputError(f"{Path.cwd()}: cannot be written; name a folder for the run with hydra.run.dir=")
-        parent = Path(plain_path(given["output_dir"])) / "logs"
+        folder = new_folder(f"{plain_path(given['output_dir'])}/logs")
+        # Hydra wants overrides to stand together, apart from flags.
+        first = next((n for n, text in enumerate(arguments) if "=" in text and text[0] != "-"), len(arguments))
+        return [*arguments[:first], override("hydra.run.dir", Path(folder)), *arguments[first:]]
+    return list(arguments)
+
+
+def new_folder(parent: str) -> str:
+    """Make a folder that no other run has, named by date and time.
+
+    Configs call this as ``${new_folder:outputs/train}``, so that a folder that an experiment names goes before it.
+
+    Parameters
+    ----------
+    parent : str
+        Folder above.
+
+    Returns
+    -------
+    str
+        The folder; with a number behind it if another run of this second has that one. Processes that share a run
+        get the name alone.
+
+    Raises
+    ------
+    InputError
+        If it cannot be made.
+    """
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    if _shared():
+        return f"{parent}/{stamp}"
     for number in range(1, 1000):
-        folder = parent / (stamp if number == 1 else f"{stamp}_{number}")
+        folder = Path(parent) / (stamp if number == 1 else f"{stamp}_{number}")
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
@@ -69,10 +91,22 @@ def with_own_folder(arguments: Sequence[str], command: str) -> tuple[list[str], 
                 f"{folder}: cannot be made ({error.strerror}); name another with hydra.run.dir="
             ) from error
         _NEW[folder.absolute()] = True
-        # Hydra wants overrides to stand together, apart from flags.
-        first = next((n for n, text in enumerate(arguments) if "=" in text and text[0] != "-"), len(arguments))
-        return [*arguments[:first], override("hydra.run.dir", folder), *arguments[first:]], folder
+        return str(folder)
     raise InputError(f"{parent}: a thousand runs began in this second; try again")
+
+
+OmegaConf.register_new_resolver("new_folder", new_folder, use_cache=True)
+
+
+def _shared() -> bool:
+    return any(name in os.environ for name in _OF_MANY)
+
+
+def discard_unused() -> None:
+    """Remove the folders that were made for a run that did not begin."""
+    for folder in list(_NEW):
+        if folder.is_dir() and not any(folder.iterdir()):
+            discard(folder)
 
 
 def discard(folder: Path) -> None:

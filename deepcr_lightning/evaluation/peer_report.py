@@ -14,19 +14,9 @@ from deepcr_lightning.evaluation.difference import COMPARED
 from deepcr_lightning.evaluation.exposure_scores import ExposureScores, group, summed
 from deepcr_lightning.evaluation.map_peer import LOWEST_RATE, draw_map
 from deepcr_lightning.evaluation.peers import Peers
-from deepcr_lightning.evaluation.score_record import score_cell
+from deepcr_lightning.evaluation.score_record import COLUMNS, score_cell
 from deepcr_lightning.figures import save_figure
 
-_COLUMNS = {
-    "average_precision": "AP",
-    "completeness_at_fpr_0.0001": "at 0.01%",
-    "completeness_at_fpr_0.0005": "at 0.05%",
-    "completeness_at_fpr_0.001": "at 0.1%",
-    "completeness_at_fpr_0.005": "at 0.5%",
-    "completeness": "complete",
-    "purity": "purity",
-    "false_positive_rate": "FPR",
-}
 _HIGHEST_RATE = 5
 _GREY = "#7f7f7f"
 
@@ -48,14 +38,14 @@ def show_comparison(comparison: Mapping[str, Any]) -> str:
     width = max(map(len, rows))
     lines = [
         "Methods on the same pixels: completeness at false-positive rates, and of each mask at its own threshold",
-        f"{'':{width}}  " + "".join(f"{text:>14}" for text in _COLUMNS.values()),
+        f"{'':{width}}  " + "".join(f"{text:>14}" for text in COLUMNS.values()),
     ]
     for name, row in rows.items():
-        cells = (score_cell(key, row[key]) if key in row else "-" for key in _COLUMNS)
+        cells = (score_cell(key, row[key]) if key in row else "-" for key in COLUMNS)
         lines.append(f"{name:{width}}  " + "".join(f"{cell:>14}" for cell in cells))
     lines += [
         f"Difference to {reference}, with the interval of 95 in 100 draws of the exposures",
-        f"{'':{width}}  " + "".join(f"{_COLUMNS[key]:>28}" for key in COMPARED),
+        f"{'':{width}}  " + "".join(f"{COLUMNS[key]:>28}" for key in COMPARED),
     ]
     for name, row in rows.items():
         if "difference" in row:

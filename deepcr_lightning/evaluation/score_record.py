@@ -16,7 +16,7 @@ from deepcr_lightning.evaluation.score_summary import (
 )
 
 _DRAWN = 60
-_COLUMNS = {
+COLUMNS = {
     "average_precision": "AP",
     "completeness_at_fpr_0.0001": "at 0.01%",
     "completeness_at_fpr_0.0005": "at 0.05%",
@@ -26,6 +26,7 @@ _COLUMNS = {
     "purity": "purity",
     "false_positive_rate": "FPR",
 }
+"""Titles of the scores in tables, by their names."""
 
 
 def make_report(scored: Sequence[ExposureScores], threshold: float) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def show_report(report: Mapping[str, Any]) -> str:
         if not rows:
             continue
         extra = {"calibration_error_likely": "ECE"} if part == "with_truth" else {"own_rate": "CR rate"}
-        columns = _COLUMNS | extra
+        columns = COLUMNS | extra
         width = max(len(name) for name in rows)
         lines += [
             f"{title}: completeness at false-positive rates, and of the mask above {report['threshold']:.3g}",
@@ -130,7 +131,7 @@ def draw_report(folder: Path, report: Mapping[str, Any], scored: Sequence[Exposu
         counts = {name: summed(members) for name, members in groups.items()}
         truth = counts["all"]
         rows = report["with_truth"]
-        marks = {name: {key: rows[name][key]["value"] for key in _COLUMNS} for name in groups}
+        marks = {name: {key: rows[name][key]["value"] for key in COLUMNS} for name in groups}
         plot_curves(folder / "curves.png", counts, marks)
         errors = {name: rows[name]["calibration_error_likely"]["value"] for name in groups}
         plot_reliability(folder / "reliability.png", counts, errors)

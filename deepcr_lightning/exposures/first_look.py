@@ -26,5 +26,5 @@ def filter_in(path: Path) -> str | None:
         with fits.open(path, memmap=False) as hdus:
             headers = [hdus[0].header, hdus[find_chips(path, hdus)[0].image].header]
             return filter_of([sound(path.name, header)[0] for header in headers])
-    except Exception:
+    except Exception:  # astropy raises a dozen kinds for damaged files; reading the file says what is wrong with it
         return None

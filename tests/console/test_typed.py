@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import deepcr_lightning
-from deepcr_lightning.console.run_folder import with_own_folder
+from deepcr_lightning.console.run_folder import new_folder, with_writable_folder
 from deepcr_lightning.console.typed import override, understood
 from deepcr_lightning.errors import InputError
 
@@ -160,21 +160,34 @@ def test_failed_exposures_are_in_the_log_file(trained: Path, run_script: Run, tm
 def test_runs_of_one_second_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("time.strftime", lambda pattern: "2026-11-30_12-00-00")
-    folders = [with_own_folder(["seed=1"], "train")[1] for _ in range(3)]
-    assert [folder and folder.name for folder in folders] == [f"2026-11-30_12-00-00{end}" for end in ("", "_2", "_3")]
+    folders = [new_folder("outputs/train") for _ in range(3)]
+    assert folders == [f"outputs/train/2026-11-30_12-00-00{end}" for end in ("", "_2", "_3")]
     for arguments in (["hydra.run.dir=run"], ["--help"], ["-m", "seed=1,2"], ["trainer=slurm"]):
-        assert with_own_folder(arguments, "train") == (arguments, None)
+        assert with_writable_folder(arguments) == arguments
+
+
+def test_the_folder_that_an_experiment_names_is_the_runs(survey: Path, run_script: Run, tmp_path: Path) -> None:
+    experiment = tmp_path / "own" / "experiment" / "mine.yaml"
+    experiment.parent.mkdir(parents=True)
+    experiment.write_text("# @package _global_\nhydra:\n  run:\n    dir: elsewhere\n")
+    data = (f"data.science={survey}/science", f"data.darks={survey}/darks")
+    result = run_script(
+        "train.py", "--config-dir", str(tmp_path / "own"), "experiment=mine", *data, *PLAIN, "trainer.max_epochs=1"
+    )
+    assert result.status == 0, result.err
+    assert (tmp_path / "elsewhere" / "checkpoints" / "best.ckpt").is_file()
+    assert sorted(path.name for path in (tmp_path / "outputs").iterdir()) == ["tiles"]
 
 
 def test_the_output_directory_alone_needs_to_be_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    arguments, folder = with_own_folder(["input=a", f"output_dir={tmp_path}/o u=t"], "predict")
-    assert folder is not None
+    arguments = with_writable_folder(["input=a", f"output_dir={tmp_path}/o u=t"])
+    folder = Path(str(read(arguments[0])))
+    assert folder.is_dir()
     assert folder.parent == tmp_path / "o u=t" / "logs"
-    assert read(arguments[0]) == str(folder)
     with pytest.raises(InputError, match="cannot be written; name a folder"):
-        with_own_folder(["input=a"], "evaluate")
+        with_writable_folder(["input=a"])
 
 
 def test_a_run_in_a_folder_with_signs_is_resumed(survey: Path, run_script: Run, tmp_path: Path) -> None:
