@@ -46,6 +46,8 @@ class Camera:
         Range of the flux of cosmic rays over that in HST's orbit.
     worms : float
         Share of electrons that wander among cosmic rays.
+    alphas : float
+        Number of alpha particles over that of cosmic rays.
     read_noise, gain : (float, float)
         Ranges in electrons, and electrons per count.
     full_well : float
@@ -75,6 +77,7 @@ class Camera:
     depleted: bool = False
     crs: Range = (0.8, 1.25)
     worms: float = 0.07
+    alphas: float = 0.0
     read_noise: Range = (3.0, 4.0)
     gain: Range = (1.5, 1.6)
     full_well: float = 1.0
@@ -103,6 +106,7 @@ _GROUND = Camera(
     trailed=0.2,
     unflagged=0.5,
 )
+_DEPLETED = replace(_GROUND, depleted=True, alphas=0.04)
 _WFPC2 = Camera("WFPC2", "WF", (0.55, 1.0), (0.1, 0.6), silicon=0.7, read_noise=(5.0, 8.0), gain=(7.0, 14.0))
 
 CAMERAS: dict[str, Camera] = {
@@ -118,8 +122,8 @@ CAMERAS: dict[str, Camera] = {
     "front_illuminated": replace(
         _GROUND, instrument="KAF", fwhm=(1.4, 6.0), silicon=1.3, pitch=0.6, read_noise=(6.0, 18.0), full_well=1.0
     ),
-    "lsst": replace(_GROUND, instrument="LSST", fwhm=(2.0, 6.0), silicon=6.5, pitch=0.67, depleted=True, worms=0.5),
-    "deep_depletion": replace(_GROUND, instrument="THICK", silicon=14.0, depleted=True, worms=0.6, gain=(0.7, 4.5)),
+    "lsst": replace(_DEPLETED, instrument="LSST", fwhm=(2.0, 6.0), silicon=6.5, pitch=0.67, worms=0.5),
+    "deep_depletion": replace(_DEPLETED, instrument="THICK", silicon=14.0, worms=0.6, gain=(0.7, 4.5)),
 }
 CAMERAS |= {
     f"{name}_resampled": replace(CAMERAS[name], detector=f"{CAMERAS[name].detector}-RESAMPLED", resampled=True)
@@ -208,6 +212,7 @@ def draw_exposures(camera: Camera, filters: list[str], visits: int, rng: np.rand
                 pitch=camera.pitch,
                 crs=float(drawn["crs"][i]),
                 worms=camera.worms,
+                alphas=camera.alphas,
                 read_noise=float(drawn["read_noise"][i]),
                 gain=float(drawn["gain"][i]),
                 full_well=camera.full_well,

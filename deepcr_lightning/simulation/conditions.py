@@ -44,6 +44,8 @@ class Conditions:
         Flux of cosmic rays over that in HST's orbit.
     worms : float
         Share of electrons that wander among them.
+    alphas : float
+        Number of alpha particles over that of cosmic rays.
     read_noise : float
         In electrons.
     gain : float
@@ -82,6 +84,7 @@ class Conditions:
     pitch: float = 1.0
     crs: float = 1.0
     worms: float = 0.07
+    alphas: float = 0.0
     read_noise: float = READ_NOISE
     gain: float = GAIN
     full_well: float = 1.0

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from deepcr_lightning.simulation.alphas import add_alphas
 from deepcr_lightning.simulation.conditions import USUAL, Conditions
 from deepcr_lightning.simulation.silicon import (
     PIXEL_UM,
@@ -99,7 +100,10 @@ def draw_cosmic_rays(
     image = np.zeros((height + 2 * reach, width + 2 * reach), dtype=np.float64)
     for deposits in (tracks, electrons, points):
         _collect(image, deposits, conditions, reach)
-    return image[reach:-reach, reach:-reach].astype(np.float32)
+    charge = image[reach:-reach, reach:-reach]
+    if conditions.alphas:
+        add_alphas(charge, int(rng.poisson(events * conditions.alphas)), conditions.pitch, rng)
+    return charge.astype(np.float32)
 
 
 def trail_charge(

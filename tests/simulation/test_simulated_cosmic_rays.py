@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepcr_lightning.simulation import draw_cosmic_rays
+from deepcr_lightning.simulation.alphas import add_alphas
+from deepcr_lightning.simulation.conditions import Conditions
 from deepcr_lightning.simulation.cosmic_rays import trail_charge
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -110,3 +112,29 @@ class TestCosmicRays:
         assert 930 < tail[20, 1] < 970
         assert tail[20 + step, 1] > tail[20 + 2 * step, 1] > 0
         assert tail[20 - step, 1] == 0
+
+
+def test_alpha_particles_leave_the_discs_of_real_ones() -> None:
+    image = np.zeros((400, 400))
+    add_alphas(image, 150, 1.0, np.random.default_rng(1))
+    labels, count = ndimage.label(image > 0)
+    numbers = np.arange(1, count + 1)
+    charge, pixels = (ndimage.sum_labels(values, labels, numbers) for values in (image, image > 0))
+    peak = np.asarray(ndimage.maximum(image, labels, numbers))
+    # Peaks of seven in slit spectra of Shane/Kast, by charge.
+    real = [(1_068_019, 44_513), (906_201, 37_871), (488_505, 26_691), (250_478, 18_119), (129_252, 12_829)]
+    for total, most in real:
+        near = np.abs(np.log(charge / total)) < 0.3
+        assert near.any()
+        assert np.median(peak[near] / np.sqrt(charge[near])) == pytest.approx(most / np.sqrt(total), rel=0.2)
+    assert (pixels > 0.9 * np.pi * np.sqrt(charge / 4400)).all()
+
+
+def test_alpha_particles_come_beside_the_cosmic_rays() -> None:
+    shape, seconds = (256, 256), 2000
+    usual, with_alphas = (
+        draw_cosmic_rays(shape, seconds, np.random.default_rng(3), Conditions(depleted=True, silicon=6.5, alphas=share))
+        for share in (0.0, 0.04)
+    )
+    assert (with_alphas >= usual).all()
+    assert (with_alphas - usual > 1e4).sum() > 20
