@@ -77,7 +77,7 @@ class Camera:
     depleted: bool = False
     crs: Range = (0.8, 1.25)
     worms: float = 0.07
-    alphas: float = 0.0
+    alphas: float = 0.002
     read_noise: Range = (3.0, 4.0)
     gain: Range = (1.5, 1.6)
     full_well: float = 1.0
@@ -99,6 +99,7 @@ _GROUND = Camera(
     ground=True,
     crs=(0.03, 0.6),
     worms=0.25,
+    alphas=0.01,
     read_noise=(2.5, 10.0),
     gain=(0.5, 3.0),
     full_well=1.5,
