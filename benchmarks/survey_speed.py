@@ -104,7 +104,8 @@ def measure(ckpt_path: str, name: str, science: Path, device: str, compress: boo
 
 def clean(paths: dict[Path, Path], network: predictor.ExposurePredictor, out: Path, compress: bool) -> None:
     """Clean as predict.py does."""
-    made = writer.ProductWriter(paths, out, Provenance("best.ckpt", "0" * 64, 0.5, 0), Summary(out), compress=compress)
+    provenances = [Provenance("best.ckpt", part.sha256, 0.5, 0) for part in network.model.parts]
+    made = writer.ProductWriter(paths, out, provenances, Summary(out), compress=compress)
     kind = "gpu" if next(network.parameters()).is_cuda else "cpu"
     quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = pl.Trainer(

@@ -53,8 +53,12 @@ def predict(cfg: DictConfig) -> None:
     inputs = find_exposures("input", cfg.input) if passing is None else passing.places
     if cfg.calibrate:
         predictor.plateau = _plateau(cfg, predictor, model, _fetched(inputs, passing), settings)
-    threshold = model_threshold(model, plain(cfg.threshold), predictor.plateau)
-    grow = whole_rings(cfg.grow)
+    target, grow = plain(cfg.threshold), whole_rings(cfg.grow)
+    levels = [float(model_threshold(part, target, predictor.plateau)) for part in model.parts]
+    provenances = [
+        Provenance(part.path.name, part.sha256, level, grow, predictor.plateau)
+        for part, level in zip(model.parts, levels, strict=True)
+    ]
     if "://" in str(cfg.output_dir):
         raise InputError(f"output_dir={cfg.output_dir}: must be a local directory")
     output_dir = Path(cfg.output_dir).expanduser()
@@ -63,10 +67,9 @@ def predict(cfg: DictConfig) -> None:
     writer = ProductWriter(
         inputs,
         output_dir,
-        Provenance(model.path.name, model.sha256, float(threshold), grow, predictor.plateau),
+        provenances,
         summary,
         settings,
-        trained_on=model.card.data,
         products=[cfg.products] if isinstance(cfg.products, str) else list(cfg.products),
         dq_bit=cfg.dq_bit,
         save_probability=cfg.save_probability,

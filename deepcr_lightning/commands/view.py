@@ -126,18 +126,18 @@ def _target(cfg: DictConfig) -> Any:
 
 def searcher(cfg: DictConfig) -> Callable[[Exposure], tuple[list[NDArray], Provenance]]:
     """Make what searches an exposure; the network is loaded when the first is searched."""
-    held: list[tuple[ExposurePredictor, Provenance]] = []
+    held: list[ExposurePredictor] = []
 
     def search(exposure: Exposure) -> tuple[list[NDArray], Provenance]:
         if not held:
             choose_device(cfg)
             model = load_model(cfg.ckpt_path)
-            threshold = float(model_threshold(model, _target(cfg)))
             device = "cuda" if cfg.trainer.accelerator == "gpu" else "cpu"
             predictor = ExposurePredictor(model, cfg.tile).to(device)
-            held.append((predictor, Provenance(model.path.name, model.sha256, threshold, int(cfg.grow))))
-        predictor, provenance = held[0]
-        return predictor.probabilities(exposure), provenance
+            held.append(predictor)
+        model = held[0].fitting(exposure.header).model
+        threshold = float(model_threshold(model, _target(cfg)))
+        return held[0].probabilities(exposure), Provenance(model.path.name, model.sha256, threshold, int(cfg.grow))
 
     return search
 

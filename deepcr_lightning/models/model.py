@@ -14,6 +14,7 @@ from deepcr_lightning.models.card import DataCard, FinderCard
 from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY, card_of, read_checkpoint, weights_of
 from deepcr_lightning.models.deepcr_weights import deepcr_network
 from deepcr_lightning.models.model_file import (
+    OF_HUBBLE,
     SHIPPED,
     UNIVERSAL,
     description_of,
@@ -44,12 +45,20 @@ class Model:
         File of the checkpoint.
     sha256 : str
         SHA-256 of that file.
+    hubble : Model or None
+        What takes its place for exposures of HST, in the model that comes with the package.
     """
 
     net: UNet
     card: FinderCard
     path: Path
     sha256: str
+    hubble: Model | None = None
+
+    @property
+    def parts(self) -> tuple[Model, ...]:
+        """The model, and what takes its place for some exposures."""
+        return (self,) if self.hubble is None else (self, self.hubble)
 
     @property
     def threshold(self) -> float:
@@ -63,8 +72,13 @@ class Model:
 
     def introduce(self) -> None:
         """Log what the model is, where it came with the package and the user may not have chosen it."""
-        if self.path == SHIPPED:
-            log.info("Model: universal, trained on simulated cameras in space and on the ground (docs/universal.md)")
+        if self.hubble is not None:
+            log.info(
+                "Model: universal, trained on simulated cameras; %s for exposures of HST, %s for others "
+                "(docs/universal.md)",
+                self.hubble.path.name,
+                self.path.name,
+            )
 
 
 def load_model(path: str | Path = UNIVERSAL) -> Model:
@@ -91,7 +105,8 @@ def load_model(path: str | Path = UNIVERSAL) -> Model:
     path = find_model_file(path)
     net, card = _read_deepcr(path) if path.suffix == ".pth" else _read_ours(path)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Model(net.eval(), card, path, sha256_of(path))
+    hubble = load_model(SHIPPED[OF_HUBBLE]) if path == SHIPPED[UNIVERSAL] else None
+    return Model(net.eval(), card, path, sha256_of(path), hubble)
 
 
 def _read_ours(path: Path) -> tuple[UNet, FinderCard]:

@@ -18,8 +18,10 @@ FOLDER = "DEEPCR_LIGHTNING_MODELS"
 """The environment variable that names a folder of models known by their names."""
 UNIVERSAL = "universal"
 """Name of the model that comes with the package."""
-SHIPPED = Path(__file__).with_name(f"{UNIVERSAL}.ckpt")
-"""Its file."""
+OF_HUBBLE = "universal-hst"
+"""Name of its second part, for exposures of HST."""
+SHIPPED = {name: Path(__file__).with_name(f"{name}.ckpt") for name in (UNIVERSAL, OF_HUBBLE)}
+"""Their files."""
 _PUBLISHED = ("ACS-WFC", "WFC3-UVIS", "decam", "example_model")
 """What deepCR 0.3.1 registers; other files in the package do not say in which units they want an image."""
 
@@ -30,7 +32,8 @@ def find_model_file(name: str | Path) -> Path:
     Parameters
     ----------
     name : str or Path
-        A path; or a bare name: ``universal`` is the model that comes with the package, and others, such as
+        A path; or a bare name: ``universal`` is the model that comes with the package, ``universal-hst`` its part
+        for exposures of HST, and others, such as
         ``WFC3-UVIS``, are those of ``NAME.ckpt`` or ``NAME.pth`` in the folder that the environment variable `FOLDER`
         names, or of weights that an installed deepCR package brings.
 
@@ -60,7 +63,7 @@ def known_models() -> dict[str, Path]:
     package = importlib.util.find_spec("learned_models")
     places = package.submodule_search_locations if package is not None else None
     brought = {name: Path(places[0]) / "mask" / f"{name}.pth" for name in _PUBLISHED} if places else {}
-    found = {name: path for name, path in {UNIVERSAL: SHIPPED, **brought}.items() if path.is_file()}
+    found = {name: path for name, path in (SHIPPED | brought).items() if path.is_file()}
     if os.environ.get(FOLDER):
         files = sorted(Path(os.environ[FOLDER]).expanduser().glob("*"))
         found |= {path.stem: path for path in files if path.suffix in (".ckpt", ".pth")}

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.products import Provenance, flagged_share
 from deepcr_lightning.exposures.sight import look_at
-from deepcr_lightning.models.card import DataCard
 from deepcr_lightning.prediction.expected_share import expected_share
 from deepcr_lightning.prediction.fill import Fill
 from deepcr_lightning.prediction.mask import grown, threshold_mask
@@ -67,7 +66,7 @@ def clean(prediction: ProbabilityMaps, provenance: Provenance, fill: Fill | None
     return Cleaned(found, masks, [fill(chip.electrons, mask, ~chip.unusable) for chip, mask in pairs])
 
 
-def summarise(prediction: ProbabilityMaps, found: list[NDArray[np.bool_]], trained_on: DataCard) -> Row:
+def summarise(prediction: ProbabilityMaps, found: list[NDArray[np.bool_]]) -> Row:
     """Describe an exposure and its masks, and warn of what its network was not trained on.
 
     Parameters
@@ -76,15 +75,14 @@ def summarise(prediction: ProbabilityMaps, found: list[NDArray[np.bool_]], train
         The exposure and its maps.
     found : list of ndarray of bool, shape (H, W)
         Its masks, one a chip, before they are grown.
-    trained_on : DataCard
-        What the network was trained on.
 
     Returns
     -------
     Row
         Row of the summary.
     """
-    exposure, rate = prediction.exposure, trained_on.cr_share_rate
+    exposure, trained_on = prediction.exposure, prediction.model.card.data
+    rate = trained_on.cr_share_rate
     sight = look_at(exposure, found)
     row = Row(
         str(exposure.path),

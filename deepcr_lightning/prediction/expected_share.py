@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import math
 
-from deepcr_lightning.exposures.cards import text
 from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.exposures.observatory import in_space
 
 SPACE_RATE = 3.5e-5
 """Share of the pixels that CRs take in a second on HST: more than on any camera on the ground."""
 _GROUND_RATE = 1e-5
-_IN_SPACE = ("HST", "HUBBLE", "EUCLID", "KEPLER", "TESS", "CHEOPS", "JWST", "CSST", "ROMAN")
-_OF_HST = ("WFC3", "ACS", "WFPC2", "STIS", "WFPC")
 _FACTOR, _LEAST, _ABSURD = 2.0, 0.01, 0.1
-
-
-def in_space(exposure: Exposure) -> bool:
-    """Tell from its header whether an exposure was taken in space."""
-    return text(exposure.header, "TELESCOP").startswith(_IN_SPACE) or exposure.instrument in _OF_HST
 
 
 def expected_share(exposure: Exposure, rate: float) -> float:
@@ -35,7 +28,7 @@ def expected_share(exposure: Exposure, rate: float) -> float:
         NaN where it is not known: without a rate or an exposure time, and for exposures on the ground where the rate
         is that of space.
     """
-    if rate > _GROUND_RATE and not in_space(exposure):
+    if rate > _GROUND_RATE and not in_space(exposure.header):
         return math.nan
     return rate * exposure.cr_time
 

@@ -127,7 +127,8 @@ class CosmicRayFinder:
         Parameters
         ----------
         image : array_like, Quantity, Masked, NDData or CCDData, shape (H, W)
-            One chip. Its own unit, mask and header (``meta``) count; a plain array is in electrons.
+            One chip. Its own unit, mask and header (``meta``) count; a plain array is in electrons. The model that
+            comes with the package takes its part for HST if the header names HST or a camera of it.
         unit : str or Unit, optional
             ``"ELECTRONS"``, ``"ELECTRONS/S"``, ``"COUNTS"``, ``"COUNTS/S"``, or a unit of astropy. It wins over what
             the image says itself, as do the following ones.
@@ -150,7 +151,7 @@ class CosmicRayFinder:
             If the image is not two-dimensional, has no usable pixel, or its unit is not known.
         """
         electrons, unusable, _ = _electrons(image, unit, gain, exptime, mask, saturation)
-        return self._predictor.chip_probability(electrons, unusable)
+        return self._fitting(image).chip_probability(electrons, unusable)
 
     def find_cosmic_rays(
         self,
@@ -185,9 +186,10 @@ class CosmicRayFinder:
         InputError
             As `probability`, or if the threshold is out of its range.
         """
-        level, rings = self._level(threshold), whole_rings(grow)
+        predictor, rings = self._fitting(image), whole_rings(grow)
+        level = _level(predictor.model, threshold)
         electrons, unusable, _ = _electrons(image, unit, gain, exptime, mask, saturation)
-        return threshold_mask(self._predictor.chip_probability(electrons, unusable), level, ~unusable, rings)
+        return threshold_mask(predictor.chip_probability(electrons, unusable), level, ~unusable, rings)
 
     def clean(
         self,
@@ -232,19 +234,20 @@ class CosmicRayFinder:
         >>> import deepcr_lightning  # doctest: +SKIP
         >>> mask, cleaned, probability = deepcr_lightning.load_model().clean(image)  # doctest: +SKIP
         """
-        level, rings, way = self._level(threshold), whole_rings(grow), way_to_fill(fill)
+        predictor, rings, way = self._fitting(image), whole_rings(grow), way_to_fill(fill)
+        level = _level(predictor.model, threshold)
         masks, cleaned, maps = [], [], []
         for plane, hidden in planes(image, mask):
             electrons, unusable, factor = _electrons(plane, unit, gain, exptime, hidden, saturation)
-            maps.append(self._predictor.chip_probability(electrons, unusable))
+            maps.append(predictor.chip_probability(electrons, unusable))
             masks.append(threshold_mask(maps[-1], level, ~unusable, rings))
             cleaned.append(filled_pixels(values_of(plane), way(electrons, masks[-1], ~unusable), masks[-1], factor))
         shape = values_of(image).shape
         found, made, probability = (np.stack(of).reshape(shape) for of in (masks, cleaned, maps))
         return Cleaned(found, in_form_of(image, made, found), probability)
 
-    def _level(self, threshold: Target) -> float:
-        return model_threshold(self.model, float(threshold) if isinstance(threshold, np.floating) else threshold)
+    def _fitting(self, image: Any) -> ExposurePredictor:
+        return self._predictor.fitting(image.meta if isinstance(image, NDData) else {})
 
 
 @cache
@@ -252,6 +255,10 @@ def one_thread_after_fork() -> None:
     """Let forked processes work on one thread: they would wait for ever for those of their parent."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
+
+
+def _level(model: Model, threshold: Target) -> float:
+    return model_threshold(model, float(threshold) if isinstance(threshold, np.floating) else threshold)
 
 
 def _electrons(image: Any, *said: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_], float]:

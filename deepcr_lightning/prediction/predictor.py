@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.exposures.observatory import by_hubble
 from deepcr_lightning.models.model import Model
 from deepcr_lightning.networks.fused import fused
 from deepcr_lightning.prediction.sliding_window import predict_probability
@@ -35,11 +38,12 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class ProbabilityMaps:
-    """An exposure and, for each of its chips, the CR probability, float32, shape (H, W); and when that was begun."""
+    """An exposure; the CR probability of each chip, float32, shape (H, W); when that was begun, and by which model."""
 
     exposure: Exposure
     maps: list[NDArray[np.float32]]
     begun: float
+    model: Model
 
 
 class ExposurePredictor(pl.LightningModule):
@@ -62,13 +66,14 @@ class ExposurePredictor(pl.LightningModule):
         super().__init__()
         if tile is not None and tile < 64:
             raise InputError(f"tile={tile}: must be at least 64 pixels")
-        self.net, self.scale, self.tile, self.plateau = model.net, model.scale, tile, plateau
+        self.model, self.net, self.scale, self.tile, self.plateau = model, model.net, model.scale, tile, plateau
+        self.hubble = None if model.hubble is None else ExposurePredictor(model.hubble, tile, compile=compile)
         self.closes_gaps = model.card.closes_gaps
         if compile:
             self.net.compile()
         # A tuple hides it from Lightning, which would count and move its weights a second time.
         self._fused = (model.net if compile else fused(model.net),)
-        self._known_filters = set(model.card.data.filters)
+        self._known_filters = {name for part in model.parts for name in part.card.data.filters}
 
     def predict_step(self, batch: Exposure | Failure) -> ProbabilityMaps | Failure:
         """Map one exposure; what failed before is passed on."""
@@ -79,13 +84,18 @@ class ExposurePredictor(pl.LightningModule):
             log.warning("Filter %s: the network was not trained on it; inspect a few masks", batch.filter)
         begun = time.monotonic()
         try:
-            return ProbabilityMaps(batch, self.probabilities(batch), begun)
+            return ProbabilityMaps(batch, self.probabilities(batch), begun, self.fitting(batch.header).model)
         except Exception as error:  # whatever one exposure meets, the others are finished
             return Failure(batch.path, f"{batch.path}: {type(error).__name__}: {error}")
 
     def probabilities(self, exposure: Exposure) -> list[NDArray[np.float32]]:
         """CR probability of each chip, float32, shape (H, W)."""
-        return [self.chip_probability(chip.electrons, chip.unusable) for chip in exposure.chips]
+        fitting = self.fitting(exposure.header)
+        return [fitting.chip_probability(chip.electrons, chip.unusable) for chip in exposure.chips]
+
+    def fitting(self, header: Mapping[str, Any]) -> ExposurePredictor:
+        """Choose by the header of an exposure what maps it: itself, or the part for exposures of HST."""
+        return self.hubble if self.hubble is not None and by_hubble(header) else self
 
     def chip_probability(self, electrons: NDArray[np.float32], unusable: NDArray[np.bool_]) -> NDArray[np.float32]:
         """CR probability of an image in electrons, finite, with pixels of no use; all of shape (H, W)."""

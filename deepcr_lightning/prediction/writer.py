@@ -28,7 +28,6 @@ from deepcr_lightning.exposures.products import (
 )
 from deepcr_lightning.exposures.regions import write_regions
 from deepcr_lightning.exposures.units import ReadSettings
-from deepcr_lightning.models.card import DataCard
 from deepcr_lightning.prediction.cleaning import clean, summarise
 from deepcr_lightning.prediction.fill import DEFAULT, FILLS, Fill
 from deepcr_lightning.prediction.predictor import Failure, ProbabilityMaps
@@ -48,14 +47,12 @@ class ProductWriter(BasePredictionWriter):
         Each input file and its place below the output directory (`exposures.paths.find_exposures`). Files in an
         output directory inside the input's are products of an earlier run and left out.
     output_dir : Path
-    provenance : Provenance
-        Names the threshold and the growth.
+    provenances : sequence of Provenance
+        Of the model and, if it has any, its other parts: thresholds and growth of the masks that each makes.
     summary : Summary
         Gets a row for each exposure.
     settings : ReadSettings, optional
         That the exposures were read with.
-    trained_on : DataCard, optional
-        What the network was trained on; nothing is known of it by default.
     products : sequence of str
         Names of `exposures.product_names.PRODUCTS`: ``mask`` writes ``<root>_crmask.fits``, ``dq_copy`` a copy of the
         input under its own name with `dq_bit` set, ``clean`` a copy ``<root>_crclean.fits`` with the CR pixels filled,
@@ -80,10 +77,9 @@ class ProductWriter(BasePredictionWriter):
         self,
         places: dict[Path, Path],
         output_dir: Path,
-        provenance: Provenance,
+        provenances: Sequence[Provenance],
         summary: Summary,
         settings: ReadSettings | None = None,
-        trained_on: DataCard | None = None,
         products: Sequence[str] = ("mask",),
         dq_bit: int = 8192,
         save_probability: bool = False,
@@ -99,12 +95,12 @@ class ProductWriter(BasePredictionWriter):
             raise InputError(f"products={list(products)}: choose from {', '.join(PRODUCTS)}")
         if dq_bit not in [1 << n for n in range(16)]:
             raise InputError(f"dq_bit={dq_bit}: must be a power of 2 from 1 to 32768")
-        self.places, self.output_dir, self.provenance = _without_products(places, output_dir), output_dir, provenance
+        self.places, self.output_dir = _without_products(places, output_dir), output_dir
+        self.provenances = {made.sha256: made for made in provenances}
         self.fill, self.fill_label, self.compress = fill, fill_label, compress
         self.products, self.dq_bit = tuple(products), dq_bit
         self.save_probability, self.overwrite = save_probability, overwrite
         self.summary, self.settings, self.passing = summary, settings, passing
-        self.trained_on = trained_on or DataCard()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._pending: Future[None] | None = None
         self._refuse_clashes()
@@ -179,22 +175,23 @@ class ProductWriter(BasePredictionWriter):
             done.result()
 
     def _row(self, failure: Failure) -> Row:
-        return self._made_with(Row(str(failure.path), failure.reason))
+        return _made_with(Row(str(failure.path), failure.reason), self.provenance)
 
-    def _made_with(self, row: Row) -> Row:
-        made = self.provenance
-        return replace(row, model=made.sha256[:MODEL_DIGITS], threshold=made.threshold, grow=float(made.grow))
+    @property
+    def provenance(self) -> Provenance:
+        """That of the model itself."""
+        return next(iter(self.provenances.values()))
 
     def made_otherwise(self, rows: Iterable[Row]) -> list[Row]:
         """Pick out the rows of products that another model, threshold or growth made."""
-        made = self.provenance
 
-        def alike(row: Row) -> bool:
+        def alike(row: Row, made: Provenance) -> bool:
             # The table keeps six digits.
             same_threshold = math.isclose(row.threshold, made.threshold, rel_tol=1e-5)
             return same_threshold and row.model == made.sha256[:MODEL_DIGITS] and row.grow == made.grow
 
-        return [row for row in rows if row.status == CLEANED and not alike(row)]
+        known = self.provenances.values()
+        return [row for row in rows if row.status == CLEANED and not any(alike(row, made) for made in known)]
 
     def _write(self, prediction: ProbabilityMaps) -> None:
         path = prediction.exposure.path
@@ -208,7 +205,7 @@ class ProductWriter(BasePredictionWriter):
             self.passing.drop(path)
 
     def _write_products(self, prediction: ProbabilityMaps) -> None:
-        exposure, provenance = prediction.exposure, self.provenance
+        exposure, provenance = prediction.exposure, self.provenances[prediction.model.sha256]
         _refuse_mended(self.output_dir / self.places[exposure.path], exposure.path)
         outputs = self.outputs(exposure.path)
         if not self.overwrite:
@@ -216,7 +213,7 @@ class ProductWriter(BasePredictionWriter):
         cleaned = clean(prediction, provenance, self.fill if {"clean", "preview"} & set(outputs) else None)
         # Before the products: a run that is killed later keeps these, and would never come to their row. If one of them
         # is missing then, the exposure is done again, and the last row of a file counts.
-        self.summary.add(self._made_with(summarise(prediction, cleaned.found, self.trained_on)))
+        self.summary.add(_made_with(summarise(prediction, cleaned.found), provenance))
         if "mask" in outputs:
             maps = prediction.maps if self.save_probability else None
             write_mask(outputs["mask"], exposure, cleaned.masks, provenance, maps, self.compress)
@@ -228,6 +225,10 @@ class ProductWriter(BasePredictionWriter):
             draw_preview(outputs["preview"], exposure, cleaned.masks, cleaned.filled)
         if "clean" in outputs:
             write_clean_copy(outputs["clean"], exposure, cleaned.filled, cleaned.masks, provenance, self.fill_label)
+
+
+def _made_with(row: Row, made: Provenance) -> Row:
+    return replace(row, model=made.sha256[:MODEL_DIGITS], threshold=made.threshold, grow=float(made.grow))
 
 
 def _without_products(places: dict[Path, Path], output_dir: Path) -> dict[Path, Path]:

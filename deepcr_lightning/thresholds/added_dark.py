@@ -45,7 +45,7 @@ def plot_added_dark(
             "give darks= of the same size"
         )
     both, unusable = chip.electrons + added.electrons, chip.unusable | added.unusable
-    mask = threshold_mask(predictor.chip_probability(both, unusable), threshold, ~unusable)
+    mask = threshold_mask(predictor.fitting(science.header).chip_probability(both, unusable), threshold, ~unusable)
     cleaned = FILLS["median_3"](both, mask, ~unusable)
     sky, noise = sky_and_noise(chip.electrons, ~chip.unusable)
     figure, axes = plt.subplots(2, 2, figsize=(9, 9.4), layout="constrained")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.io import fits
+from astropy.nddata import CCDData
 from conftest import REAL_DATA, Result
 from scipy import ndimage
 
@@ -32,9 +33,10 @@ UVIS = REAL_DATA / "uvis_2013fy27"
 ON_CPU = ("trainer.accelerator=cpu", "keep_freed_memory=false")
 
 
-def test_the_shipped_file_is_small_and_plain() -> None:
-    assert SHIPPED.stat().st_size < 1_000_000
-    checkpoint = torch.load(SHIPPED, weights_only=True)
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_shipped_files_are_small_and_plain(name: str) -> None:
+    assert SHIPPED[name].stat().st_size < 1_000_000
+    checkpoint = torch.load(SHIPPED[name], weights_only=True)
     assert set(checkpoint) == {"state_dict", DESCRIPTION_KEY}
     description = checkpoint[DESCRIPTION_KEY]
     assert description["calibrated"]
@@ -43,7 +45,7 @@ def test_the_shipped_file_is_small_and_plain() -> None:
 
 
 def test_it_is_the_default_and_has_a_name() -> None:
-    assert load_model().sha256 == load_model(UNIVERSAL).sha256 == load_model(SHIPPED).sha256
+    assert load_model().sha256 == load_model(UNIVERSAL).sha256 == load_model(SHIPPED[UNIVERSAL]).sha256
     rng = np.random.default_rng(1)
     image = rng.normal(30, 6, (64, 64)).astype(np.float32)
     image[20, 20:26] += 600
@@ -59,15 +61,51 @@ def test_prediction_and_scores_without_a_checkpoint(run_script: Run, tmp_path: P
     )
     result = run_script("predict.py", "input=sim/science", "output_dir=out", *ON_CPU)
     assert result.status == 0, result.err
-    assert "Model: universal, trained on simulated cameras in space and on the ground" in result.out + result.err
+    assert "universal-hst.ckpt for exposures of HST, universal.ckpt for others" in result.out + result.err
     assert "was not trained on it" not in result.out + result.err
-    assert fits.getheader(next(tmp_path.glob("out/*_crmask.fits")))["DCRMODEL"] == "universal.ckpt"
+    assert fits.getheader(next(tmp_path.glob("out/*_crmask.fits")))["DCRMODEL"] == "universal-hst.ckpt"
     result = run_script("evaluate.py", "input=sim/science", "truth=sim/truth", "output_dir=scores", *ON_CPU)
     assert result.status == 0, result.err
     scores = json.loads((tmp_path / "scores" / "evaluation.json").read_text())["with_truth"]["all"]
     assert scores["average_precision"]["value"] > 0.97
     assert scores["completeness"]["value"] > 0.9
     assert scores["purity"]["value"] > 0.9
+
+
+def test_each_exposure_is_mapped_by_the_part_for_its_telescope(run_script: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    image = rng.normal(30, 6, (96, 96)).astype(np.float32)
+    image[20, 20:26] += 600
+    image[60:64, 60] += 90
+    cards = {
+        "hst": {"TELESCOP": "HST", "INSTRUME": "WFC3", "DETECTOR": "UVIS"},
+        "acs": {"INSTRUME": "ACS", "DETECTOR": "WFC"},
+        "ground": {"TELESCOP": "Shane", "INSTRUME": "KAST"},
+        "named": {"TELESCOP": "Lick 1m", "INSTRUME": "ACS"},
+    }
+    (tmp_path / "in").mkdir()
+    for name, header in cards.items():
+        header = fits.Header({**header, "BUNIT": "ELECTRONS", "EXPTIME": 300.0, "FILTER": "F606W"})
+        fits.writeto(tmp_path / "in" / f"{name}_flt.fits", image, header)
+    result = run_script("predict.py", "input=in", "output_dir=out", "save_probability=true", *ON_CPU)
+    assert result.status == 0, result.err
+    parts = {name: load_model(name) for name in SHIPPED}
+    again = run_script("predict.py", "input=in", "output_dir=out", *ON_CPU)
+    assert "made with another network" not in again.err
+    table = (tmp_path / "out" / "summary.csv").read_text()
+    assert all(part.sha256[:12] in table for part in parts.values())
+    finder = deepcr_lightning.load_model()
+    for name, header in cards.items():
+        part = "universal-hst" if name in ("hst", "acs") else "universal"
+        with fits.open(tmp_path / "out" / f"{name}_crmask.fits") as hdus:
+            assert hdus[0].header["DCRMODEL"] == f"{part}.ckpt"
+            assert hdus[0].header["DCRSHA"] == parts[part].sha256
+            probability = hdus["CRPROB"].data
+        alone = deepcr_lightning.load_model(part).probability(image)
+        np.testing.assert_allclose(probability, alone, atol=1e-5)
+        ccd = CCDData(image, unit="electron", meta={key.lower(): value for key, value in header.items()})
+        np.testing.assert_allclose(finder.probability(ccd), alone, atol=1e-5)
+    np.testing.assert_allclose(finder.probability(image), deepcr_lightning.load_model("universal").probability(image))
 
 
 @pytest.mark.skipif(not UVIS.is_dir(), reason=f"no real exposures at {UVIS}")
