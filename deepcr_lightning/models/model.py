@@ -64,7 +64,10 @@ class Model:
     def introduce(self) -> None:
         """Log what the model is, where it came with the package and the user may not have chosen it."""
         if self.path == SHIPPED:
-            log.info("Model: universal, trained on simulated cameras in space and on the ground (docs/universal.md)")
+            log.info(
+                "Model: universal, trained on simulated cameras in space and on the ground "
+                "(docs/reference/universal.md)"
+            )
 
 
 def load_model(path: str | Path = UNIVERSAL) -> Model:
