@@ -29,7 +29,7 @@ html_title = "deepcr-lightning"
 html_show_sourcelink = False
 html_copy_source = False
 html_static_path = ["_static"]
-html_css_files = ["wide_tables.css"]
+html_css_files = ["pages.css"]
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 6,

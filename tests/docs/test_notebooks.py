@@ -14,6 +14,7 @@ from conftest import REPOSITORY, call_script
 
 NOTEBOOKS = sorted((REPOSITORY / "docs" / "notebooks").glob("*.ipynb"))
 FAST = {
+    "deepcr_lightning.simulation": ["--size", "192", "192"],
     "train.py": ["trainer.max_epochs=1", "data.tiles_per_epoch=32", "model.hidden=4", "trainer.accelerator=cpu"],
     "predict.py": ["trainer.accelerator=cpu"],
     "threshold.py": ["thresholds=[0.5,0.9]"],
@@ -27,7 +28,7 @@ def run_command(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     assert program == "python"
     if name == "-m":
         module, *arguments = arguments
-        monkeypatch.setattr(sys, "argv", [module, *arguments])
+        monkeypatch.setattr(sys, "argv", [module, *arguments, *FAST[module]])
         with pytest.raises(SystemExit) as stop:
             runpy.run_module(module, run_name="__main__")
         assert not stop.value.code
@@ -37,9 +38,11 @@ def run_command(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
 
 
 def code_of(cell: str) -> str:
-    """The Python of a cell, with a call in the place of each line for the shell."""
-    lines = cell.replace("\\\n", "").splitlines()
-    return "\n".join(f"command({line[1:]!r})" if line.startswith("!") else line for line in lines)
+    """The Python of a cell; one for the shell becomes a call for each of its commands."""
+    if not cell.startswith("%%bash\n"):
+        return cell
+    commands = cell.replace("\\\n", "").splitlines()[1:]
+    return "\n".join(f"command({line!r})" for line in commands)
 
 
 @pytest.mark.skipif(find_spec("IPython") is None, reason="IPython is not installed (deepcr-lightning[docs])")
@@ -51,7 +54,6 @@ def test_a_notebook_runs(notebook: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
     # A notebook steps up to the top of the checkout, where its files shall not lie.
     (tmp_path / "docs" / "notebooks").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "docs" / "notebooks")
-    monkeypatch.setattr(plt, "show", lambda: None)
     plt.switch_backend("agg")
     names = {"command": lambda line: run_command(monkeypatch, line)}
     cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
