@@ -2,8 +2,9 @@
 # make universal   the model that comes with the package: simulate cameras, train, write it, score it on real images (two hours on two cores)
 # make universal-real   the same from real exposures of the archive and darks near them (needs a network, 50 GB and hours)
 # make inpaint   the network that fills cosmic rays: simulate, train, compare it with other ways
-# make thresholds   the study of docs/thresholds.md: simulated fields, star counts at each threshold, figures (minutes)
+# make thresholds   the study of docs/studies/star_counts.md: simulated fields, star counts at each threshold, figures (minutes)
 # make test   environment, lint, types, tests
+# make docs   the site, in docs/_build/html; a warning is an error
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ UNIVERSAL_REAL := outputs/universal_real
 INPAINT := outputs/inpaint
 THRESHOLDS := outputs/thresholds
 SHIPPED := deepcr_lightning/models/universal.ckpt
-.PHONY: demo universal universal-real inpaint thresholds test lint clean
+.PHONY: demo universal universal-real inpaint thresholds test lint docs clean
 .DEFAULT_GOAL := demo
 
 # The stamp says that what pyproject.toml and constraints.txt ask for is installed.
@@ -72,5 +73,9 @@ lint: $(VENV)/installed
 test: lint
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+docs: $(VENV)/installed
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
+	@echo "Site                  docs/_build/html/index.html"
+
 clean:
-	rm -rf $(VENV) outputs
+	rm -rf $(VENV) outputs docs/_build

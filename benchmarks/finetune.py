@@ -1,4 +1,4 @@
-"""Fine-tuning without labels on real exposures: before, after, from scratch (docs/training.md).
+"""Fine-tuning without labels on real exposures: before, after, from scratch (docs/studies/fine_tuning.md).
 
 MODEL is fine-tuned as a user would, with train.py init=MODEL, on the exposures below; then train.py trains on the same
 from scratch, for ten epochs, which take some ten times as long. Scored are images of ../shared/data with a truth that
@@ -12,8 +12,9 @@ sbig_agsq      darks of 1200 and 360 s, two of each, in the place of exposures, 
 kast_ucsc      labels from three exposures of a slit (experiment=multi_exposure) in two cuts of it; trained on one
                and scored on the other, both ways
 
-AP and F1 as in real_sky.py; CR rate as in docs/method.md, section 5, on the validation side. "unchecked" is last.ckpt
-where train.py kept the model that it started from. What is trained already is not trained again.
+AP and F1 as in real_sky.py; CR rate as in docs/explanation/method.md, section 5, on the validation side.
+"unchecked" is last.ckpt where train.py kept the model that it started from. What is trained already is not trained
+again.
 """
 
 from __future__ import annotations

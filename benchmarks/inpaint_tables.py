@@ -1,4 +1,4 @@
-"""The tables of docs/inpainting.md, from what benchmarks/inpaint.py wrote with --json."""
+"""The tables of docs/studies/inpainting.md, from what benchmarks/inpaint.py wrote with --json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far is training without labels from training with them, and what closes the distance: docs/method.md, section 7.
+"""How far is training without labels from training with them, and what closes the distance: docs/studies/label_free.md.
 
 Simulates exposures, trains every variant with every seed on the same number of tiles, scores all of them on exposures
 of other fields, and prints one table. What is done already is not done again: seeds and variants can be added later.

@@ -1,4 +1,7 @@
-"""How models do on the three real UVIS exposures of docs/results.md, with the truth as it is and without its errors."""
+"""How models do on three real UVIS exposures, with the truth as it is and without its errors.
+
+The exposures are those of docs/studies/results.md.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ REFERENCE = ("dfcosmic_wfpc2",)
 """Sets whose catalogue is no truth."""
 UVIS = "uvis_2013fy27"
 UVIS_AS_IS = "uvis_2013fy27, movers"
-"""The three exposures of docs/results.md, without the moving sources that their truth took for CRs, and with them."""
+"""Three exposures without the moving sources that their truth took for CRs, and with them (docs/studies/results.md)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,10 +1,10 @@
-"""The published recipes and ours, trained on the same exposures and scored on the same pixels: docs/recipes.md.
+"""The published recipes and ours, trained on the same exposures and scored on the same pixels: docs/studies/recipes.md.
 
 Simulates dithered visits of several filters to train on, and exposures of other fields to score on. Trains ours, ours
 with the 32 channels of the published networks, the label-free recipe of Chen et al. (2024) and that of Zhang & Bloom
 (2020), whose labels come from co-adds of visits, on the same number of tiles, and lets evaluate.py compare them with
 L.A.Cosmic. Then our network by three kinds of labels: of added cosmic rays, of co-adds, and the true ones
-(docs/multi_exposure.md). What is done already is not done again.
+(docs/studies/multi_exposure.md). What is done already is not done again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The threshold that star counts recommend, by the loss of the network: docs/thresholds.md.
+"""The threshold that star counts recommend, by the loss of the network: docs/studies/star_counts.md.
 
 Trains one network with the calibrated loss and one with the plain one, alike but for that, and lets threshold.py
 choose a threshold for each on exposures that are short or long, in red or blue filters. What is done already is not

@@ -1,7 +1,7 @@
 """What a model for every filter costs: the universal model beside networks of one filter, by filter and field.
 
 Simulates exposures that trained nothing, trains networks of single filters, scores all of them on the same exposures,
-and prints two tables (docs/universal.md). What is done already is not done again.
+and prints two tables (docs/reference/universal.md). What is done already is not done again.
 """
 
 from __future__ import annotations

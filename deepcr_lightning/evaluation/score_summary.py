@@ -21,7 +21,7 @@ from deepcr_lightning.scores.truth_free import AddedCounts, curves_of, own_rate
 from deepcr_lightning.scores.with_truth import FALSE_POSITIVE_RATES, KINDS, Counts, score
 
 ADDED_STANDS_FOR_OWN = 0.04
-"""Relative error of what is expected of own CRs from added ones, beyond chance (docs/method.md, measured)."""
+"""Relative error of what is expected of own CRs from added ones, beyond chance (docs/studies/results.md)."""
 EDGES = {"charge": CHARGE_EDGES, "length": LENGTH_EDGES, "distance": DISTANCE_EDGES}
 
 Summary = dict[str, Any]

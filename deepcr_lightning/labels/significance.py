@@ -12,7 +12,7 @@ from deepcr_lightning.labels.coadd import largest_step, variance_of_median
 
 SIGNIFICANCE = (4.0, 2.0)
 """Of the core of a cosmic ray and of the pixels that touch one, over the noise: ``driz_cr_snr``. AstroDrizzle's
-3.5 and 3.0 leave out one rim pixel in ten, and find more that is none (docs/multi_exposure.md)."""
+3.5 and 3.0 leave out one rim pixel in ten, and find more that is none (docs/studies/multi_exposure.md)."""
 GRADIENT = (1.2, 0.7)
 """Share of the local gradient that is allowed on top: ``driz_cr_scale``."""
 

@@ -75,7 +75,7 @@ class Model:
         if self.hubble is not None:
             log.info(
                 "Model: universal, trained on simulated cameras; %s for exposures of HST, %s for others "
-                "(docs/universal.md)",
+                "(docs/reference/universal.md)",
                 self.hubble.path.name,
                 self.path.name,
             )

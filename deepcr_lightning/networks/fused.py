@@ -24,7 +24,7 @@ def fused(net: UNet) -> nn.Module:
 
     A convolution over two inputs side by side is the sum of two convolutions: the second adds to what the first
     left, and neither the joined input nor what the ReLU would read again goes through memory. With 16 channels
-    an eighth of the time goes with them (docs/performance.md).
+    an eighth of the time goes with them (docs/studies/performance.md).
 
     Parameters
     ----------

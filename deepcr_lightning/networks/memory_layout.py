@@ -33,7 +33,7 @@ def for_training(image: Tensor, hidden: int) -> Tensor:
 
     Channels-last, except on a CPU with AVX2 and without AVX-512: there the gradient of a convolution's weights takes
     three times as long in it as in PyTorch's usual layout, and with 16 channels or more that outweighs the rest
-    (docs/performance.md).
+    (docs/studies/performance.md).
 
     Parameters
     ----------

@@ -103,7 +103,7 @@ def read_catalogue(path: Path, columns: Mapping[str, Any] | None = None) -> Cata
     if path.suffix == ".phot":
         raise InputError(f"{path}: {path.name}.columns is missing; it lies beside DOLPHOT's output")
     if columns is None:
-        raise InputError(f"{path}: a table; say which column is what with columns= (docs/thresholds.md)")
+        raise InputError(f"{path}: a table; say which column is what with columns= (docs/guide/dolphot.md)")
     try:
         table = Table.read(path)
     except Exception as error:  # every format has errors of its own

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from deepcr_lightning.scores.truth_free import RATES
 
 MAY_FALL = 0.15
-"""A fine-tuned network whose CR rate fell by more finds fewer own CRs. On the real exposures of docs/training.md
-networks were no worse where it fell by up to 0.11, and worse where it fell by 0.21 and more."""
+"""A fine-tuned network whose CR rate fell by more finds fewer own CRs. On the real exposures
+of docs/studies/fine_tuning.md networks were no worse where it fell by up to 0.11, and worse where it fell by 0.21 and
+more."""
 LOWEST = 0.7
 """Below this CR rate a network misses own CRs: from exposure to exposure rates scatter by 10 to 15 per cent."""
 UNMEASURED = 1.0

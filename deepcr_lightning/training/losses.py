@@ -18,11 +18,11 @@ def masked_bce_with_logits(logits: Tensor, cr_mask: Tensor, ignore: Tensor, dark
 
     Parameters
     ----------
-    logits : Tensor of float, finite
+    logits : Tensor of float, finite, shape (B, 1, H, W)
         Logits of the network.
-    cr_mask : Tensor of float
+    cr_mask : Tensor of float, shape (B, 1, H, W)
         1 on added CRs, else 0.
-    ignore : Tensor of bool
+    ignore : Tensor of bool, shape (B, 1, H, W)
         Pixels that do not count.
     dark_share : Tensor of float, shape (B,)
         Not used; stands here so that the losses are called alike.
@@ -53,24 +53,19 @@ def calibrated_bce_with_logits(logits: Tensor, cr_mask: Tensor, ignore: Tensor, 
 
     Parameters
     ----------
-    logits : Tensor of float, finite
+    logits : Tensor of float, finite, shape (B, 1, H, W)
         Logits of the network.
-    cr_mask : Tensor of float
+    cr_mask : Tensor of float, shape (B, 1, H, W)
         1 on added CRs, else 0.
-    ignore : Tensor of bool
+    ignore : Tensor of bool, shape (B, 1, H, W)
         Pixels that do not count.
-    dark_share : Tensor of float, in (0, 1]
+    dark_share : Tensor of float, in (0, 1], shape (B,)
         c of each image, from exposure times alone (`batches.compose.dark_share`).
 
     Returns
     -------
     Tensor, scalar
         Mean over the pixels that count; 0 where none does. Finite for finite logits.
-
-    Shape
-    -----
-    logits, cr_mask, ignore : (B, 1, H, W)
-    dark_share : (B,)
 
     References
     ----------
