@@ -13,7 +13,7 @@ UNIVERSAL := outputs/universal
 UNIVERSAL_REAL := outputs/universal_real
 INPAINT := outputs/inpaint
 THRESHOLDS := outputs/thresholds
-SHIPPED := deepcr_lightning/models/universal.ckpt
+SHIPPED := deepcr_lightning/models
 .PHONY: demo universal universal-real inpaint thresholds test lint docs clean
 .DEFAULT_GOAL := demo
 
@@ -43,7 +43,7 @@ demo: $(VENV)/installed
 
 universal: $(VENV)/installed
 	@PYTHON=$(BIN)/python benchmarks/train_universal.sh $(UNIVERSAL)
-	@cp $(UNIVERSAL)/universal.ckpt $(SHIPPED)
+	@cp $(UNIVERSAL)/universal.ckpt $(UNIVERSAL)/universal-hst.ckpt $(SHIPPED)
 
 universal-real: $(VENV)/installed
 	@PYTHON=$(BIN)/python benchmarks/train_universal_real.sh $(UNIVERSAL_REAL)
