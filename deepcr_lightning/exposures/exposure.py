@@ -12,7 +12,7 @@ from astropy.io import fits
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.cards import binning_of, filter_of, sound, text
 from deepcr_lightning.exposures.chip import Chip, read_chip
-from deepcr_lightning.exposures.chips import find_chips
+from deepcr_lightning.exposures.chips import cubes_of, find_chips
 from deepcr_lightning.exposures.instruments import Instrument, instrument_of, say_dq_is_not_read
 from deepcr_lightning.exposures.layout import check_whole, opened
 from deepcr_lightning.exposures.paths import as_path
@@ -139,7 +139,8 @@ def _exposure(path: Path, hdus: fits.HDUList, settings: ReadSettings, timed: boo
     header, broken = sound(path.name, hdus[0].header)
     places = find_chips(path, hdus, settings.extensions)
     if not places:
-        raise InputError(f"{path}: holds no 2-D image; remove it from the list of files")
+        cure = ", but a cube; give its planes one by one" if cubes_of(hdus) else "; remove it from the list of files"
+        raise InputError(f"{path}: holds no 2-D image{cure}")
     instrument, detector = text(header, "INSTRUME"), text(header, "DETECTOR")
     chips = tuple(read_chip(path, hdus, place, (header, broken), settings, timed) for place in places)
     if instrument_of(instrument, detector).dq is None and any(chip.dq.any() for chip in chips):
