@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="file to write; its ending says in what form")
     options = parser.parse_args(arguments)
     try:
-        print(_export(options.ckpt_path, options.out))
+        print(_export(options.ckpt_path, options.out.expanduser()))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
