@@ -108,3 +108,47 @@ def test_no_exposure_is_trained_on_three_times(survey: Path, run_script: Run, tm
     assert result.status == 0, result.err
     assert "6 of 18 FITS files are exposures" in result.out
     assert "36 tiles of 32 px" in result.out
+
+
+def test_one_exposure_in_two_folders_is_taken_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for folder in ("a_masked", "raw", "backup"):
+        write_hst(tmp_path / folder / "ivis01a0q_flc.fits", [IMAGE])
+    fits.setval(tmp_path / "a_masked" / "ivis01a0q_flc.fits", "DCRSOFT", value="deepcr-lightning")
+    write_hst(tmp_path / "raw" / "frame_001.fits", [IMAGE])
+    write_hst(tmp_path / "backup" / "frame_001.fits", [IMAGE])
+    found = [str(path.relative_to(tmp_path)) for path in find_exposures("input", tmp_path)]
+    assert found == ["backup/frame_001.fits", "backup/ivis01a0q_flc.fits", "raw/frame_001.fits"]
+    assert "left out: 2 copy of flc" in caplog.messages[0]
+    assert names(tmp_path / "a_masked") == ["ivis01a0q_flc.fits"], "a folder of copies alone is meant"
+
+
+def test_truth_beside_exposures_is_none(tmp_path: Path) -> None:
+    for name in ("frame.fits", "frame_truth.fits", "frame2_truth.fits.gz"):
+        write_hst(tmp_path / name, [IMAGE])
+    assert names(tmp_path) == names(f"{tmp_path}/*.fits") == ["frame.fits"]
+    assert names(tmp_path / "frame_truth.fits") == ["frame_truth.fits"], "a file that is named is taken"
+
+
+def test_globs_in_folders_with_brackets(tmp_path: Path) -> None:
+    for folder in ("M [31]", "[a]", "a*"):
+        write_hst(tmp_path / folder / "x [1].fits", [IMAGE])
+        write_hst(tmp_path / folder / "sub" / "y.fits", [IMAGE])
+        assert names(f"{tmp_path}/{folder}/*.fits") == ["x [1].fits"]
+        assert names(f"{tmp_path}/{folder}/x [[]1].fits") == ["x [1].fits"]
+        assert names(f"{tmp_path}/{folder}/**/*.fits") == ["y.fits", "x [1].fits"]
+    assert len(find_exposures("input", f"{tmp_path}/[[M]*/*.fits")) == 2, "what is not there is a pattern"
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\u2028b", "a\x85b", os.fsdecode(b"caf\xe9")])
+def test_names_that_no_table_can_hold_are_refused(tmp_path: Path, name: str) -> None:
+    write_hst(tmp_path / "good.fits", [IMAGE])
+    (tmp_path / f"{name}.fits").write_bytes((tmp_path / "good.fits").read_bytes())
+    with pytest.raises(InputError, match=r"^input='.*this name has signs that no line of text can hold; rename it"):
+        find_exposures("input", tmp_path)
+
+
+def test_lists_of_windows(tmp_path: Path) -> None:
+    write_hst(tmp_path / "a.fits", [IMAGE])
+    (tmp_path / "files.txt").write_bytes(f"\ufeff{tmp_path}/a.fits\r\n".encode())
+    assert names(tmp_path / "files.txt") == ["a.fits"]

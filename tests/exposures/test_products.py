@@ -234,3 +234,13 @@ def test_names_that_are_not_ascii(tmp_path: Path, masks: list[np.ndarray]) -> No
     assert (header["DCRINPUT"], header["DCRMODEL"]) == ("M31_e?_flt.fits", "modele.ckpt")
     assert fits.getheader(tmp_path / "out" / path.name)["DCRMODEL"] == "modele.ckpt"
     assert fits.getheader(tmp_path / "out" / "c.fits")["DCRFILL"] == "reseau"
+
+
+def test_long_names_are_cut(tmp_path: Path, masks: list[np.ndarray]) -> None:
+    path = write_hst(tmp_path / f"{'n' * 100}_flt.fits", [np.ones(SHAPE)], ROOTNAME="x")
+    made = Provenance(f"{'m' * 100}.ckpt", "ab" * 32, 0.5, 0)
+    write_mask(tmp_path / "a.fits", read_exposure(path), masks[:1], made)
+    header = fits.getheader(tmp_path / "a.fits")
+    assert header["DCRINPUT"] == f"{'n' * 51}_flt.fits"
+    assert header["DCRMODEL"] == f"{'m' * 55}.ckpt"
+    assert made.model in str(header["HISTORY"]).replace("\n", "")
