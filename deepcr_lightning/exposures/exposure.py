@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,8 @@ class Exposure:
     header : fits.Header
         The primary header.
     chips : tuple of Chip
+    changed : int or None
+        When the file was last changed before it was read, in nanoseconds; None for an address.
     """
 
     path: Path
@@ -66,6 +68,7 @@ class Exposure:
     binning: str
     header: fits.Header
     chips: tuple[Chip, ...]
+    changed: int | None = None
 
     @property
     def row(self) -> Instrument:
@@ -122,10 +125,11 @@ def read_exposure(path: str | Path, settings: ReadSettings | None = None, timed:
     path = as_path(path)
     settings = settings or ReadSettings()
     try:
+        changed = path.stat().st_mtime_ns if isinstance(path, Path) else None
         with opened(path) as data, fits.open(data, memmap=False) as hdus:
             if spare := check_whole(hdus, data):
                 remark(path.name, f"{spare} bytes after the last extension are not read")
-            return _exposure(path, hdus, settings, timed)
+            return replace(_exposure(path, hdus, settings, timed), changed=changed)
     except InputError:
         raise
     except FileNotFoundError:

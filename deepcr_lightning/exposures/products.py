@@ -178,7 +178,7 @@ def write_dq_copy(
     Raises
     ------
     InputError
-        If the input has no DQ that can hold the bit, or the copy cannot be written.
+        If the input has no DQ that can hold the bit or was changed since, or the copy cannot be written.
     """
 
     def edit(hdus: fits.HDUList) -> list[fits.ImageHDU]:
@@ -231,7 +231,7 @@ def write_clean_copy(
     Raises
     ------
     InputError
-        If the copy cannot be written.
+        If the input was changed since, or the copy cannot be written.
     """
 
     def edit(hdus: fits.HDUList) -> list[fits.ImageHDU]:
@@ -264,6 +264,8 @@ def _write_copy(
 ) -> None:
     if path.exists() and isinstance(exposure.path, Path) and path.samefile(exposure.path):
         raise InputError(f"{path}: would overwrite the input; choose another output_dir")
+    if exposure.changed is not None and exposure.path.stat().st_mtime_ns != exposure.changed:
+        raise InputError(f"{exposure.path}: was changed since it was read, and {path.name} is not written; begin again")
 
     def write(partial: Path) -> None:
         # Raw values and raw headers: what is not edited goes through byte by byte.

@@ -213,6 +213,10 @@ def test_the_output_directory_alone_needs_to_be_writable(tmp_path: Path, monkeyp
     assert folder.parent == tmp_path / "o u=t" / "logs"
     with pytest.raises(InputError, match="cannot be written; name a folder"):
         with_writable_folder(["input=a"])
+    with pytest.raises(InputError, match=r"name a folder for the runs with hydra\.sweep\.dir="):
+        with_writable_folder(["-m", f"output_dir={tmp_path}/out"])
+    sweep = ["-m", "hydra.sweep.dir=/elsewhere"]
+    assert with_writable_folder(sweep) == sweep
 
 
 def test_a_run_in_a_folder_with_signs_is_resumed(survey: Path, run_script: Run, tmp_path: Path) -> None:
