@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.console.printable import require_printable
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.deliveries import choose_exposures
 from deepcr_lightning.exposures.product_names import is_product_name
+from deepcr_lightning.exposures.remarks import remark
 
 ENDINGS = tuple(f"{stem}{packed}" for stem in (".fits", ".fit", ".fts") for packed in ("", ".gz", ".fz"))
 LISTS = (".txt", ".lst")
@@ -129,7 +131,11 @@ def _found(option: str, part: str | Path) -> dict[Path, Path]:
         here: dict[Path, Path] = {}
         for match in named:
             if match.is_dir():
-                files = [file for file in below(match) if is_fits(file) and file.is_file()]
+                files = [file for file in below(match) if is_fits(file)]
+                if lost := [file for file in files if file.is_symlink() and not file.exists()]:
+                    what = f"{counted(len(lost), 'link')} to a file that is not there, such as {lost[0]}; left out"
+                    remark(f"{option}={part}", what)
+                files = [file for file in files if file.is_file()]
                 here.update({file: Path(str(file.relative_to(match))) for file in files})
             elif match == path or is_fits(match):
                 here[match] = Path(match.name)
@@ -175,7 +181,8 @@ def matches(path: Path) -> list[Path]:
             glob.escape(folder.name) if folder.name and folder.exists() else part
             for folder, part in zip(above, path.parts, strict=True)
         ]
-        return [Path(match) for match in glob.glob(str(Path(*parts)), recursive=True)]
+        # A link that leads nowhere matches, too.
+        return [Path(match) for match in glob.glob(str(Path(*parts)), recursive=True) if os.path.exists(match)]
     # The address of a glob ends before its first part with a wildcard.
     literal, rest = path, []
     while glob.has_magic(str(literal)) and literal != literal.parent:

@@ -83,6 +83,17 @@ def test_linked_folders_are_searched_once(tmp_path: Path) -> None:
     assert str(next(iter(found.values()))) in (os.path.join("one", "frame.fits"), os.path.join("two", "frame.fits"))
 
 
+def test_links_that_lead_nowhere_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_hst(tmp_path / "here.fits", [IMAGE])
+    for name, target in (("gone.fits", "nowhere.fits"), ("loop.fits", "loop.fits"), ("also.fits", "here.fits")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    assert len(names(tmp_path)) == 1
+    assert "2 links to a file that is not there, such as " in caplog.messages[0]
+    for name in ("gone.fits", "loop.fits"):
+        with pytest.raises(InputError, match="no such file or directory"):
+            find_exposures("input", tmp_path / name)
+
+
 def test_a_readme_is_no_list(tmp_path: Path) -> None:
     (tmp_path / "README.txt").write_text("Exposures of M 31\n\nTaken in 2013.\n")
     with pytest.raises(InputError, match=r"README.txt: is no list of exposures, since its line 'Exposures of M 31'"):
