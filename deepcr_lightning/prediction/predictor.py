@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,8 @@ class ExposurePredictor(pl.LightningModule):
 
     def __init__(self, model: Model, tile: int | None = None, plateau: float = 1.0, compile: bool = False) -> None:
         super().__init__()
-        if tile is not None and tile < 64:
-            raise InputError(f"tile={tile}: must be at least 64 pixels")
+        if tile is not None and not (isinstance(tile, Integral) and tile >= 64):
+            raise InputError(f"tile={tile}: must be a whole number of at least 64 pixels")
         self.net, self.scale, self.tile, self.plateau = model.net, model.scale, tile, plateau
         self.closes_gaps = model.card.closes_gaps
         if compile:
