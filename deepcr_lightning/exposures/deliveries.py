@@ -36,9 +36,9 @@ def choose_exposures(where: str, paths: Sequence[Path]) -> list[Path]:
     Returns
     -------
     list of Path
-        Of products of HST with one root the best (`SINGLE`), and of copies of that the first that is no DQ copy of
-        ours; combined ones (`COMBINED`) and what the archive delivers beside only where no single exposure of HST is
-        there. Of other files those that hold an image.
+        Of products of HST with one root the best (`SINGLE`), without DQ copies of ours beside it; combined ones
+        (`COMBINED`) and what the archive delivers beside only where no single exposure of HST is there. Of other files
+        those that hold an image.
     """
     names = {path: match for path in paths if (match := _NAME.fullmatch(path.name))}
     suffixes = {path: match[2].lower() for path, match in names.items()}
@@ -53,14 +53,16 @@ def choose_exposures(where: str, paths: Sequence[Path]) -> list[Path]:
         root = names[path][1].lower()
         if suffix in _RANKS and _RANKS[suffix] == best.get(root):
             copies.setdefault(root, []).append(path)
-    chosen = {next((path for path in same if len(same) == 1 or not is_ours(path)), same[0]) for same in copies.values()}
+    chosen: set[Path] = set()
+    for same in copies.values():
+        chosen.update([path for path in same if len(same) == 1 or not is_ours(path)] or same)
     kept, left = [], Counter[str]()
     for path in paths:
         suffix = suffixes.get(path, "")
         if path in chosen or (suffix not in (*_RANKS, *_BESIDE, *_BESIDE_WFPC2) and holds_image(path)):
             kept.append(path)
         elif suffix in SINGLE and _RANKS[suffix] == best[names[path][1].lower()]:
-            left[f"copy of {suffix}"] += 1
+            left["DQ copy"] += 1
         else:
             left[suffix if suffix in (*_RANKS, *_BESIDE, *_BESIDE_WFPC2) else "without a 2-D image"] += 1
     if left and kept:

@@ -121,16 +121,14 @@ def test_no_exposure_is_trained_on_three_times(survey: Path, run_script: Run, tm
     assert "36 tiles of 32 px" in result.out
 
 
-def test_one_exposure_in_two_folders_is_taken_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_dq_copies_of_ours_are_no_further_exposures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    for folder in ("a_masked", "raw", "backup"):
+    for folder in ("a_masked", "raw", "visit2"):
         write_hst(tmp_path / folder / "ivis01a0q_flc.fits", [IMAGE])
     fits.setval(tmp_path / "a_masked" / "ivis01a0q_flc.fits", "DCRSOFT", value="deepcr-lightning")
-    write_hst(tmp_path / "raw" / "frame_001.fits", [IMAGE])
-    write_hst(tmp_path / "backup" / "frame_001.fits", [IMAGE])
     found = [str(path.relative_to(tmp_path)) for path in find_exposures("input", tmp_path)]
-    assert found == ["backup/frame_001.fits", "backup/ivis01a0q_flc.fits", "raw/frame_001.fits"]
-    assert "left out: 2 copy of flc" in caplog.messages[0]
+    assert found == ["raw/ivis01a0q_flc.fits", "visit2/ivis01a0q_flc.fits"]
+    assert "left out: 1 DQ copy" in caplog.messages[0]
     assert names(tmp_path / "a_masked") == ["ivis01a0q_flc.fits"], "a folder of copies alone is meant"
 
 
