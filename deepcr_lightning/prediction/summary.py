@@ -200,8 +200,7 @@ def _with_expected(rows: list[Row]) -> Iterable[Row]:
 def _cells(values: Iterable[object]) -> list[str]:
     # A float that is not known is an empty cell, which every reader of tables takes for missing.
     texts = ("" if value != value else f"{value:.6g}" if isinstance(value, float) else str(value) for value in values)
-    file, *others = texts
-    return [file, *(" ".join(text.split()) for text in others)]
+    return [" ".join(text.splitlines()) for text in texts]
 
 
 def _number(cell: str) -> float:
