@@ -14,6 +14,8 @@ from filelock import FileLock
 from deepcr_lightning.errors import InputError
 
 _PARTIAL = ".partial-"
+_KEPT = 20
+"""Signs at the end of a file's name that the partial one keeps, so that this is never too long."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -35,7 +37,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         prefix = f"{_PARTIAL}{platform.node()}@{os.getpid()}-"
-        descriptor, partial = tempfile.mkstemp(prefix=prefix, suffix=f"-{path.name}", dir=path.parent)
+        descriptor, partial = tempfile.mkstemp(prefix=prefix, suffix=f"-{path.name[-_KEPT:]}", dir=path.parent)
         os.close(descriptor)
         write(Path(partial))
         umask = os.umask(0)

@@ -12,7 +12,7 @@ from deepcr_lightning.inpainting.fill_model import load_fill_model
 from deepcr_lightning.models.card import FILLER
 from deepcr_lightning.models.checkpoint import read_card_of
 from deepcr_lightning.models.hand_over import export, hand_on
-from deepcr_lightning.models.model import load_model
+from deepcr_lightning.models.model import Model, load_model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="file to write; its ending says in what form")
     options = parser.parse_args(arguments)
     try:
-        print(_export(options.ckpt_path, options.out))
+        print(_export(options.ckpt_path, options.out.expanduser()))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -47,12 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _export(path: str, out: Path) -> str:
     file = Path(path).expanduser()
-    if file.suffix == ".ckpt" and file.is_file() and read_card_of(file).kind == FILLER:
-        if out.suffix != ".ckpt":
-            raise InputError(f"{out}: an inpainting network has no such form; the ending must be .ckpt")
-        return hand_on(load_fill_model(file).path, out)
-    model = load_model(path)
-    return hand_on(model.path, out) if out.suffix == ".ckpt" else export(model, out)
+    filler = file.suffix == ".ckpt" and file.is_file() and read_card_of(file).kind == FILLER
+    model = load_fill_model(file) if filler else load_model(path)
+    if out.exists() and out.samefile(model.path):
+        raise InputError(f"{out}: is the network itself; give another file to write")
+    if out.suffix == ".ckpt":
+        return hand_on(model.path, out)
+    if not isinstance(model, Model):
+        raise InputError(f"{out}: an inpainting network has no such form; the ending must be .ckpt")
+    return export(model, out)
 
 
 if __name__ == "__main__":

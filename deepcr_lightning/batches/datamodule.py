@@ -57,9 +57,9 @@ class LabelFreeDataModule(pl.LightningDataModule):
     ----------
     science, darks : str or list of str
         Directory, file, glob, or a list of these.
-    truth : str, optional
-        Directory of ``<root>_truth.fits`` with the true charge of every science exposure's CRs: all CRs are then
-        labelled, and the network is the oracle that label-free ones are measured by. Darks may then be left out.
+    truth : str or list of str, optional
+        ``<root>_truth.fits`` with the true charge of every science exposure's CRs: all CRs are then labelled, and
+        the network is the oracle that label-free ones are measured by. Darks may then be left out.
     filters : str or list of str, optional
         Filters to train on; all that the files have by default.
     tile_size : int
@@ -71,7 +71,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
         independent of the size of the survey: the tiles take turns over the epochs.
     val_tiles : int, optional
         At most so many validation and so many test tiles, evenly spaced; all by default.
-    balance : list of str, optional
+    balance : str or list of str, optional
         Any of camera, filter, exposure_time and crowding: each group is drawn equally often (`batches.selection`).
     label_snr : float
         Added charge is a CR from this many times the local noise (`batches.compose`).
@@ -102,13 +102,13 @@ class LabelFreeDataModule(pl.LightningDataModule):
         self,
         science: PathOption = None,
         darks: PathOption = None,
-        truth: str | None = None,
+        truth: str | Sequence[str] | None = None,
         filters: str | Sequence[str] | None = None,
         tile_size: int = 256,
         batch_size: int = 16,
         tiles_per_epoch: int | None = None,
         val_tiles: int | None = None,
-        balance: Sequence[str] = (),
+        balance: str | Sequence[str] = (),
         label_snr: float = LABEL_SNR,
         normalisation: str = OURS,
         augmentation: dict[str, Any] | None = None,
@@ -142,8 +142,7 @@ class LabelFreeDataModule(pl.LightningDataModule):
         self.filters = [filters] if isinstance(filters, str) else list(filters or [])
         self.tile_size, self.batch_size, self.tiles_per_epoch = tile_size, batch_size, tiles_per_epoch
         self.val_tiles = val_tiles
-        check_balance(balance)
-        self.balance, self.label_snr = list(balance), label_snr
+        self.balance, self.label_snr = check_balance(balance), label_snr
         if normalisation not in SCALES:
             raise InputError(f"data.normalisation={normalisation}: must be one of {', '.join(SCALES)}")
         self.normalisation = normalisation

@@ -94,21 +94,29 @@ def evenly_spaced(tiles: NDArray[np.int64], count: int | None) -> NDArray[np.int
     return tiles[np.linspace(0, len(tiles) - 1, count).round().astype(np.int64)]
 
 
-def check_balance(balance: Sequence[str]) -> None:
+def check_balance(balance: str | Sequence[str]) -> list[str]:
     """Raise if tiles cannot be sorted that way.
 
     Parameters
     ----------
-    balance : sequence of str
+    balance : str or sequence of str
+        One name of `CLASSES`, or several.
+
+    Returns
+    -------
+    list of str
+        The names.
 
     Raises
     ------
     InputError
         If a name is not of `CLASSES`.
     """
-    unknown = [name for name in balance if name not in CLASSES]
+    names = [balance] if isinstance(balance, str) else list(balance)
+    unknown = [name for name in names if name not in CLASSES]
     if unknown:
         raise InputError(f"data.balance: {', '.join(unknown)}: choose from {', '.join(CLASSES)}")
+    return names
 
 
 def tile_groups(table: Mapping[str, NDArray], tiles: NDArray[np.int64], balance: Sequence[str]) -> NDArray[np.str_]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from deepcr_lightning.atomic import write_atomically
@@ -39,6 +41,32 @@ def open_model(cfg: DictConfig) -> Model:
     model = load_model(cfg.ckpt_path)
     model.introduce()
     return model
+
+
+def folder_of_results(cfg: DictConfig) -> Path:
+    """Find the folder for the results of a config, and see that it can be written, before any work.
+
+    Parameters
+    ----------
+    cfg : DictConfig
+        Config with ``output_dir``; the folder of the run by default.
+
+    Returns
+    -------
+    Path
+        It need not be there yet.
+
+    Raises
+    ------
+    InputError
+        If it cannot be made or written.
+    """
+    folder = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        reason = "cannot be written" if there.is_dir() else "is no folder"
+        raise InputError(f"output_dir={folder}: {there} {reason}; name another")
+    return folder
 
 
 def predictor_of(model: Model, cfg: DictConfig) -> ExposurePredictor:

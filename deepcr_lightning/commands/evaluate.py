@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from deepcr_lightning.commands.common import open_model, plain, predictor_of, write_json
+from deepcr_lightning.commands.common import folder_of_results, open_model, plain, predictor_of, write_json
 from deepcr_lightning.console.arguments import fail
 from deepcr_lightning.console.counts import counted
 from deepcr_lightning.console.device import choose_device
@@ -49,14 +48,14 @@ def evaluate(cfg: DictConfig) -> None:
             "training"
         )
     settings = ReadSettings.of(cfg)
-    output = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
+    output = folder_of_results(cfg)
     model = open_model(cfg)
     paths = list(find_exposures("input", cfg.input))
     truths = _truths(cfg, paths)
     darks = _darks(cfg, model, settings)
     predictor = predictor_of(model, cfg)
     if cfg.calibrate:
-        exposures = (read_exposure(path, settings) for path in paths)
+        exposures = (read_exposure(path, settings, timed=darks is not None) for path in paths)
         predictor.plateau = find_plateau(model, predictor, exposures, darks)
         log.info("Maps are divided by %.3f, the value at which they saturate", predictor.plateau)
     threshold = model_threshold(model, plain(cfg.threshold), predictor.plateau)
@@ -73,7 +72,7 @@ def evaluate(cfg: DictConfig) -> None:
         if truths is not None and root not in truths and darks is None:
             continue
         try:
-            exposure = read_exposure(path, settings)
+            exposure = read_exposure(path, settings, timed=darks is not None)
         except InputError as error:
             unread.append(str(error))
             continue

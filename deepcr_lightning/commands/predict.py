@@ -145,14 +145,16 @@ def report(writer: ProductWriter, to_do: list[Path]) -> None:
             log.info("%s: %.2f %% flagged, %s", Path(row.file).name, 100 * row.flagged, stars)
     kept = len(writer.places) - len(to_do)
     if kept:
-        log.info("%s already had their products; use overwrite=true to make them again", counted(kept, "exposure"))
+        whose = "its" if kept == 1 else "their"
+        log.info("%s already had %s products; overwrite=true makes them again", counted(kept, "exposure"), whose)
         earlier = {str(path) for path in writer.places} - files
         other = writer.made_otherwise(row for row in table if row.file in earlier)
         if other:
             log.warning(
-                "%d of them were made with another network, threshold or growth, such as %s (network %s, threshold %g, "
-                "grow %g); use overwrite=true to make them with the present settings",
+                "%s of them %s made with another network, threshold or growth, such as %s (network %s, threshold %g, "
+                "grow %g); use overwrite=true to make all with the present settings",
                 len(other),
+                "was" if len(other) == 1 else "were",
                 Path(other[0].file).name,
                 other[0].model,
                 other[0].threshold,

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.core.hydra_config import HydraConfig
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from tqdm import tqdm
 
 from deepcr_lightning.atomic import write_atomically
-from deepcr_lightning.commands.common import open_model, plain, predictor_of, write_json
+from deepcr_lightning.commands.common import folder_of_results, open_model, plain, predictor_of, write_json
 from deepcr_lightning.console.counts import counted
 from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.errors import InputError
@@ -75,12 +74,12 @@ def threshold(cfg: DictConfig) -> None:
     if cfg.dolphot is not None:
         _for_dolphot(cfg)
         return
+    output = folder_of_results(cfg)
     gathered = _from_exposures(cfg) if cfg.catalogues is None else _from_catalogues(cfg)
     if not any(len(chip.legacy) for chip in gathered.chips):
         raise InputError("no good star in any field; check the exposures, or relax cuts=")
     study = make_study(gathered.levels, gathered.masked, gathered.chips, corners, shifts, cfg.most_lost)
     _warn(study, gathered.about["filters"])
-    output = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
     report = gathered.about | {"box_corners": corners, "most_lost": cfg.most_lost}
     _write(output, study, report, cfg.catalogues is None and cfg.truth is not None)
     if gathered.predictor is not None and cfg.darks is not None:

@@ -33,6 +33,8 @@ _QUIET = (
     "Error validating header for HDU",
     "Verification reported errors",
     "not FITS standard",
+    "to meet the FITS standard",
+    "Card is too long, comment will be truncated",
     "uses zero-based indexing",
     "Checkpoint directory .* exists and is not empty",
     "GPU available but not used",

@@ -34,7 +34,7 @@ def with_writable_folder(arguments: Sequence[str]) -> list[str]:
     -------
     list of str
         With ``hydra.run.dir=`` below the output directory if the current folder cannot be written. As they are
-        where they name a folder, where nothing runs, for sweeps, and for processes that share a run.
+        where they name a folder, where nothing runs, and for processes that share a run.
 
     Raises
     ------
@@ -46,7 +46,11 @@ def with_writable_folder(arguments: Sequence[str]) -> list[str]:
         wanted = Path(plain_path(given["hydra.run.dir"])).absolute()
         if not wanted.exists():
             _NEW[wanted] = False
-    elif not _shared() and (_SHOWS | _SEVERAL).isdisjoint(given) and not os.access(".", os.W_OK):
+    elif not _shared() and _SHOWS.isdisjoint(given) and not os.access(".", os.W_OK):
+        if not _SEVERAL.isdisjoint(given):
+            if "hydra.sweep.dir" in given:
+                return list(arguments)
+            raise InputError(f"{Path.cwd()}: cannot be written; name a folder for the runs with hydra.sweep.dir=")
         if "output_dir" not in given:
             raise InputError(f"{Path.cwd()}: cannot be written; name a folder for the run with hydra.run.dir=")
         folder = new_folder(f"{plain_path(given['output_dir'])}/logs")

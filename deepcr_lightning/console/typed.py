@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 import deepcr_lightning
+from deepcr_lightning.console.printable import require_printable
 from deepcr_lightning.errors import InputError
 
 PATHS = {
@@ -39,6 +40,8 @@ PATHS = {
     "hydra.sweep.dir",
 }
 """Options whose value is a path, and not a text in which signs have a meaning."""
+_NUMBERS = {"tile", "workers", "port", "max"}
+"""Options whose value is a number, though they are null by default."""
 _FLAGS = {"--help", "-h", "--hydra-help", "--resolve", "--run", "-r", "--multirun", "-m", "--version"}
 _FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
 _FLAGS_WITH_VALUE |= {"--config-dir", "-cd", "--shell-completion", "-sc", "--experimental-rerun", "--info", "-i"}
@@ -74,6 +77,9 @@ def understood(arguments: Sequence[str], config: Path) -> list[str]:
     if "--version" in arguments:
         print(f"deepcr-lightning {deepcr_lightning.__version__}")
         raise SystemExit(0)
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        require_printable(name, value)
     known = _options(config)
     sweep = not {"-m", "--multirun"}.isdisjoint(arguments)
     made, value_of_flag = [], False
@@ -86,6 +92,7 @@ def understood(arguments: Sequence[str], config: Path) -> list[str]:
         after = arguments[place + 1] if place + 1 < len(arguments) else ""
         _require_option(argument, after, known)
         made.append(_with_quotes(argument, sweep))
+        _require_kind(made[-1], known, sweep)
     return made
 
 
@@ -160,13 +167,40 @@ def _exists(value: str) -> bool:
     return bool(value) and os.path.exists(os.path.expanduser(value))
 
 
-def _options(config: Path) -> set[str]:
+def _options(config: Path) -> dict[str, Any]:
+    """Read the options of a command, and what they are by default; those of its groups as ``data.trim``."""
     options: Any = OmegaConf.to_container(OmegaConf.load(config), resolve=False)
-    groups = [entry for entry in options.pop("defaults", []) if isinstance(entry, dict)]
-    return {*options, *(name for group in groups for name in group), "hydra"}
+    for group in (entry for entry in options.pop("defaults", []) if isinstance(entry, dict)):
+        for name, choice in group.items():
+            options.setdefault(name, None)
+            file = config.parent / name / f"{choice}.yaml"
+            within: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False) if file.is_file() else {}
+            options |= {f"{name}.{key}": value for key, value in within.items()}
+    return options | {"hydra": None}
 
 
-def _require_option(argument: str, after: str, known: set[str]) -> None:
+def _require_kind(argument: str, known: dict[str, Any], sweep: bool) -> None:
+    """Raise if a value is no truth value or no number where the default is one, or several of what is one."""
+    name, _, value = argument.partition("=")
+    read = OverridesParser.create().parse_override(argument)
+    if read.is_sweep_override() and not sweep:
+        raise InputError(f"{argument}: several values stand in brackets: {shlex.quote(f'{name}=[{value}]')}")
+    if read.is_sweep_override() or read.value() is None:
+        return
+    option, given = name.lstrip("+"), read.value()
+    default = 0 if option in _NUMBERS else known.get(option)
+    if isinstance(default, bool) and not isinstance(given, bool):
+        raise InputError(f"{argument}: must be true or false")
+    # Those of groups may be words as well: trainer.devices=auto.
+    if _is_number(default) and not _is_number(given) and "." not in option:
+        raise InputError(f"{argument}: must be a number")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _require_option(argument: str, after: str, known: dict[str, Any]) -> None:
     name, equals, value = argument.partition("=")
     if name.startswith("-"):
         bare = name.lstrip("-")
@@ -177,8 +211,9 @@ def _require_option(argument: str, after: str, known: set[str]) -> None:
         raise InputError(
             f"{argument}: options are written as name=value, such as {shlex.quote(override('input', argument))}"
         )
-    bare = name.lstrip("+").partition(".")[0].partition("@")[0].partition("/")[0]
-    if name.startswith("+") and bare not in known:
-        near = difflib.get_close_matches(bare, known, n=1)
+    bare = name.lstrip("+~").partition(".")[0].partition("@")[0].partition("/")[0]
+    if bare not in known:
+        last = name.lstrip("+~").rpartition(".")[2]  # of predict.py data.gain=2, as train.py has it
+        near = [option for part in (bare, last) for option in difflib.get_close_matches(part, known, n=1)]
         cure = f"did you mean {near[0]}={value}?" if near else "--help lists the options"
         raise InputError(f"{argument}: there is no option {bare}; {cure}")

@@ -94,7 +94,8 @@ def plot_example(
     if truth is not None:
         whole = truth[chip.extver]
         known = ChipTruth(whole.cr[cut], whole.ignore[cut])
-    title = f"{exposure.root}, {exposure.filter}, {exposure.exposure_time:.0f} s, threshold {threshold:.2g}"
+    time = f"{exposure.exposure_time:.0f} s, " if exposure.exposure_time > 0 else ""  # NaN where nobody says it
+    title = f"{exposure.root}, {exposure.filter}, {time}threshold {threshold:.2g}"
     plot_cleaned(path, chip.electrons[cut], filled[cut], mask[cut], known, title)
 
 

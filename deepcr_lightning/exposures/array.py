@@ -42,7 +42,7 @@ def finite_electrons(
     finite = np.isfinite(electrons)
     unusable = ~finite | bad | bulk_zeros(electrons)
     if unusable.all():
-        raise InputError(f"{where}: every pixel is unusable (DQ bits, NaN, saturated or zero); leave this file out")
+        raise InputError(f"{where}: every pixel is unusable (DQ bits, NaN, saturated or zero); leave it out")
     if not finite.all():
         fill_nearby(electrons, ~finite, ~unusable)
     return electrons, unusable

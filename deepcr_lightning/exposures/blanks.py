@@ -1,10 +1,13 @@
-"""Where an image holds nothing: large blocks of zeros, and pixels that are no number."""
+"""Where an image holds nothing: large blocks of zeros, undefined integers, and pixels that are no number."""
 
 from __future__ import annotations
 
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from deepcr_lightning.exposures.cards import as_number
 
 _BLOCK = 15
 _RIM = 8
@@ -33,6 +36,26 @@ def bulk_zeros(image: NDArray) -> NDArray[np.bool_]:
         return np.zeros(image.shape, bool)
     blocks = ndimage.maximum_filter(core, _BLOCK, mode="constant") > 0
     return np.asarray(ndimage.binary_dilation(blocks, np.ones((3, 3), bool), iterations=_RIM, mask=zero))
+
+
+def undefined_integers(image: NDArray, header: fits.Header) -> NDArray[np.bool_]:
+    """Find the pixels of whole numbers that BLANK says are undefined.
+
+    Parameters
+    ----------
+    image : ndarray, shape (H, W)
+        As astropy reads it: it makes NaN of them, but not in unsigned integers.
+    header : fits.Header
+        As it stands in the file, with BLANK and BZERO.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+    """
+    blank = as_number(header.get("BLANK"))
+    if blank is None or image.dtype.kind not in "iu":
+        return np.zeros(image.shape, bool)
+    return np.asarray(image == int(blank) + int(as_number(header.get("BZERO")) or 0))
 
 
 def fill_nearby(image: NDArray[np.float32], holes: NDArray[np.bool_], known: NDArray[np.bool_]) -> None:

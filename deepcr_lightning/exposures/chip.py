@@ -10,6 +10,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.array import finite_electrons
+from deepcr_lightning.exposures.blanks import undefined_integers
 from deepcr_lightning.exposures.cards import number, sound, text
 from deepcr_lightning.exposures.chips import ChipPlace, dq_plane, is_null, plane
 from deepcr_lightning.exposures.dq import SATURATION
@@ -114,6 +115,7 @@ def read_chip(
     told = row.dq is not None and quality is not None and not is_null(quality)
     full = saturated_pixels(path.name, image, headers, settings.saturation, told) | ((dq & saturation) != 0)
     bad = ((dq & (unusable & ~saturation)) != 0) | overscan(where, header, image.shape, settings.trim)
+    bad |= undefined_integers(image, header)
     electrons, lost = finite_electrons(where, image, signal.electrons_per_unit, bad | full)
     flash = max(number(headers[::-1], "FLASHDUR"), 0.0)
     return Chip(

@@ -71,10 +71,7 @@ def find_chips(path: Path, hdus: fits.HDUList, wanted: Sequence[str | int] | Non
         images = _wanted(path, hdus, flat, wanted)
     else:
         images = [number for number in flat if hdus[number].name == "SCI"] or _mosaic(hdus, flat)
-        others = [label(hdus[number], number) for number in flat if number not in images]
-        if images and others and hdus[images[0]].name != "SCI":
-            read = ", ".join(label(hdus[number], number) for number in images)
-            remark(path.name, f"{read} is read, {', '.join(others)} not; extensions= chooses others")
+        _say_unread(path, hdus, flat, images)
     versions = [int(hdus[number].ver) for number in images]
     distinct = len(set(versions)) == len(versions)
     places = []
@@ -86,7 +83,16 @@ def find_chips(path: Path, hdus: fits.HDUList, wanted: Sequence[str | int] | Non
         elif hdus[number].name == "SCI" and len(quality) == len(images):
             dq = quality[order]
         places.append(ChipPlace(number, dq, versions[order] if distinct else order + 1))
+    lone = [label(hdus[place.image], place.image) for place in places if place.dq is None]
+    if lone and any(hdu.name == "DQ" for hdu in hdus):
+        remark(path.name, f"{', '.join(lone)} has no DQ array that fits its EXTVER, so its bad pixels are not known")
     return places
+
+
+def cubes_of(hdus: fits.HDUList) -> list[int]:
+    """List the HDUs that are images with more than two axes, so that they are not read, by number."""
+    images = (number for number, hdu in enumerate(hdus) if hdu.is_image and not is_flat(hdu))
+    return [number for number in images if hdus[number].header.get("NAXIS", 0) > 2]
 
 
 def is_flat(hdu: fits.ImageHDU) -> bool:
@@ -128,19 +134,37 @@ def dq_plane(where: str, hdu: fits.ImageHDU, shape: tuple[int, int]) -> NDArray:
         If it is of another shape.
     """
     if is_null(hdu):
-        found = (hdu.header.get("NPIX2", shape[0]), hdu.header.get("NPIX1", shape[1]))
-        values = np.full(shape, int(as_number(hdu.header.get("PIXVALUE")) or 0), np.int16)
+        rows, columns = (as_number(hdu.header.get(f"NPIX{2 - axis}", length)) for axis, length in enumerate(shape))
+        value = int(as_number(hdu.header.get("PIXVALUE")) or 0)
+        values = np.full(shape, value, np.promote_types(np.int16, np.min_scalar_type(value)))
+        found = (int(rows or 0), int(columns or 0))
     else:
         values = plane(hdu)
         found = values.shape
-    if tuple(found) != shape:
+    if found != shape:
         raise InputError(f"{where}: DQ is {found}, its image is {shape}; the file is damaged")
+    if values.dtype.kind == "f" and not (values == np.rint(values)).all():
+        raise InputError(f"{where}: DQ holds NaN or fractions, which are no bits; remove it or make it whole numbers")
     return values
 
 
 def label(hdu: fits.ImageHDU, number: int) -> str:
     """Name an extension for a message: by its EXTNAME, or by its number."""
-    return f"{hdu.name},{hdu.ver}" if hdu.ver > 1 and hdu.name else hdu.name or f"extension {number}"
+    return f"{hdu.name},{hdu.ver}" if int(hdu.ver) > 1 and hdu.name else hdu.name or f"extension {number}"
+
+
+def _say_unread(path: Path, hdus: fits.HDUList, flat: Sequence[int], images: Sequence[int]) -> None:
+    """Name the images of a file that are none of its chips; those of files with SCI belong to these, but for cubes."""
+    if not images:
+        return
+    others = [number for number in flat if number not in images] if hdus[images[0]].name != "SCI" else []
+    read = ", ".join(label(hdus[number], number) for number in images)
+    if others:
+        unread = ", ".join(label(hdus[number], number) for number in others)
+        remark(path.name, f"{read} is read, {unread} not; extensions= chooses others")
+    cubes = [label(hdus[number], number) for number in cubes_of(hdus) if not _COMPANION.fullmatch(hdus[number].name)]
+    if cubes:
+        remark(path.name, f"{read} is read, {', '.join(cubes)} not, which has more than two axes")
 
 
 def _mosaic(hdus: fits.HDUList, flat: Sequence[int]) -> list[int]:

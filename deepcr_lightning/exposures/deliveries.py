@@ -11,6 +11,7 @@ from pathlib import Path
 from astropy.io import fits
 
 from deepcr_lightning.exposures.chips import is_flat
+from deepcr_lightning.exposures.product_names import STAMP
 from deepcr_lightning.exposures.remarks import remark
 
 SINGLE = ("flc", "flt", "c0m", "c0f", "raw", "d0m", "d0f")
@@ -35,8 +36,9 @@ def choose_exposures(where: str, paths: Sequence[Path]) -> list[Path]:
     Returns
     -------
     list of Path
-        Of products of HST with one root the best (`SINGLE`); combined ones (`COMBINED`) and what the archive delivers
-        beside only where no single exposure of HST is there. Of other files those that hold an image.
+        Of products of HST with one root the best (`SINGLE`), without DQ copies of ours beside it; combined ones
+        (`COMBINED`) and what the archive delivers beside only where no single exposure of HST is there. Of other files
+        those that hold an image.
     """
     names = {path: match for path in paths if (match := _NAME.fullmatch(path.name))}
     suffixes = {path: match[2].lower() for path, match in names.items()}
@@ -46,15 +48,21 @@ def choose_exposures(where: str, paths: Sequence[Path]) -> list[Path]:
         if suffix in _RANKS and (suffix in SINGLE or not single):
             root = names[path][1].lower()
             best[root] = min(best.get(root, len(_RANKS)), _RANKS[suffix])
+    copies: dict[str, list[Path]] = {}
+    for path, suffix in suffixes.items():
+        root = names[path][1].lower()
+        if suffix in _RANKS and _RANKS[suffix] == best.get(root):
+            copies.setdefault(root, []).append(path)
+    chosen: set[Path] = set()
+    for same in copies.values():
+        chosen.update([path for path in same if len(same) == 1 or not is_ours(path)] or same)
     kept, left = [], Counter[str]()
     for path in paths:
         suffix = suffixes.get(path, "")
-        if suffix in _RANKS:
-            take = _RANKS[suffix] == best.get(names[path][1].lower())
-        else:
-            take = suffix not in (*_BESIDE, *_BESIDE_WFPC2) and holds_image(path)
-        if take:
+        if path in chosen or (suffix not in (*_RANKS, *_BESIDE, *_BESIDE_WFPC2) and holds_image(path)):
             kept.append(path)
+        elif suffix in SINGLE and _RANKS[suffix] == best[names[path][1].lower()]:
+            left["DQ copy"] += 1
         else:
             left[suffix if suffix in (*_RANKS, *_BESIDE, *_BESIDE_WFPC2) else "without a 2-D image"] += 1
     if left and kept:
@@ -72,3 +80,11 @@ def holds_image(path: Path) -> bool:
             return any(is_flat(hdu) for hdu in hdus)
     except Exception:  # reading it will say what is wrong
         return True
+
+
+def is_ours(path: Path) -> bool:
+    """Tell whether a file is a product of ours, such as a DQ copy; one that cannot be read is not."""
+    try:
+        return STAMP in fits.getheader(path)
+    except Exception:  # reading it will say what is wrong
+        return False

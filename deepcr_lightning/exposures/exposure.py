@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from astropy.io import fits
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.cards import binning_of, filter_of, sound, text
 from deepcr_lightning.exposures.chip import Chip, read_chip
-from deepcr_lightning.exposures.chips import find_chips
+from deepcr_lightning.exposures.chips import cubes_of, find_chips
 from deepcr_lightning.exposures.instruments import Instrument, instrument_of, say_dq_is_not_read
 from deepcr_lightning.exposures.layout import check_whole, opened
 from deepcr_lightning.exposures.paths import as_path
@@ -52,6 +52,8 @@ class Exposure:
     header : fits.Header
         The primary header.
     chips : tuple of Chip
+    changed : int or None
+        When the file was last changed before it was read, in nanoseconds; None for an address.
     """
 
     path: Path
@@ -66,6 +68,7 @@ class Exposure:
     binning: str
     header: fits.Header
     chips: tuple[Chip, ...]
+    changed: int | None = None
 
     @property
     def row(self) -> Instrument:
@@ -122,10 +125,11 @@ def read_exposure(path: str | Path, settings: ReadSettings | None = None, timed:
     path = as_path(path)
     settings = settings or ReadSettings()
     try:
+        changed = path.stat().st_mtime_ns if isinstance(path, Path) else None
         with opened(path) as data, fits.open(data, memmap=False) as hdus:
             if spare := check_whole(hdus, data):
                 remark(path.name, f"{spare} bytes after the last extension are not read")
-            return _exposure(path, hdus, settings, timed)
+            return replace(_exposure(path, hdus, settings, timed), changed=changed)
     except InputError:
         raise
     except FileNotFoundError:
@@ -139,7 +143,8 @@ def _exposure(path: Path, hdus: fits.HDUList, settings: ReadSettings, timed: boo
     header, broken = sound(path.name, hdus[0].header)
     places = find_chips(path, hdus, settings.extensions)
     if not places:
-        raise InputError(f"{path}: holds no 2-D image; remove it from the list of files")
+        cure = ", but a cube; give its planes one by one" if cubes_of(hdus) else "; remove it from the list of files"
+        raise InputError(f"{path}: holds no 2-D image{cure}")
     instrument, detector = text(header, "INSTRUME"), text(header, "DETECTOR")
     chips = tuple(read_chip(path, hdus, place, (header, broken), settings, timed) for place in places)
     if instrument_of(instrument, detector).dq is None and any(chip.dq.any() for chip in chips):

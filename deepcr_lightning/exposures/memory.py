@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.array import finite_electrons
-from deepcr_lightning.exposures.cards import GAIN_KEYS, TIME_KEYS, as_number
+from deepcr_lightning.exposures.cards import GAIN_KEYS, TIME_KEYS, as_number, in_ascii, sound
 from deepcr_lightning.exposures.saturation import saturated_pixels
 from deepcr_lightning.exposures.units import ARRAYS, UNITS, ReadSettings, canonical_unit, read_signal
 
@@ -26,6 +26,7 @@ _BASES = {
     "COUNTS": _COUNTS,
     "COUNTS/S": tuple(count / u.s for count in _COUNTS),
 }
+_LONGEST = 60
 _CARD_UNITS: dict[str, tuple[u.UnitBase, ...]] = {
     **dict.fromkeys(TIME_KEYS, (u.s,)),
     **dict.fromkeys(sum(GAIN_KEYS, ()), (*_GAINS, u.dimensionless_unscaled)),
@@ -67,10 +68,12 @@ def electrons_of_array(
     InputError
         If the image is not two-dimensional and real, has no usable pixel, or its unit is not known.
     """
+    broken: list[str] = []
     header, masks, own = fits.Header(), [] if mask is None else [mask], None
     plain = not isinstance(image, NDData | u.Quantity)
     if isinstance(image, NDData):
-        header.update(_cards(image.meta))
+        meta, broken = sound("image", image.meta) if isinstance(image.meta, fits.Header) else (image.meta, [])
+        header.update(_cards(meta, image.unit))
         masks += [] if image.mask is None else [image.mask]
         own, image = image.unit, image.data
     if isinstance(image, Masked):
@@ -82,7 +85,7 @@ def electrons_of_array(
     if isinstance(image, u.Quantity):
         own, image = image.unit, image.value
     pixels = np.asarray(image)
-    if pixels.ndim != 2 or pixels.size == 0 or pixels.dtype.kind not in "iufb":
+    if pixels.ndim != 2 or pixels.size == 0 or pixels.dtype.kind not in "iuf":
         raise InputError(
             f"image: an array of shape {pixels.shape} and type {pixels.dtype}; give one chip, 2-D and real"
         )
@@ -94,16 +97,23 @@ def electrons_of_array(
         typed,
         _plain("gain", gain, _CARD_UNITS["GAIN"]),
         _plain("exptime", exptime, (u.s,)),
-        _plain("saturation", saturation, ()),
+        _plain("saturation", saturation, (own,) if own is not None else _BASES.get(typed or "", ())),
     )
-    signal = read_signal("image", (header,), settings, ARRAYS)
+    signal = read_signal("image", (header,), settings, ARRAYS, broken)
     unusable = saturated_pixels("image", pixels, (header,), settings.saturation, known=False)
+    hidden = np.zeros(pixels.shape, bool)
     for given in masks:
-        if np.shape(given) not in ((), pixels.shape):
-            raise InputError(f"mask: has shape {np.shape(given)} and the image {pixels.shape}")
-        unusable |= np.asarray(given, bool)
+        values = np.asarray(given)
+        if values.dtype.kind not in "biuf" or values.shape not in ((), pixels.shape):
+            raise InputError(
+                f"mask: has shape {values.shape} and type {values.dtype}, and the image {pixels.shape}; give one of "
+                "bool of the same shape"
+            )
+        hidden |= values.astype(bool)
     factor = signal.electrons_per_unit * scale
-    return *finite_electrons("image", pixels, factor, unusable), factor
+    # What stands under a mask means nothing: a network that does not close gaps itself is not to see it.
+    seen = np.where(hidden, np.float32(np.nan), pixels) if hidden.any() else pixels
+    return *finite_electrons("image", seen, factor, unusable), factor
 
 
 def _unit(name: str, value: str | u.UnitBase | None) -> tuple[str | None, float]:
@@ -138,16 +148,15 @@ def _plain(name: str, value: Any, units: tuple[u.UnitBase, ...]) -> float | None
     return found
 
 
-def _cards(meta: Mapping[Any, Any]) -> dict[str, Any]:
+def _cards(meta: Mapping[Any, Any], unit: u.UnitBase | None) -> dict[str, Any]:
     """Take the cards that tell units, gain, time and saturation, as plain values, whatever the case of their keys."""
     cards: dict[str, Any] = {}
     for key, value in meta.items():
         name = key.upper() if isinstance(key, str) else ""
-        if name not in _CARD_UNITS:
+        if name not in _CARD_UNITS or name in cards or value is None:  # of two of a name the first counts, as in files
             continue
         if isinstance(value, u.Quantity):
-            value = _plain(f"meta[{key!r}]", value, _CARD_UNITS[name])
+            value = _plain(f"meta[{key!r}]", value, _CARD_UNITS[name] or (() if unit is None else (unit,)))
         number = as_number(value.item() if isinstance(value, np.ndarray) and value.size == 1 else value)
-        if number is not None or isinstance(value, str):
-            cards[name] = str(value) if number is None else number
+        cards[name] = in_ascii(str(value))[:_LONGEST] if number is None else number
     return cards

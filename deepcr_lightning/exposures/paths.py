@@ -8,16 +8,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from deepcr_lightning.console.counts import counted
+from deepcr_lightning.console.printable import require_printable
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.deliveries import choose_exposures
 from deepcr_lightning.exposures.product_names import is_product_name
+from deepcr_lightning.exposures.remarks import remark
 
 ENDINGS = tuple(f"{stem}{packed}" for stem in (".fits", ".fit", ".fts") for packed in ("", ".gz", ".fz"))
 LISTS = (".txt", ".lst")
+TRUTH = "_truth"
+"""End of the names of truth files, which may lie beside the exposures."""
 
 
 def is_fits(path: Path) -> bool:
-    """Tell whether a name is that of a FITS image which is not hidden and not one of our products.
+    """Tell whether a name is that of a FITS image which is not hidden, no truth, and not one of our products.
 
     Parameters
     ----------
@@ -29,7 +34,7 @@ def is_fits(path: Path) -> bool:
     """
     name = path.name.lower()
     stem = next((name[: -len(ending)] for ending in ENDINGS if name.endswith(ending)), None)
-    return stem is not None and not name.startswith(".") and not is_product_name(stem)
+    return stem is not None and not name.startswith(".") and not stem.endswith(TRUTH) and not is_product_name(stem)
 
 
 def as_path(value: str | Path) -> Path:
@@ -88,7 +93,7 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
     Raises
     ------
     InputError
-        If there is no value, or a part of it matches no FITS file.
+        If there is no value, a part of it matches no FITS file, or a name has signs that no table can hold.
     """
     if value is None or value == "" or value == []:
         raise InputError(f"{option}= is not given; name a directory, a file, a quoted glob, or a list of these")
@@ -98,7 +103,7 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
         named = as_path(part)
         if named.suffix.lower() in LISTS and named.is_file():
             try:
-                lines = [line.strip() for line in named.read_text().splitlines()]
+                lines = [line.strip() for line in named.read_text(encoding="utf-8-sig").splitlines()]
             except UnicodeDecodeError as error:
                 raise InputError(f"{option}={part}: is no text file ({error.reason})") from error
             wanted = [line for line in lines if line and not line.startswith("#")]
@@ -122,11 +127,15 @@ def _found(option: str, part: str | Path) -> dict[Path, Path]:
         raise InputError(f"{option}={part}: takes files alone; fetch these with download.py first")
     path = as_path(part)
     try:
-        named = [path] if path.exists() else _matches(path)
+        named = matches(path)
         here: dict[Path, Path] = {}
         for match in named:
             if match.is_dir():
-                files = [file for file in _below(match) if is_fits(file) and file.is_file()]
+                files = [file for file in below(match) if is_fits(file)]
+                if lost := [file for file in files if file.is_symlink() and not file.exists()]:
+                    what = f"{counted(len(lost), 'link')} to a file that is not there, such as {lost[0]}; left out"
+                    remark(f"{option}={part}", what)
+                files = [file for file in files if file.is_file()]
                 here.update({file: Path(str(file.relative_to(match))) for file in files})
             elif match == path or is_fits(match):
                 here[match] = Path(match.name)
@@ -137,6 +146,8 @@ def _found(option: str, part: str | Path) -> dict[Path, Path]:
     if not here:
         missing = "no FITS files there that hold an exposure" if named else "no such file or directory"
         raise InputError(f"{option}={part}: {missing}; give a directory, a file, a quoted glob, or a list")
+    for file in here:
+        require_printable(option, str(file))
     return here
 
 
@@ -144,7 +155,7 @@ def _like_a_path(line: str) -> bool:
     return "/" in line or os.sep in line or is_fits(Path(line)) or glob.has_magic(line) or as_path(line).exists()
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def below(folder: Path) -> Iterator[Path]:
     """Walk through a folder and those linked in it, each once."""
     if not isinstance(folder, Path):
         yield from folder.rglob("*")
@@ -159,12 +170,22 @@ def _below(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in files)
 
 
-def _matches(path: Path) -> list[Path]:
+def matches(path: Path) -> list[Path]:
+    """List what a path names: itself if it is there, else what it matches as a glob."""
+    if path.exists():
+        return [path]
     if isinstance(path, Path):
-        return [Path(match) for match in glob.glob(str(path), recursive=True)]
+        # A folder that is there may have brackets in its name.
+        above = [Path(*path.parts[: place + 1]) for place in range(len(path.parts))]
+        parts = [
+            glob.escape(folder.name) if folder.name and folder.exists() else part
+            for folder, part in zip(above, path.parts, strict=True)
+        ]
+        # A link that leads nowhere matches, too.
+        return [Path(match) for match in glob.glob(str(Path(*parts)), recursive=True) if os.path.exists(match)]
     # The address of a glob ends before its first part with a wildcard.
-    literal, parts = path, []
+    literal, rest = path, []
     while glob.has_magic(str(literal)) and literal != literal.parent:
-        parts.insert(0, literal.name)
+        rest.insert(0, literal.name)
         literal = literal.parent
-    return sorted(literal.glob("/".join(parts)), key=str) if parts else []
+    return sorted(literal.glob("/".join(rest)), key=str) if rest else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+STAMP = "DCRSOFT"
+"""The keyword that every product has."""
 PRODUCTS = {
     "mask": "{root}_crmask.fits",
     "dq_copy": "{name}",

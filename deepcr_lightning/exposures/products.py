@@ -18,9 +18,8 @@ from deepcr_lightning.exposures.chip import Chip
 from deepcr_lightning.exposures.chips import dq_plane, is_null, plane
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.layout import opened
+from deepcr_lightning.exposures.product_names import STAMP
 
-STAMP = "DCRSOFT"
-"""The keyword that every product has."""
 BY_HAND = "DCRADD"
 """The keyword that products of a mended mask have."""
 
@@ -65,7 +64,7 @@ class Provenance:
         version = deepcr_lightning.__version__
         header[STAMP] = ("deepcr-lightning", "software that found the cosmic rays")
         header["DCRVERS"] = (version, "its version")
-        header["DCRMODEL"] = (in_ascii(self.model)[-60:], "network")
+        header["DCRMODEL"] = (name_in_card(self.model), "model")
         header["DCRSHA"] = self.sha256
         header["DCRTHR"] = (self.threshold, "threshold on the probability")
         if self.plateau != 1:
@@ -80,6 +79,11 @@ class Provenance:
         header.add_history(f"threshold {self.threshold:g}, grown by {self.grow} pixel(s), {flagged:.4%} flagged.")
         if self.by_hand is not None:
             header.add_history("Mended by hand: {} pixel(s) added, {} removed.".format(*self.by_hand))
+
+
+def name_in_card(name: str) -> str:
+    """Write the name of a file as cards of products hold it: in ASCII, and its end alone if it is long."""
+    return in_ascii(name)[-60:].strip()
 
 
 def write_mask(
@@ -127,7 +131,7 @@ def write_mask(
     ):
         if key in exposure.header:
             primary.header[key] = (exposure.header[key], exposure.header.comments[key])
-    primary.header["DCRINPUT"] = (in_ascii(exposure.path.name)[-60:], "file that was searched")
+    primary.header["DCRINPUT"] = (name_in_card(exposure.path.name), "input")
     provenance.stamp(primary.header, flagged_share(masks))
     hdus = fits.HDUList([primary])
     for chip, mask in zip(exposure.chips, masks, strict=True):
@@ -174,7 +178,7 @@ def write_dq_copy(
     Raises
     ------
     InputError
-        If the input has no DQ that can hold the bit, or the copy cannot be written.
+        If the input has no DQ that can hold the bit or was changed since, or the copy cannot be written.
     """
 
     def edit(hdus: fits.HDUList) -> list[fits.ImageHDU]:
@@ -227,7 +231,7 @@ def write_clean_copy(
     Raises
     ------
     InputError
-        If the copy cannot be written.
+        If the input was changed since, or the copy cannot be written.
     """
 
     def edit(hdus: fits.HDUList) -> list[fits.ImageHDU]:
@@ -260,6 +264,8 @@ def _write_copy(
 ) -> None:
     if path.exists() and isinstance(exposure.path, Path) and path.samefile(exposure.path):
         raise InputError(f"{path}: would overwrite the input; choose another output_dir")
+    if exposure.changed is not None and exposure.path.stat().st_mtime_ns != exposure.changed:
+        raise InputError(f"{exposure.path}: was changed since it was read, and {path.name} is not written; begin again")
 
     def write(partial: Path) -> None:
         # Raw values and raw headers: what is not edited goes through byte by byte.

@@ -41,6 +41,8 @@ def saturated_pixels(
         if level is not None and np.mean(image >= level) >= 0.5:
             remark(where, f"SATURATE {level:g} is not believed: most pixels lie above it (saturation= says otherwise)")
             level = None
+    elif level is not None and np.mean(image >= level) >= 0.5:
+        remark(where, f"saturation={level:g}: most pixels lie above it, and are left out")
     if level is not None:
         with np.errstate(invalid="ignore"):
             found |= image >= level

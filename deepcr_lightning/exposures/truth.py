@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.cards import in_ascii
 from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.exposures.paths import TRUTH, as_path, below, matches
 
-ENDING = "_truth.fits"
+ENDING = f"{TRUTH}.fits"
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,15 +141,15 @@ def write_truth(path: Path, exposure: Exposure, chips: Mapping[int, ChipTruth], 
     write_atomically(path, lambda partial: hdus.writeto(partial, overwrite=True))
 
 
-def find_truths(option: str, folder: str | Path) -> dict[str, Path]:
-    """List the truth files of a directory.
+def find_truths(option: str, value: str | Path | Sequence[str | Path]) -> dict[str, Path]:
+    """List the truth files that a path option names.
 
     Parameters
     ----------
     option : str
-        Name of the option that names the directory, for messages.
-    folder : str or Path
-        Holds ``<root>_truth.fits``, at any depth.
+        Name of the option, for messages.
+    value : path, glob, or a list of these
+        A directory stands for all ``<root>_truth.fits`` in and below it, linked directories included.
 
     Returns
     -------
@@ -158,13 +159,18 @@ def find_truths(option: str, folder: str | Path) -> dict[str, Path]:
     Raises
     ------
     InputError
-        If there is none.
+        If there is none, or two of one root.
     """
-    paths = sorted(Path(folder).expanduser().rglob(f"*{ENDING}"))
-    # Hidden files are those that another process is writing.
-    found = {path.name.removesuffix(ENDING): path for path in paths if not path.name.startswith(".")}
+    found: dict[str, Path] = {}
+    for part in [value] if isinstance(value, str | Path) else list(value):
+        files = (file for place in matches(as_path(part)) for file in (below(place) if place.is_dir() else [place]))
+        # Hidden files are those that another process is writing.
+        for path in sorted(file for file in files if file.name.endswith(ENDING) and not file.name.startswith(".")):
+            other = found.setdefault(path.name.removesuffix(ENDING), path)
+            if other.resolve() != path.resolve():
+                raise InputError(f"{option}={value}: {other} and {path} are of one root; name only one of them")
     if not found:
-        raise InputError(f"{option}={folder}: no <root>{ENDING} there")
+        raise InputError(f"{option}={value}: no <root>{ENDING} there")
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from astropy.io import fits
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.cards import TIME_KEYS, gain_of, numbers, positive
+from deepcr_lightning.exposures.cards import GAIN_KEYS, TIME_KEYS, as_number, gain_of, numbers, positive
 from deepcr_lightning.exposures.remarks import remark
 
 _SPELLINGS = {
@@ -21,8 +21,11 @@ _SPELLINGS = {
 _PER = r"(?:\s*/\s*{0}|[\s.*]+{0}\s*(?:\^|\*\*)?\s*\(?-1\)?|\s+PER\s+{0})"
 _PER_PIXEL = re.compile(_PER.format(r"PIX(?:EL)?S?") + r"(?![A-Z])")
 _PER_SECOND = re.compile(_PER.format(r"S(?:EC(?:OND)?S?)?") + "$")
+_NUMBERS = {"gain", "exposure_time", "saturation"}
 UNITS = ("ELECTRONS", "ELECTRONS/S", "COUNTS", "COUNTS/S")
 _ALIKE, _SAME_GAIN = 1e-3, 0.1
+_MOST_GAIN = 20.0
+"""Electrons per count of the coarsest CCD cameras; what is above is rather a setting of an amplifier."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,19 @@ class ReadSettings:
     trim: bool = False
 
     def __post_init__(self) -> None:
-        if self.units is not None and canonical_unit(self.units) is None:
+        if self.units is not None and canonical_unit(str(self.units)) is None:
             raise InputError(f"units={self.units}: not a known unit; choose one of {', '.join(UNITS)}")
-        for name in ("gain", "exposure_time", "saturation"):
+        for name in sorted(_NUMBERS):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name}={value}: must be positive")
+            if value is not None and (isinstance(value, str) or not (as_number(value) or 0) > 0):
+                raise InputError(f"{name}={value}: must be a positive number")
+        if not isinstance(self.trim, bool):
+            raise InputError(f"trim={self.trim}: must be true or false")
+        if self.extensions is not None and not (
+            self.extensions and all(isinstance(one, str | int) and not isinstance(one, bool) for one in self.extensions)
+        ):
+            given = ", ".join(str(one) for one in self.extensions)
+            raise InputError(f"extensions=[{given}]: give names or numbers of extensions")
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> ReadSettings:
@@ -81,7 +91,10 @@ class ReadSettings:
         given = {field.name: options[field.name] for field in fields(cls) if options.get(field.name) is not None}
         if "extensions" in given:
             chosen = given["extensions"]
-            given["extensions"] = (chosen,) if isinstance(chosen, str | int) else tuple(chosen)
+            several = isinstance(chosen, Sequence) and not isinstance(chosen, str)
+            given["extensions"] = tuple(chosen) if several else (chosen,)
+        texts = {name: given[name] for name in _NUMBERS if isinstance(given.get(name), str)}
+        given |= {name: as_number(text) or text for name, text in texts.items()}
         return cls(**given)
 
 
@@ -198,11 +211,10 @@ def read_signal(
         missing.append(f"{words.unit_card} {found}")
         cures.append(f"{words.units}=ELECTRONS (or {', '.join(UNITS[1:])})")
     if not gain and (unit is None or unit.startswith("COUNTS")):
-        missing.append("no card has a gain")
+        missing.append(_found(headers, sum(GAIN_KEYS, ()), broken) or "no card has a gain")
         cures.append(f"{words.gain}=VALUE (electrons per count)" + (" for counts" if unit is None else ""))
     if not seconds and (timed or unit is None or unit.endswith("/S")):
-        found = next((f"{key} is not a valid card" for key in TIME_KEYS if key in broken), "EXPTIME is missing or zero")
-        missing.append(found)
+        missing.append(_found(headers, TIME_KEYS, broken) or "EXPTIME is missing")
         needed = timed or (unit is not None and unit.endswith("/S"))
         cures.append(f"{words.exposure_time}=SECONDS" + ("" if needed else " for a unit per second"))
     if missing:
@@ -212,6 +224,14 @@ def read_signal(
     assert unit is not None
     factor = (gain if unit.startswith("COUNTS") else 1.0) * (seconds if unit.endswith("/S") else 1.0)
     return Signal(factor, seconds or math.nan)
+
+
+def _found(headers: Sequence[fits.Header], keys: Sequence[str], broken: Sequence[str]) -> str:
+    """Say what stands under the first of some keys that is there, and is of no use."""
+    key = next((key for key in keys if key in broken or any(key in header for header in headers)), "")
+    said = next((header[key] for header in headers if key in header), None)
+    what = "not a valid card" if key in broken else "empty" if said is None else repr(said)
+    return key and f"{key} is {what}"
 
 
 def _listed(parts: Sequence[str]) -> str:
@@ -241,5 +261,11 @@ def _gain(where: str, headers: Sequence[fits.Header], settings: ReadSettings, wo
             where,
             f"EGAIN {said:g} is used as electrons per count, and not GAIN {setting:g}, which is a setting of the "
             f"camera; {words.gain}=VALUE says otherwise",
+        )
+    elif said > _MOST_GAIN:
+        remark(
+            where,
+            f"{key} {said:g} is used as electrons per count, and is high for that; if it is a setting of the camera, "
+            f"give {words.gain}=VALUE",
         )
     return said

@@ -6,12 +6,23 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 from deepcr_lightning.console.counts import counted
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.paths import find_exposures
+from deepcr_lightning.exposures.paths import as_path, find_exposures
+from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.labels.write import write_labels
+
+SETTINGS = {
+    "units": "ELECTRONS, ELECTRONS/S, COUNTS or COUNTS/S; BUNIT by default",
+    "gain": "electrons per count; that of the header by default",
+    "exposure_time": "seconds; EXPTIME by default",
+    "saturation": "value in the files from which a pixel is saturated; SATURATE by default, where there is no DQ",
+    "extensions": "names or numbers of those to read, with commas between them; all chips by default",
+    "trim": "true to leave out the overscan that DATASEC, TRIMSEC or BIASSEC names",
+}
+"""How the files are read, as in the other commands: written as ``--gain VALUE`` or as ``gain=VALUE``."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,16 +38,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 0, or 1 after an error, of which one line stands on stderr.
     """
-    options = _parser().parse_args(arguments)
+    typed = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args([f"--{text}" if text.partition("=")[0] in SETTINGS else text for text in typed])
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
+        settings = _settings(vars(options))
         files = list(find_exposures("INPUT", options.input))
-        written = write_labels(Path(options.out), files, options.groups, progress=not options.quiet)
+        written = write_labels(as_path(options.out), files, options.groups, settings, progress=not options.quiet)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{options.out}: labels of {len(written)} of {counted(len(files), 'exposure')}")
     return 0
+
+
+def _settings(given: dict[str, Any]) -> ReadSettings:
+    known = {"true": True, "false": False}
+    trim = str(given["trim"] or False).lower()
+    extensions = None if given["extensions"] is None else [name.strip() for name in given["extensions"].split(",")]
+    return ReadSettings.of(given | {"extensions": extensions, "trim": known.get(trim, given["trim"])})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,8 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("input", nargs="+", metavar="INPUT", help="directories, files or quoted globs")
     parser.add_argument("out", metavar="OUT", help="folder of the truth files; those that stand there are replaced")
     parser.add_argument(
-        "--groups", type=Path, metavar="TABLE", help="text file: a file name and the name of its group a line"
+        "--groups", type=as_path, metavar="TABLE", help="text file: a file name and the name of its group a line"
     )
+    for name, meaning in SETTINGS.items():
+        parser.add_argument(f"--{name}", metavar="VALUE", help=meaning)
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
     return parser
 

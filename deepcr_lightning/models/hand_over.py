@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import torch
@@ -45,7 +46,9 @@ def hand_on(path: Path, out: Path) -> str:
     """
     checkpoint = lean_checkpoint(path)
     write_atomically(out, lambda partial: torch.save(checkpoint, partial))
-    use = f"python predict.py {card_of(checkpoint, path).options}={out} input=DIR output_dir=DIR"
+    *others, name = card_of(checkpoint, path).options.split()
+    named = shlex.join([*others, f"{name}={out}"])
+    use = f"python predict.py {named} input=DIR output_dir=DIR"
     return f"{out}\n{out.stat().st_size / 1024:.0f} KiB; {use}"
 
 

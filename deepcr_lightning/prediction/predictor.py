@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,8 @@ class ExposurePredictor(pl.LightningModule):
 
     def __init__(self, model: Model, tile: int | None = None, plateau: float = 1.0, compile: bool = False) -> None:
         super().__init__()
-        if tile is not None and tile < 64:
-            raise InputError(f"tile={tile}: must be at least 64 pixels")
+        if tile is not None and not (isinstance(tile, Integral) and tile >= 64):
+            raise InputError(f"tile={tile}: must be a whole number of at least 64 pixels")
         self.model, self.net, self.scale, self.tile, self.plateau = model, model.net, model.scale, tile, plateau
         self.hubble = None if model.hubble is None else ExposurePredictor(model.hubble, tile, compile=compile)
         self.closes_gaps = model.card.closes_gaps

@@ -164,7 +164,7 @@ class Summary:
             rows = self.rows()
 
             def write(partial: Path) -> None:
-                with partial.open("w", newline="") as file:
+                with partial.open("w", newline="", encoding="utf-8") as file:
                     csv.writer(file).writerows([_NAMES, *(_cells(asdict(row).values()) for row in rows)])
 
             write_atomically(self.path, write)
@@ -172,7 +172,7 @@ class Summary:
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         with self._lock:
-            lines = self.path.read_text().splitlines()
+            lines = self.path.read_text(encoding="utf-8").splitlines()
         # Line by line: a quote that a killed process did not close ends with its line.
         table = [next(csv.reader([line])) for line in lines if line]
         if not table or table[0] not in (_NAMES, _EARLIER_NAMES):
@@ -180,7 +180,7 @@ class Summary:
         return table[0], table[1:]
 
     def _append(self, values: Iterable[object]) -> None:
-        with self.path.open("a+", newline="") as file:
+        with self.path.open("a+", newline="", encoding="utf-8") as file:
             # A process that was killed while it wrote leaves a line cut short: it must not swallow this one.
             file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
             if file.read() not in ("", "\n"):
@@ -200,7 +200,7 @@ def _with_expected(rows: list[Row]) -> Iterable[Row]:
 def _cells(values: Iterable[object]) -> list[str]:
     # A float that is not known is an empty cell, which every reader of tables takes for missing.
     texts = ("" if value != value else f"{value:.6g}" if isinstance(value, float) else str(value) for value in values)
-    return [" ".join(text.split()) for text in texts]
+    return [" ".join(text.splitlines()) for text in texts]
 
 
 def _number(cell: str) -> float:

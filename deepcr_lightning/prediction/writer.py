@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from pytorch_lightning.callbacks import BasePredictionWriter
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.deliveries import is_ours
 from deepcr_lightning.exposures.exposure import read_exposure, root_of
 from deepcr_lightning.exposures.product_names import PRODUCTS, product_name
 from deepcr_lightning.exposures.products import (
     BY_HAND,
-    STAMP,
     Provenance,
     write_clean_copy,
     write_dq_copy,
@@ -237,12 +237,7 @@ def _without_products(places: dict[Path, Path], output_dir: Path) -> dict[Path, 
 
 
 def _is_product(path: Path, output: Path) -> bool:
-    if not isinstance(path, Path) or output not in path.absolute().parents:
-        return False
-    try:
-        return STAMP in fits.getheader(path)
-    except (OSError, ValueError):
-        return False  # reading it will say what is wrong
+    return isinstance(path, Path) and output in path.absolute().parents and is_ours(path)
 
 
 def _refuse_mended(place: Path, path: Path) -> None:

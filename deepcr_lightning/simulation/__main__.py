@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -67,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="A run that was interrupted goes on where it stopped.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("out", metavar="OUT", help="folder to write, new or of the same settings")
+    parser.add_argument(
+        "out", metavar="OUT", type=os.path.expanduser, help="folder to write, new or of the same settings"
+    )
     parser.add_argument(
         "--filters",
         nargs="+",

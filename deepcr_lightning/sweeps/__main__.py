@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Write table and figure of a sweep that was killed, or whose jobs ended after it.",
     )
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="hydra.sweep.dir of the sweep")
-    folder = parser.parse_args(arguments).folder
+    folder = parser.parse_args(arguments).folder.expanduser()
     try:
         collect(folder, sweep_config(folder))
     except InputError as error:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
-from deepcr_lightning.exposures.products import STAMP, Provenance
+from deepcr_lightning.exposures.product_names import STAMP
+from deepcr_lightning.exposures.products import Provenance, name_in_card
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ def flagged_before(path: Path) -> float | None:
 
 
 def _refuse_other(path: Path, header: fits.Header, exposure: Exposure) -> None:
-    for key, mine in (("DCRINPUT", exposure.path.name[-60:]), ("ROOTNAME", exposure.header.get("ROOTNAME"))):
+    for key, mine in (("DCRINPUT", name_in_card(exposure.path.name)), ("ROOTNAME", exposure.header.get("ROOTNAME"))):
         theirs = header.get(key)
         if theirs is not None and mine is not None and str(theirs).strip() != str(mine).strip():
             raise InputError(

@@ -111,7 +111,7 @@ def test_bad_training_input_is_one_line(
     assert "Traceback" not in result.err
 
 
-@pytest.mark.parametrize(("cards", "message"), [({"EXPTIME": 0.0}, "EXPTIME is missing or zero"), ({}, "truncated")])
+@pytest.mark.parametrize(("cards", "message"), [({"EXPTIME": 0.0}, "EXPTIME is 0.0"), ({}, "truncated")])
 def test_bad_training_files_are_named(survey: Path, run_script: Run, tmp_path: Path, cards: dict, message: str) -> None:
     path = write_hst(tmp_path / "science" / "ivis09a0q_flc.fits", [np.ones((64, 96))], **cards)
     if not cards:
@@ -138,8 +138,8 @@ def test_unknown_option_and_help(script: str, tmp_path: Path) -> None:
 
     unknown = call("thresold=0.4")
     assert unknown.returncode == 1
-    assert "Could not override 'thresold'" in unknown.stderr
-    assert "Traceback" not in unknown.stderr
+    assert unknown.stderr.startswith("error: thresold=0.4: there is no option thresold; did you mean threshold")
+    assert len(unknown.stderr.splitlines()) == 1
     shown = call("--help")
     assert shown.returncode == 0
     assert "ckpt_path" in shown.stdout

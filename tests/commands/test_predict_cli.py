@@ -44,7 +44,7 @@ def test_products_that_exist_are_kept(trained: Path, survey: Path, run_script: R
     mask.write_text("mine")
     result = predict(run_script, trained, source)
     assert result.status == 0
-    assert "already had their products" in result.out
+    assert "already had its products" in result.out
     assert mask.read_text() == "mine"
     assert predict(run_script, trained, source, "overwrite=true").status == 0
     assert mask.read_bytes().startswith(b"SIMPLE")

@@ -63,7 +63,7 @@ def test_what_was_understood_is_understood_again(text: str) -> None:
         ("input=[~/a,/b]", [str(Path.home() / "a"), "/b"]),
         ("input=null", None),
         ("input=mast:16801?filter=F336W", "mast:16801?filter=F336W"),
-        ("data.science=mast:?target=M31*&filter=F336W,F814W", "mast:?target=M31*&filter=F336W,F814W"),
+        ("input=mast:?target=M31*&filter=F336W,F814W", "mast:?target=M31*&filter=F336W,F814W"),
         ("download_dir=~/x", str(Path.home() / "x")),
         ("threshold={fpr:0.01}", {"fpr": 0.01}),
     ],
@@ -98,6 +98,19 @@ def test_a_file_of_that_name_is_meant(tmp_path: Path) -> None:
         (["--treshold", "0.3"], "--treshold: options are written as threshold=0.3"),
         (["/a/b.fits", "/out"], "/a/b.fits: options are written as name=value, such as input=/a/b.fits"),
         (["threshold=a=b"], "threshold=a=b: is not understood"),
+        (["treshold=0.3"], "treshold=0.3: there is no option treshold; did you mean threshold=0.3?"),
+        (["data.gain=2"], "data.gain=2: there is no option data; did you mean gain=2?"),
+        (["Input=a"], "Input=a: there is no option Input; did you mean input=a?"),
+        (["~treshold"], "~treshold: there is no option treshold"),
+        (["products=mask,clean"], "products=mask,clean: several values stand in brackets: 'products=[mask,clean]'"),
+        (["overwrite=no"], "overwrite=no: must be true or false"),
+        (["trim=1"], "trim=1: must be true or false"),
+        (["+compress=yes"], "+compress=yes: must be true or false"),
+        (["dq_bit=x"], "dq_bit=x: must be a number"),
+        (["tile=a"], "tile=a: must be a number"),
+        (["tile=true"], "tile=true: must be a number"),
+        (["output_dir=caf\udce9"], r"output_dir='caf\udce9': this name has signs that no line of text can hold"),
+        (["input=a\nb"], r"input='a\nb': this name has signs that no line of text can hold"),
     ],
 )
 def test_what_is_no_option_is_one_line(run_script: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -106,6 +119,18 @@ def test_what_is_no_option_is_one_line(run_script: Run, tmp_path: Path, argument
     assert last_line(result.err).startswith("error: ")
     assert message in last_line(result.err)
     assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+def test_values_of_the_right_kind_are_taken() -> None:
+    train = REPOSITORY / "configs" / "train.yaml"
+    for typed in ("trainer.devices=auto", "data.trim=true", "~callbacks.figures", "+data.x=1", "hydra.verbose=true"):
+        assert understood([typed], train) == [typed]
+    for typed in ("threshold={fpr:0.01}", "tile=null", "tile=128", "gain=1.5", "hydra/job_logging=none", "grow=1"):
+        assert understood([typed], CONFIG) == [typed]
+    sweep = ["-m", "threshold=0.3,0.5", "trim=true,false", "tile=64,128"]
+    assert understood(sweep, CONFIG) == sweep
+    with pytest.raises(InputError, match=r"^model.contrast=maybe: must be true or false"):
+        understood(["model.contrast=maybe"], train)
 
 
 def test_the_version_is_ours(run_script: Run) -> None:
@@ -135,7 +160,7 @@ def test_refused_commands_leave_no_folder(trained: Path, run_script: Run, tmp_pa
         (["input=nowhere", "output_dir=out"], "no such file"),
         (["input=nowhere"], "output_dir= is not given"),
         (["grow=a", f"input={image(tmp_path / 'in' / 'a_flc.fits')}", "output_dir=out"], "grow=a: must be"),
-        (["thresold=1"], "Could not override"),
+        (["thresold=1"], "did you mean threshold=1?"),
     ):
         result = predict(run_script, trained, *bad)
         assert result.status == 1
@@ -188,6 +213,10 @@ def test_the_output_directory_alone_needs_to_be_writable(tmp_path: Path, monkeyp
     assert folder.parent == tmp_path / "o u=t" / "logs"
     with pytest.raises(InputError, match="cannot be written; name a folder"):
         with_writable_folder(["input=a"])
+    with pytest.raises(InputError, match=r"name a folder for the runs with hydra\.sweep\.dir="):
+        with_writable_folder(["-m", f"output_dir={tmp_path}/out"])
+    sweep = ["-m", "hydra.sweep.dir=/elsewhere"]
+    assert with_writable_folder(sweep) == sweep
 
 
 def test_a_run_in_a_folder_with_signs_is_resumed(survey: Path, run_script: Run, tmp_path: Path) -> None:

@@ -197,6 +197,29 @@ def test_exposures_without_truth_are_named(trained: Path, survey: Path, run_scri
     assert "No truth for ivis02a1q: not scored against truth" in result.out
 
 
+def test_images_in_electrons_need_no_time(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:
+    shutil.copytree(survey / "science", tmp_path / "science")
+    for path in (tmp_path / "science").iterdir():
+        fits.delval(path, "EXPTIME")
+    result = evaluate(run_script, trained, tmp_path, f"truth=[{survey}/truth]")
+    assert result.status == 0, result.err
+    assert len(json.loads((tmp_path / "out" / "evaluation.json").read_text())["exposures"]) == 6
+
+
+def test_where_results_go_is_seen_first(
+    trained: Path, survey: Path, run_script: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    models = []
+    monkeypatch.setattr("deepcr_lightning.commands.evaluate.open_model", models.append)
+    for place in ("file", "file/deeper"):
+        result = evaluate(run_script, trained, survey, f"truth={survey}/truth", f"output_dir={place}")
+        assert result.status == 1
+        assert f"error: output_dir={place}: " in result.err
+        assert "is no folder; name another" in result.err
+    assert not models, "before any work"
+
+
 def test_truth_files_are_checked(tmp_path: Path) -> None:
     fits.PrimaryHDU().writeto(tmp_path / "a_truth.fits")
     with pytest.raises(InputError, match="no CRTRUTH"):

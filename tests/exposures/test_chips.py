@@ -187,6 +187,60 @@ def test_sections_that_do_not_fit_are_named(tmp_path: Path, section: str | None)
     read_exposure(path)
 
 
+@pytest.mark.parametrize(
+    ("names", "cubes", "told"),
+    [
+        (["IMAGE"], [0], "IMAGE is read, PRIMARY not, which has more than two axes"),
+        (["im1", "im2"], [1], "IM2 is read, IM1 not, which"),
+        (["SCI", "SCI"], [2], "SCI is read, SCI,2 not, which"),
+    ],
+)
+def test_cubes_that_are_not_read_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, names: list[str], cubes: list[int], told: str
+) -> None:
+    hdus = [fits.PrimaryHDU(header=CARDS), *images(*names)]
+    for version, hdu in enumerate(hdus[1:], start=1):
+        hdu.header["EXTVER"] = version if names[0] == "SCI" else 1
+    for number in cubes:
+        hdus[number].data = np.ones((3, *SHAPE), np.float32)
+    read_exposure(file_of(tmp_path, hdus[1:], hdus[0]))
+    assert told in caplog.messages[0]
+    whole = fits.PrimaryHDU(np.ones((3, *SHAPE), np.float32), CARDS)
+    with pytest.raises(InputError, match="holds no 2-D image, but a cube; give its planes one by one"):
+        read_exposure(file_of(tmp_path, [], whole))
+
+
+@pytest.mark.parametrize("kind", ["another EXTVER", "a table", "a cube", "one for two"])
+def test_dq_that_belongs_to_no_chip_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str) -> None:
+    bits = np.full(SHAPE, 4, np.int16)
+    dq: fits.ImageHDU | fits.BinTableHDU = fits.ImageHDU(bits, name="DQ", ver=7)
+    if kind == "a table":
+        dq = fits.BinTableHDU.from_columns([fits.Column("bits", "J", array=[4])], name="DQ")
+    elif kind == "a cube":
+        dq = fits.ImageHDU(np.stack([bits, bits]), name="DQ", ver=1)
+    path = hst(tmp_path, [dq])
+    with fits.open(path, mode="update") as hdus:
+        if kind == "one for two":
+            hdus["SCI", 2].header["EXTVER"] = 1
+        else:
+            del hdus["SCI", 2]
+    read_exposure(path)
+    assert "has no DQ array that fits its EXTVER" in caplog.messages[0]
+
+
+def test_dq_of_any_type(tmp_path: Path) -> None:
+    for dtype in (np.uint8, np.uint16, np.int32, np.uint32, np.int64, np.float32):
+        bits = fits.ImageHDU((np.arange(600).reshape(SHAPE) % 2 * 4).astype(dtype), name="DQ", ver=1)
+        assert read_exposure(hst(tmp_path, [bits])).chips[0].unusable.sum() == 300
+    for value in (np.nan, 0.5):
+        bits = fits.ImageHDU(np.full(SHAPE, value, np.float32), name="DQ", ver=1)
+        with pytest.raises(InputError, match="DQ holds NaN or fractions, which are no bits"):
+            read_exposure(hst(tmp_path, [bits]))
+    large = null("DQ", 1, 65536 + 64)
+    large.header["NPIX1"] = str(SHAPE[1])
+    assert read_exposure(hst(tmp_path, [large])).chips[0].dq[0, 0] == 64
+
+
 @pytest.mark.parametrize(("name", "times"), [("j8bt05njq_raw.fits", [60.0]), ("o56502010_raw.fits", [900.0, 1685.0])])
 def test_real_null_arrays(tmp_path: Path, name: str, times: list[float]) -> None:
     exposure = read_exposure(reference(f"formats/{name}"))

@@ -83,6 +83,17 @@ def test_linked_folders_are_searched_once(tmp_path: Path) -> None:
     assert str(next(iter(found.values()))) in (os.path.join("one", "frame.fits"), os.path.join("two", "frame.fits"))
 
 
+def test_links_that_lead_nowhere_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_hst(tmp_path / "here.fits", [IMAGE])
+    for name, target in (("gone.fits", "nowhere.fits"), ("loop.fits", "loop.fits"), ("also.fits", "here.fits")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    assert len(names(tmp_path)) == 1
+    assert "2 links to a file that is not there, such as " in caplog.messages[0]
+    for name in ("gone.fits", "loop.fits"):
+        with pytest.raises(InputError, match="no such file or directory"):
+            find_exposures("input", tmp_path / name)
+
+
 def test_a_readme_is_no_list(tmp_path: Path) -> None:
     (tmp_path / "README.txt").write_text("Exposures of M 31\n\nTaken in 2013.\n")
     with pytest.raises(InputError, match=r"README.txt: is no list of exposures, since its line 'Exposures of M 31'"):
@@ -108,3 +119,45 @@ def test_no_exposure_is_trained_on_three_times(survey: Path, run_script: Run, tm
     assert result.status == 0, result.err
     assert "6 of 18 FITS files are exposures" in result.out
     assert "36 tiles of 32 px" in result.out
+
+
+def test_dq_copies_of_ours_are_no_further_exposures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for folder in ("a_masked", "raw", "visit2"):
+        write_hst(tmp_path / folder / "ivis01a0q_flc.fits", [IMAGE])
+    fits.setval(tmp_path / "a_masked" / "ivis01a0q_flc.fits", "DCRSOFT", value="deepcr-lightning")
+    found = [str(path.relative_to(tmp_path)) for path in find_exposures("input", tmp_path)]
+    assert found == ["raw/ivis01a0q_flc.fits", "visit2/ivis01a0q_flc.fits"]
+    assert "left out: 1 DQ copy" in caplog.messages[0]
+    assert names(tmp_path / "a_masked") == ["ivis01a0q_flc.fits"], "a folder of copies alone is meant"
+
+
+def test_truth_beside_exposures_is_none(tmp_path: Path) -> None:
+    for name in ("frame.fits", "frame_truth.fits", "frame2_truth.fits.gz"):
+        write_hst(tmp_path / name, [IMAGE])
+    assert names(tmp_path) == names(f"{tmp_path}/*.fits") == ["frame.fits"]
+    assert names(tmp_path / "frame_truth.fits") == ["frame_truth.fits"], "a file that is named is taken"
+
+
+def test_globs_in_folders_with_brackets(tmp_path: Path) -> None:
+    for folder in ("M [31]", "[a]", "a*"):
+        write_hst(tmp_path / folder / "x [1].fits", [IMAGE])
+        write_hst(tmp_path / folder / "sub" / "y.fits", [IMAGE])
+        assert names(f"{tmp_path}/{folder}/*.fits") == ["x [1].fits"]
+        assert names(f"{tmp_path}/{folder}/x [[]1].fits") == ["x [1].fits"]
+        assert names(f"{tmp_path}/{folder}/**/*.fits") == ["y.fits", "x [1].fits"]
+    assert len(find_exposures("input", f"{tmp_path}/[[M]*/*.fits")) == 2, "what is not there is a pattern"
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\u2028b", "a\x85b", os.fsdecode(b"caf\xe9")])
+def test_names_that_no_table_can_hold_are_refused(tmp_path: Path, name: str) -> None:
+    write_hst(tmp_path / "good.fits", [IMAGE])
+    (tmp_path / f"{name}.fits").write_bytes((tmp_path / "good.fits").read_bytes())
+    with pytest.raises(InputError, match=r"^input='.*this name has signs that no line of text can hold; rename it"):
+        find_exposures("input", tmp_path)
+
+
+def test_lists_of_windows(tmp_path: Path) -> None:
+    write_hst(tmp_path / "a.fits", [IMAGE])
+    (tmp_path / "files.txt").write_bytes(f"\ufeff{tmp_path}/a.fits\r\n".encode())
+    assert names(tmp_path / "files.txt") == ["a.fits"]

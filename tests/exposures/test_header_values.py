@@ -97,7 +97,7 @@ def test_time_is_asked_for_where_it_is_needed(tmp_path: Path) -> None:
     assert math.isnan(exposure.exposure_time)
     assert math.isnan(exposure.cr_time)
     np.testing.assert_array_equal(exposure.chips[0].electrons, IMAGE)
-    with pytest.raises(InputError, match="EXPTIME is missing or zero; give exposure_time=SECONDS"):
+    with pytest.raises(InputError, match="EXPTIME is missing; give exposure_time=SECONDS"):
         written(tmp_path, timed=False, BUNIT="ELECTRONS/S", EXPTIME=None)
     with pytest.raises(InputError, match="EXPTIME is missing"):
         written(tmp_path, BUNIT="ELECTRONS", EXPTIME=None)
@@ -157,3 +157,56 @@ def test_bytes_after_the_last_extension(tmp_path: Path, caplog: pytest.LogCaptur
     (tmp_path / "a.fits").write_bytes((tmp_path / "a.fits").read_bytes() + b" " * 500)
     with pytest.raises(InputError, match="truncated"):
         read_exposure(tmp_path / "a.fits")
+
+
+@pytest.mark.parametrize(
+    ("cards", "message"),
+    [
+        ({"EXPTIME": "300 s"}, "EXPTIME is '300 s'; give exposure_time=SECONDS"),
+        ({"EXPTIME": -5.0}, "EXPTIME is -5.0; give"),
+        ({"EXPTIME": "NaN"}, "EXPTIME is 'NaN'; give"),
+        ({"EXPTIME": True}, "EXPTIME is True; give"),
+        ({"EXPTIME": "00:05:00"}, "EXPTIME is '00:05:00'; give"),
+        ({"EXPTIME": None, "EXPOSURE": 0}, "EXPOSURE is 0; give"),
+        ({"GAIN": "1.5 e-/ADU"}, "GAIN is '1.5 e-/ADU'; give gain=VALUE"),
+        ({"GAIN": None, "EGAIN": -1}, "EGAIN is -1; give gain=VALUE"),
+        ({"GAIN": fits.card.Undefined()}, "GAIN is empty; give gain=VALUE"),
+    ],
+)
+def test_values_of_no_use_are_shown(tmp_path: Path, cards: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        written(tmp_path, **cards)
+
+
+def test_a_gain_that_no_ccd_has_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert written(tmp_path, GAIN=14.0).chips[0].electrons_per_unit == 14
+    assert not caplog.messages
+    assert written(tmp_path, GAIN=100).chips[0].electrons_per_unit == 100
+    assert "GAIN 100 is used as electrons per count, and is high for that" in caplog.messages[0]
+    caplog.clear()
+    written(tmp_path, ReadSettings(gain=0.25), GAIN=100)
+    written(tmp_path, BUNIT="ELECTRONS", GAIN=120)
+    assert len(caplog.messages) == 1
+    assert "gain=0.25 is used" in caplog.messages[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gain": "abc"}, "^gain=abc: must be a positive number"),
+        ({"gain": math.inf}, "^gain=inf: must be"),
+        ({"gain": [1, 2]}, r"^gain=\[1, 2\]: must be"),
+        ({"exposure_time": "300s"}, "^exposure_time=300s: must be"),
+        ({"exposure_time": True}, "^exposure_time=True: must be"),
+        ({"saturation": -1}, "^saturation=-1: must be"),
+        ({"units": 5}, "^units=5: not a known unit"),
+        ({"trim": "no"}, "^trim=no: must be true or false"),
+        ({"extensions": 1.5}, r"^extensions=\[1.5\]: give names or numbers"),
+        ({"extensions": True}, r"^extensions=\[True\]: give"),
+        ({"extensions": []}, r"^extensions=\[\]: give"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ReadSettings.of(options)
+    assert ReadSettings.of({"gain": "1.5"}).gain == 1.5

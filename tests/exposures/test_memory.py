@@ -7,6 +7,7 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.nddata import CCDData, NDData
 from astropy.utils.masked import Masked
 
@@ -47,10 +48,10 @@ MASK = IMAGE > 70
     ],
 )
 def test_units_gains_and_times(image: Any, said: dict[str, Any], factor: float) -> None:
-    electrons, _, told = electrons_of_array(image, **said)
-    np.testing.assert_allclose(electrons, factor * IMAGE, rtol=1e-5)
+    electrons, unusable, told = electrons_of_array(image, **said)
+    np.testing.assert_allclose(electrons[~unusable], factor * IMAGE[~unusable], rtol=1e-5)
     own = np.asarray(image.data if isinstance(image, NDData) else getattr(image, "value", image))
-    np.testing.assert_allclose(told * own, electrons, rtol=1e-5)
+    np.testing.assert_allclose(told * own[~unusable], electrons[~unusable], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,13 @@ def test_masks_count(image: Any) -> None:
         (IMAGE * u.adu, {"gain": "much"}, "^gain=much: must be a positive number"),
         (CCDData(IMAGE, unit="adu", meta={"gain": 2 * u.m}), {}, r"^meta\['gain'\]=2.0 m: is not in"),
         (IMAGE, {"saturation": -1}, "^saturation=-1: must be"),
+        (IMAGE * u.adu, {"gain": 1, "saturation": 3 * u.s}, "^saturation=3.0 s: is not in adu"),
+        (IMAGE > 60, {}, "^image: an array of shape .* and type bool"),
+        (IMAGE, {"mask": "bad.fits"}, "^mask: has shape .* give one of bool of the same shape"),
+        (IMAGE, {"mask": MASK.T}, "^mask: has shape"),
+        (CCDData(IMAGE, unit="adu", meta={"gain": "1.5 e/adu"}), {}, "GAIN is '1.5 e/adu'; give gain=VALUE"),
+        (CCDData(IMAGE, unit="adu", meta={"gain": [1.5]}), {}, r"GAIN is '\[1.5\]'; give gain=VALUE"),
+        (CCDData(IMAGE, unit="electron/s", meta={"exptime": np.nan}), {}, "EXPTIME is 'nan'; give exptime=SECONDS"),
     ],
 )
 def test_what_cannot_be_understood_is_refused(image: Any, said: dict[str, Any], message: str) -> None:
@@ -109,3 +117,40 @@ def test_saturated_pixels_are_of_no_use() -> None:
     whole[4, 4] = 65535
     assert electrons_of_array(whole)[1].sum() == 1
     assert not electrons_of_array(IMAGE)[1].any()
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (IMAGE * u.electron, {"saturation": 75 * u.electron}),
+        (IMAGE * u.electron, {"saturation": 0.075 * u.Unit(1000 * u.electron)}),
+        (IMAGE, {"saturation": 75 * u.electron}),
+        (IMAGE, {"saturation": 75 * u.adu, "unit": "adu", "gain": 2}),
+        (CCDData(IMAGE, unit="adu", meta={"gain": 2, "saturate": 75 * u.adu}), {}),
+        (CCDData(IMAGE, unit="adu", meta={"gain": 2, "SATURATE": "75"}), {}),
+    ],
+)
+def test_saturation_may_have_a_unit(image: Any, said: dict[str, Any]) -> None:
+    np.testing.assert_array_equal(electrons_of_array(image, **said)[1], IMAGE >= 75)
+
+
+def test_headers_of_files_count_as_in_files(caplog: pytest.LogCaptureFixture) -> None:
+    cards = ["GAIN    = 1.5", "GAIN    = 3.0", "AIRTEMP = 12,5 C", "HIERARCH ESO DET GAIN = 9"]
+    header = fits.Header.fromstring("".join(card.ljust(80) for card in cards))
+    assert electrons_of_array(CCDData(IMAGE, unit="adu", meta=header))[2] == 1.5
+    assert electrons_of_array(CCDData(IMAGE, unit="adu", meta={"gain": 1.5, "GAIN": 3}))[2] == 1.5
+    assert electrons_of_array(NDData(IMAGE, meta={"bunit": u.adu, "gain": 2}))[2] == 2
+    assert not caplog.messages
+    header = fits.Header.fromstring("GAIN    = 1,5".ljust(80))
+    with pytest.raises(InputError, match="image: GAIN is not a valid card; give gain=VALUE"):
+        electrons_of_array(CCDData(IMAGE, unit="adu", meta=header))
+
+
+def test_what_stands_under_a_mask_is_not_seen() -> None:
+    image = IMAGE.copy()
+    image[MASK] = -999
+    for dtype in (float, ">f4", np.int16):
+        electrons, unusable, _ = electrons_of_array(image.astype(dtype), mask=MASK)
+        np.testing.assert_array_equal(unusable, MASK)
+        assert electrons.min() > 30
+    assert (image[MASK] == -999).all()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -234,3 +235,24 @@ def test_names_that_are_not_ascii(tmp_path: Path, masks: list[np.ndarray]) -> No
     assert (header["DCRINPUT"], header["DCRMODEL"]) == ("M31_e?_flt.fits", "modele.ckpt")
     assert fits.getheader(tmp_path / "out" / path.name)["DCRMODEL"] == "modele.ckpt"
     assert fits.getheader(tmp_path / "out" / "c.fits")["DCRFILL"] == "reseau"
+
+
+def test_long_names_are_cut(tmp_path: Path, masks: list[np.ndarray]) -> None:
+    path = write_hst(tmp_path / f"{'n' * 100}_flt.fits", [np.ones(SHAPE)], ROOTNAME="x")
+    made = Provenance(f"{'m' * 100}.ckpt", "ab" * 32, 0.5, 0)
+    write_mask(tmp_path / "a.fits", read_exposure(path), masks[:1], made)
+    header = fits.getheader(tmp_path / "a.fits")
+    assert header["DCRINPUT"] == f"{'n' * 51}_flt.fits"
+    assert header["DCRMODEL"] == f"{'m' * 55}.ckpt"
+    assert made.model in str(header["HISTORY"]).replace("\n", "")
+
+
+def test_a_file_that_changed_since_is_not_copied(tmp_path: Path, masks: list[np.ndarray]) -> None:
+    path = write_hst(tmp_path / "a_flt.fits", [np.ones(SHAPE)])
+    exposure = read_exposure(path)
+    write_dq_copy(tmp_path / "out" / "d.fits", exposure, masks[:1], 8192, PROVENANCE)
+    assert exposure.changed is not None
+    os.utime(path, ns=(0, exposure.changed + 1_000_000_000))
+    with pytest.raises(InputError, match=r"a_flt\.fits: was changed since it was read, and e\.fits is not written"):
+        write_dq_copy(tmp_path / "out" / "e.fits", exposure, masks[:1], 8192, PROVENANCE)
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["d.fits"]

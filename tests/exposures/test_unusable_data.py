@@ -16,6 +16,7 @@ import deepcr_lightning
 from deepcr_lightning.exposures.blanks import bulk_zeros, fill_nearby
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.sky import sky_noise_and_floor
+from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.finder import CosmicRayFinder
 
 SHAPE = (128, 150)
@@ -149,3 +150,25 @@ def test_saturation_is_believed_with_sense(tmp_path: Path, caplog: pytest.LogCap
     fits.PrimaryHDU(image, header).writeto(tmp_path / "a.fits")
     assert not read_exposure(tmp_path / "a.fits").chips[0].unusable.any()
     assert "SATURATE 40 is not believed" in caplog.messages[0]
+
+
+def test_a_saturation_below_the_image_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    image, _ = exposed(*light())
+    fits.PrimaryHDU(image, fits.Header({"EXPTIME": 300.0, "BUNIT": "ELECTRONS"})).writeto(tmp_path / "a.fits")
+    assert read_exposure(tmp_path / "a.fits", ReadSettings(saturation=40.0)).chips[0].unusable.mean() > 0.9
+    assert "saturation=40: most pixels lie above it, and are left out" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int32, np.uint32])
+@pytest.mark.parametrize("packed", [False, True])
+def test_undefined_integers_are_of_no_use(tmp_path: Path, dtype: type, packed: bool) -> None:
+    image = np.full((60, 70), 100, dtype) + np.arange(70, dtype=dtype)
+    image[5, 6] = 40
+    header = fits.Header({"EXPTIME": 300.0, "BUNIT": "ELECTRONS"})
+    zero = 2 ** (8 * image.itemsize - 1) if image.dtype.kind == "u" else 0
+    header["BLANK"] = 40 - zero
+    image_hdu = fits.CompImageHDU(image, header) if packed else fits.PrimaryHDU(image, header)
+    hdus = [fits.PrimaryHDU(), image_hdu] if packed else [image_hdu]
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits", output_verify="ignore")
+    assert fits.getheader(tmp_path / "a.fits", len(hdus) - 1)["BLANK"] == 40 - zero
+    assert np.argwhere(read_exposure(tmp_path / "a.fits").chips[0].unusable).tolist() == [[5, 6]]

@@ -190,6 +190,44 @@ class TestGroups:
         assert found.cr[ROWS[0], 60]
         assert found.cr.sum() < 20
 
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["saturation=5"], "every pixel is unusable"),
+            (["--saturation", "5"], "every pixel is unusable"),
+            (["trim=true"], "has no DATASEC, TRIMSEC or BIASSEC to trim by"),
+            (["trim=perhaps"], "trim=perhaps: must be true or false"),
+            (["extensions=SCI,9"], "extension 9 is not there"),
+            (["--extensions=DQ"], "DQ,1]: BUNIT is missing"),
+            (["gain=much"], "gain=much: must be a positive number"),
+            (["units=Jy"], "units=Jy: not a known unit"),
+            (["exposure_time=0"], "exposure_time=0: must be a positive number"),
+        ],
+    )
+    def test_files_are_read_as_the_user_says(
+        self, field: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+    ) -> None:
+        assert self.label(field, *options) == 1
+        assert message in capsys.readouterr().err
+        assert not (field / "labels").exists()
+
+    def test_units_that_the_user_says_count(self, field: Path) -> None:
+        assert self.label(field) == 0
+        known = chip_of(field, "labels", "ivis07a0q").charge
+        assert self.label(field, "units=counts", "gain=2", "trim=false", "extensions=SCI") == 0
+        found = chip_of(field, "labels", "ivis07a0q").charge
+        assert found is not None
+        assert known is not None
+        assert found[ROWS[0], 60] == pytest.approx(2 * known[ROWS[0], 60], rel=0.02)
+
+    def test_home_is_home(self, field: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", str(field))
+        monkeypatch.chdir(field)
+        (field / "groups.txt").write_text("ivis07a0q a\nivis07a1q a\n")
+        assert main(["~/science", "~/labels", "--quiet", "--groups=~/groups.txt"]) == 0
+        assert len(list((field / "labels").iterdir())) == 2
+        assert not (field / "~").exists()
+
 
 def test_training_needs_neither_truth_nor_darks(dithered: Path, run_script: Run, tmp_path: Path) -> None:
     options = ["experiment=multi_exposure", f"data.science={dithered}/science", *PLAIN]

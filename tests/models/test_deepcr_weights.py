@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from conftest import REAL_DATA, weights_of
 from torch import Tensor
 
+import deepcr_lightning
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.models.deepcr_weights import deepcr_network
 from deepcr_lightning.models.model import load_model
@@ -104,3 +105,16 @@ def test_published_weights(name: str, norm: str) -> None:
         ours = torch.sigmoid(model.net(image))
     # What is folded is rounded anew: of 40 images on three kinds of processor one differed by 1.04e-5.
     torch.testing.assert_close(ours, deepcr(weights, image, norm), atol=1e-4, rtol=0)
+
+
+def test_what_stands_under_a_mask_is_not_seen(tmp_path: Path) -> None:
+    torch.save(weights_of("weight"), tmp_path / "weights.pth")
+    finder = deepcr_lightning.load_model(tmp_path / "weights.pth")
+    image = np.random.default_rng(1).normal(60, 8, (48, 64))
+    core = np.hypot(*(np.indices(image.shape) - 24)) < 3
+    maps = []
+    for value in (-999.0, 65000.0, np.nan):
+        image[core] = value
+        maps.append(finder.probability(image, mask=core))
+    for other in maps[1:]:
+        np.testing.assert_array_equal(other, maps[0])

@@ -138,6 +138,20 @@ def test_bad_places_are_one_line(
     assert error.count("\n") == 1
 
 
+def test_a_network_is_never_written_over_itself(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    checkpoint = tmp_path / "my net.ckpt"
+    checkpoint.write_bytes((trained / "checkpoints" / "best.ckpt").read_bytes())
+    for out in (str(checkpoint), "~/my net.ckpt"):
+        assert main([str(checkpoint), out]) == 1
+        assert "my net.ckpt: is the network itself; give another file to write" in capsys.readouterr().err
+    assert checkpoint.read_bytes() == (trained / "checkpoints" / "best.ckpt").read_bytes()
+    assert main([str(checkpoint), "~/lean net.ckpt"]) == 0
+    assert f"predict.py 'ckpt_path={tmp_path}/lean net.ckpt' input=DIR" in capsys.readouterr().out
+
+
 def test_networks_that_deepcr_cannot_hold() -> None:
     with pytest.raises(InputError, match="depth 3"):
         deepcr_state(lively(3))

@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -113,6 +114,12 @@ def test_any_type_and_byte_order(model: CosmicRayFinder, image: np.ndarray, kind
 def test_bad_images_are_said(model: CosmicRayFinder, bad: np.ndarray, settings: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         model.find_cosmic_rays(bad, **settings)
+
+
+@pytest.mark.parametrize("tile", [0, 63, 64.5, "a", True])
+def test_tiles_are_whole_numbers(trained: Path, tile: Any) -> None:
+    with pytest.raises(InputError, match=f"^tile={tile}: must be a whole number of at least 64"):
+        deepcr_lightning.load_model(trained / "checkpoints" / "best.ckpt", tile=tile)
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (1, 1), (2, 200)])

@@ -166,10 +166,10 @@ def test_products_of_another_threshold_are_named(survey: Path, trained: Path, ru
     source = survey / "science"
     assert predict(run_script, trained, source / "ivis01a0q_flc.fits", "threshold=0.123456789").status == 0
     result = predict(run_script, trained, source / "ivis01a0q_flc.fits", "threshold=0.123456789")
-    assert "1 exposure already had their products" in result.out
+    assert "1 exposure already had its products" in result.out
     assert "another network" not in result.out, "the same again is nothing to say"
     result = predict(run_script, trained, source, "threshold=0.4", "grow=1")
-    assert "1 of them were made with another network, threshold or growth, such as ivis01a0q_flc.fits" in result.out
+    assert "1 of them was made with another network, threshold or growth, such as ivis01a0q_flc.fits" in result.out
     assert "threshold 0.123457, grow 0" in result.out
     assert predict(run_script, trained, source, "threshold=0.4", "grow=1", "overwrite=true").status == 0
     assert {row["threshold"] for row in table(tmp_path / "out").values()} == {"0.4"}
@@ -226,3 +226,20 @@ def test_an_exposure_that_goes_away_is_named(trained: Path, run_script: Run, tmp
     assert result.status == 1
     assert "2 exposures cleaned" in result.out
     assert "ivis02a0q_flc.fits: no such file" in result.err
+
+
+def test_names_stand_in_the_table_as_they_are(trained: Path, run_script: Run, tmp_path: Path) -> None:
+    names = [f"{name}_flc.fits" for name in ("two  blanks", " first", 'a"b', "a,b", "no\u00a0break", "x" * 235)]
+    for name in names:
+        write_hst(tmp_path / "in" / name, [np.random.default_rng(1).normal(30, 6, (40, 40))], ROOTNAME="x")
+    (tmp_path / "in" / "no  exposure.fits").write_text("no FITS")
+    result = predict(run_script, trained, tmp_path / "in")
+    assert f"{len(names)} exposures cleaned" in result.out
+    assert result.status == 1
+    assert "no  exposure.fits: cannot be read as FITS" in result.err
+    assert set(table(tmp_path / "out")) == {*names, "no  exposure.fits"}
+    (tmp_path / "in" / "no  exposure.fits").unlink()
+    result = predict(run_script, trained, tmp_path / "in")
+    assert result.status == 0
+    assert f"{len(names)} exposures already had their products" in result.out
+    assert "made with another" not in result.out

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.exposure import Exposure
-from deepcr_lightning.exposures.products import Provenance
+from deepcr_lightning.exposures.exposure import Exposure, read_exposure
+from deepcr_lightning.exposures.products import Provenance, write_mask
 from deepcr_lightning.prediction.mask import threshold_mask
 from deepcr_lightning.viewer.cut import cut_around
+from deepcr_lightning.viewer.earlier import read_mask_file
 from deepcr_lightning.viewer.hand import ADDED, REMOVED, Mending, event_at, stroke
 from deepcr_lightning.viewer.ladder import grown_codes, rung_codes, rungs_with
 from deepcr_lightning.viewer.opened import OpenExposure, open_exposure
@@ -259,3 +260,11 @@ def test_predict_and_the_page_count_alike(path: Path, tmp_path: Path, trained: P
             made = fits.getdata(tmp_path / f"out{grow}" / "ivis01a0q_crmask.fits", ("CRMASK", chip + 1)) > 0
             assert made.any()
             np.testing.assert_array_equal(opened.mask(chip), made)
+
+
+@pytest.mark.parametrize("name", ["M31_\u00e9\u661f", "n" * 80, " blank"])
+def test_masks_of_odd_names_are_known_again(tmp_path: Path, name: str) -> None:
+    exposure = read_exposure(write_hst(tmp_path / f"{name}_flt.fits", [np.ones((8, 9))], ROOTNAME="x"))
+    masks = [np.eye(8, 9, dtype=bool)]
+    write_mask(tmp_path / "m.fits", exposure, masks, Provenance("best.ckpt", "ab" * 32, 0.5, 0))
+    np.testing.assert_array_equal(read_mask_file(tmp_path / "m.fits", exposure).masks, masks)

@@ -1,0 +1,29 @@
+"""Text that one line of a header, a table or a log can hold."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from deepcr_lightning.errors import InputError
+
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
+"""Kinds of signs that no line can hold: control signs, line breaks, and bytes that are no text."""
+
+
+def require_printable(option: str, text: str) -> None:
+    """Raise if a path has signs that headers, tables and logs cannot hold.
+
+    Parameters
+    ----------
+    option : str
+        Name of the option, for the message.
+    text : str
+        The path.
+
+    Raises
+    ------
+    InputError
+        If it holds a control sign, such as a line break, or bytes that are no text, as of names in Latin-1.
+    """
+    if any(unicodedata.category(sign) in _UNPRINTABLE for sign in text):
+        raise InputError(f"{option}={text!a}: this name has signs that no line of text can hold; rename it")
