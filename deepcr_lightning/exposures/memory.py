@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
-from astropy.nddata import NDData
 from astropy.utils.masked import Masked
 from numpy.typing import NDArray
 
@@ -17,6 +17,9 @@ from deepcr_lightning.exposures.array import finite_electrons
 from deepcr_lightning.exposures.cards import GAIN_KEYS, TIME_KEYS, as_number
 from deepcr_lightning.exposures.saturation import saturated_pixels
 from deepcr_lightning.exposures.units import ARRAYS, UNITS, ReadSettings, canonical_unit, read_signal
+
+if TYPE_CHECKING:
+    from astropy.nddata import NDData
 
 _COUNTS = (u.adu, u.ct, u.Unit("DN"))
 _GAINS = tuple(u.electron / count for count in _COUNTS)
@@ -68,8 +71,8 @@ def electrons_of_array(
         If the image is not two-dimensional and real, has no usable pixel, or its unit is not known.
     """
     header, masks, own = fits.Header(), [] if mask is None else [mask], None
-    plain = not isinstance(image, NDData | u.Quantity)
-    if isinstance(image, NDData):
+    plain = not (is_nddata(image) or isinstance(image, u.Quantity))
+    if is_nddata(image):
         header.update(_cards(image.meta))
         masks += [] if image.mask is None else [image.mask]
         own, image = image.unit, image.data
@@ -104,6 +107,23 @@ def electrons_of_array(
         unusable |= np.asarray(given, bool)
     factor = signal.electrons_per_unit * scale
     return *finite_electrons("image", pixels, factor, unusable), factor
+
+
+def is_nddata(image: Any) -> TypeGuard[NDData]:
+    """Tell whether an image is an NDData or a CCDData.
+
+    Parameters
+    ----------
+    image : Any
+
+    Returns
+    -------
+    bool
+        False without an import of astropy.nddata, which takes a third of PyTorch's time: where nothing has imported
+        it, there is no such image.
+    """
+    nddata = sys.modules.get("astropy.nddata")
+    return nddata is not None and isinstance(image, nddata.NDData)
 
 
 def _unit(name: str, value: str | u.UnitBase | None) -> tuple[str | None, float]:
