@@ -36,22 +36,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("ckpt_path", help="best.ckpt of a run, a .pth of deepCR, or the name of one of these")
     parser.add_argument("out", type=Path, help="file to write; its ending says in what form")
+    parser.add_argument("--network", help="name of the network, such as mypackage.MyNet, if it is one of your own")
     options = parser.parse_args(arguments)
     try:
-        print(_export(options.ckpt_path, options.out))
+        print(_export(options.ckpt_path, options.out, options.network))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _export(path: str, out: Path) -> str:
+def _export(path: str, out: Path, network: str | None) -> str:
     file = Path(path).expanduser()
     if file.suffix == ".ckpt" and file.is_file() and read_card_of(file).kind == FILLER:
         if out.suffix != ".ckpt":
             raise InputError(f"{out}: an inpainting network has no such form; the ending must be .ckpt")
         return hand_on(load_fill_model(file).path, out)
-    model = load_model(path)
+    model = load_model(path, network)
     return hand_on(model.path, out) if out.suffix == ".ckpt" else export(model, out)
 
 
