@@ -115,8 +115,9 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
     saved = next((file for file in (run_dir / OVERRIDES, run_dir / ".hydra" / OVERRIDES) if file.is_file()), None)
     if not given.get("ckpt_path") or saved is None:
         return list(arguments)
-    overrides = [override("hydra.run.dir", run_dir), *(str(text) for text in OmegaConf.load(saved))]
-    named = [text for text in overrides if _names_code(text) and text.partition("=")[0] not in given]
+    kept = [str(text) for text in OmegaConf.load(saved)]
+    overrides = [override("hydra.run.dir", run_dir), *kept]
+    named = [text for text in kept if _names_code(text) and text.partition("=")[0] not in given]
     if named:
         raise InputError(
             f"ckpt_path={given['ckpt_path']}: its run was started with {shlex.join(named)}; nothing is imported "
@@ -126,7 +127,8 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def _names_code(override: str) -> bool:
-    """Tell whether an override names what Python is to import."""
+    """Tell whether an override names what Python is to import, or where Hydra is to look for configs that do."""
     name, _, value = override.partition("=")
+    name = name.lstrip("+~")
     own = name in ("model.network", "model.loss", "model.optimiser") and value not in _OURS
-    return own or "_target_" in override
+    return own or "_target_" in override or name.startswith(("hydra", "-"))

@@ -82,7 +82,8 @@ def best(here: Path) -> Path:
 def test_the_page_runs(here: Path, survey: Path, run_script: Run) -> None:
     for command in COMMANDS[1:3]:
         _, script, *overrides = filled_in(command, survey)
-        result = run_script(script, *overrides, "trainer.accelerator=cpu", "keep_freed_memory=false")
+        more = ["peers=[RUN/checkpoints/last.ckpt,universal]"] if script == "evaluate.py" else []
+        result = run_script(script, *overrides, *more, "trainer.accelerator=cpu", "keep_freed_memory=false")
         assert result.status == 0, result.err
     assert len(list((here / "CLEANED").glob("*_crmask.fits"))) == 6
     names: dict[str, object] = {"image": np.random.default_rng(1).normal(30, 5, (40, 50)).astype(np.float32)}
@@ -160,6 +161,26 @@ def test_a_network_that_has_changed_since_is_refused(best: Path) -> None:
         torch.save(checkpoint, best)
         with pytest.raises(InputError, match=message):
             load_model(best, "mycr.Dilated")
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "+logger.x._target_=evil.Net",
+        "+callbacks.x={_target_: evil.Net}",
+        "model.network=evil.Net",
+        "model.loss=evil.Net",
+        "hydra.searchpath=[file://evil]",
+        "--config-dir=evil",
+    ],
+)
+def test_a_run_folder_names_no_code(planted: str, trained: Path, run_script: Run, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    with (tmp_path / "run" / "overrides.yaml").open("a") as file:
+        file.write(f"- '{planted}'\n")
+    result = run_script("train.py", "ckpt_path=run/checkpoints/last.ckpt")
+    assert result.status == 1
+    assert f"its run was started with {shlex.quote(planted)}; nothing is imported because a file" in result.err
 
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
