@@ -30,7 +30,7 @@ from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.models.model import load_model
-from deepcr_lightning.prediction import predictor, reader, writer
+from deepcr_lightning.prediction import mapping, predictor, reader, writer
 from deepcr_lightning.prediction.summary import Summary
 from deepcr_lightning.simulation import simulate_set
 
@@ -117,7 +117,7 @@ def clean(paths: dict[Path, Path], network: predictor.ExposurePredictor, out: Pa
         **quiet,
     )
     shares = reader.ExposureShares(list(made.places), made.missing, ReadSettings())
-    trainer.predict(network, shares, return_predictions=False)
+    trainer.predict(mapping.ExposureMapping(network, ()), shares, return_predictions=False)
 
 
 @torch.inference_mode()

@@ -36,19 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("ckpt_path", help="best.ckpt of a run, a .pth of deepCR, or the name of one of these")
     parser.add_argument("out", type=Path, help="file to write; its ending says in what form")
+    parser.add_argument("--network", help="name of the network, such as mypackage.MyNet, if it is one of your own")
     options = parser.parse_args(arguments)
     try:
-        print(_export(options.ckpt_path, options.out.expanduser()))
+        print(_export(options.ckpt_path, options.out.expanduser(), options.network))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _export(path: str, out: Path) -> str:
+def _export(path: str, out: Path, network: str | None) -> str:
     file = Path(path).expanduser()
     filler = file.suffix == ".ckpt" and file.is_file() and read_card_of(file).kind == FILLER
-    model = load_fill_model(file) if filler else load_model(path)
+    model = load_fill_model(file) if filler else load_model(path, network)
     if out.exists() and out.samefile(model.path):
         raise InputError(f"{out}: is the network itself; give another file to write")
     if out.suffix == ".ckpt":

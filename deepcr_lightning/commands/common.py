@@ -24,7 +24,7 @@ def open_model(cfg: DictConfig) -> Model:
     Parameters
     ----------
     cfg : DictConfig
-        Config with ``ckpt_path``.
+        Config with ``ckpt_path`` and ``network``.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def open_model(cfg: DictConfig) -> Model:
     """
     if cfg.ckpt_path is None:
         raise InputError("ckpt_path= is not given; name the best.ckpt of a run, or universal")
-    model = load_model(cfg.ckpt_path)
+    model = load_model(cfg.ckpt_path, cfg.network)
     model.introduce()
     return model
 

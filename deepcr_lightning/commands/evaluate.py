@@ -61,7 +61,7 @@ def evaluate(cfg: DictConfig) -> None:
     threshold = model_threshold(model, plain(cfg.threshold), predictor.plateau)
     if cfg.peers and truths is None:
         raise InputError("peers= needs truth=; name a directory of truth files")
-    peers = open_peers(cfg.peers, model, cfg.tile, predictor.device) if cfg.peers else None
+    peers = open_peers(cfg.peers, model, cfg.tile, predictor.device, cfg.network) if cfg.peers else None
 
     label_snr = model.card.data.label_snr
     scored: list[ExposureScores] = []

@@ -29,6 +29,7 @@ from deepcr_lightning.inpainting.filler import CosmicRayFiller
 from deepcr_lightning.models.model import Model, model_threshold
 from deepcr_lightning.prediction.contact_sheet import MOST, draw_contact_sheet
 from deepcr_lightning.prediction.fill import NETWORK, fill_named
+from deepcr_lightning.prediction.mapping import ExposureMapping
 from deepcr_lightning.prediction.mask import whole_rings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.prediction.reader import ExposureShares
@@ -91,7 +92,7 @@ def predict(cfg: DictConfig) -> None:
         shares = ExposureShares(list(writer.places), writer.missing, settings, passing)
         try:
             with passing or nullcontext():
-                trainer.predict(predictor, shares, return_predictions=False)
+                trainer.predict(ExposureMapping(predictor, model.card.data.filters), shares, return_predictions=False)
         except (SystemExit, KeyboardInterrupt):  # Lightning ends with the first after an interrupt
             log.warning("Stopped; the same command goes on with the exposures that are left")
             raise SystemExit(128 + signal.SIGINT) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.console.arguments import OVERRIDES
 from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.models.model import Model
+from deepcr_lightning.networks.choice import NETWORKS, UNET
 from deepcr_lightning.runs.callbacks import RunFigures
 from deepcr_lightning.runs.report import REPORT, basis_of_scores
 from deepcr_lightning.runs.trackers import open_loggers
@@ -44,8 +46,9 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
         cfg.ckpt_path = checkpoint_of_requeued_job(run_dir)
     start = None
     if cfg.init is not None:
-        start = read_start(cfg.init)
+        start = read_start(cfg.init, cfg.model.get("network", UNET))
         start_from(start, cfg, HydraConfig.get().overrides.task)
+    say_unused(cfg, HydraConfig.get().overrides.task)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     fetched = fetch_training_data(
         cfg.data.science, cfg.data.darks, cfg.data.filters, Path(cfg.download_dir).expanduser()
@@ -126,6 +129,15 @@ def score_best(
         if isinstance(callback, RunFigures) and callback.history:
             callback.report(trainer, "finished")
     return scores, judgement
+
+
+def say_unused(cfg: DictConfig, typed: Sequence[str]) -> None:
+    """Log the options of the U-Net that were typed and that a network of the user's own does not see."""
+    name = cfg.model.get("network", UNET)
+    given = {override.partition("=")[0] for override in typed}
+    unused = [f"model.{option}" for option in CosmicRaySegmenter.shape if f"model.{option}" in given]
+    if name not in NETWORKS and unused:
+        log.warning("%s: not used by %s, which takes model.settings=", ", ".join(unused), name)
 
 
 @rank_zero_only

@@ -131,7 +131,7 @@ def searcher(cfg: DictConfig) -> Callable[[Exposure], tuple[list[NDArray], Prove
     def search(exposure: Exposure) -> tuple[list[NDArray], Provenance]:
         if not held:
             choose_device(cfg)
-            model = load_model(cfg.ckpt_path)
+            model = load_model(cfg.ckpt_path, cfg.network)
             device = "cuda" if cfg.trainer.accelerator == "gpu" else "cpu"
             predictor = ExposurePredictor(model, cfg.tile).to(device)
             held.append(predictor)
@@ -162,6 +162,8 @@ def apply_to_all(cfg: DictConfig, threshold: float, grow: int) -> str:
     parts.append(override("output_dir", cfg.output_dir or "OUTPUT_DIR"))
     if cfg.ckpt_path != UNIVERSAL:
         parts.append(override("ckpt_path", cfg.ckpt_path))
+    if cfg.network is not None:
+        parts.append(override("network", cfg.network))
     for name in [field.name for field in fields(ReadSettings) if cfg.get(field.name)]:
         # A number in quotes would be a text.
         parts.append(override(name, cfg[name]) if isinstance(cfg[name], str) else f"{name}={cfg[name]}")

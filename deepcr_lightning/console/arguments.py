@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from deepcr_lightning.errors import InputError
 
 OVERRIDES = "overrides.yaml"
 """Name of the file in a run's folder that keeps what it was started with."""
+_OURS = ("unet", "bce", "calibrated_bce", "adamw")
+"""Networks, losses and optimisers of this package: the keys of its tables, which PyTorch comes with."""
 
 
 def fail(message: str) -> None:
@@ -100,6 +103,11 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
     list of str
         With ``ckpt_path=RUN/checkpoints/last.ckpt`` among them: the overrides that RUN last trained with, RUN
         as the folder to go on in, and the arguments, which win. Otherwise the arguments as they are.
+
+    Raises
+    ------
+    InputError
+        If the run was started with code of the user's own, which only the command line can name.
     """
     given = {argument.partition("=")[0]: argument.partition("=")[2] for argument in arguments}
     run_dir = Path(plain_path(given.get("ckpt_path", ""))).expanduser().parent.parent
@@ -107,5 +115,20 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
     saved = next((file for file in (run_dir / OVERRIDES, run_dir / ".hydra" / OVERRIDES) if file.is_file()), None)
     if not given.get("ckpt_path") or saved is None:
         return list(arguments)
-    overrides = [override("hydra.run.dir", run_dir), *(str(text) for text in OmegaConf.load(saved))]
+    kept = [str(text) for text in OmegaConf.load(saved)]
+    overrides = [override("hydra.run.dir", run_dir), *kept]
+    named = [text for text in kept if _names_code(text) and text.partition("=")[0] not in given]
+    if named:
+        raise InputError(
+            f"ckpt_path={given['ckpt_path']}: its run was started with {shlex.join(named)}; nothing is imported "
+            "because a file names it, so add that again if it is yours"
+        )
     return [text for text in overrides if text.partition("=")[0] not in given] + list(arguments)
+
+
+def _names_code(override: str) -> bool:
+    """Tell whether an override names what Python is to import, or where Hydra is to look for configs that do."""
+    name, _, value = override.partition("=")
+    name = name.lstrip("+~")
+    own = name in ("model.network", "model.loss", "model.optimiser") and value not in _OURS
+    return own or "_target_" in override or name.startswith(("hydra", "-"))

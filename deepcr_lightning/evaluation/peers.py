@@ -20,6 +20,7 @@ from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.truth import ChipTruth
 from deepcr_lightning.models.model import Model, load_model
 from deepcr_lightning.models.model_file import known_models
+from deepcr_lightning.networks.choice import Choice
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.scores.with_truth import Counts
 
@@ -103,7 +104,13 @@ class Peers:
         return {peer.name: peer.count(exposure, truth, label_snr) for peer in self.methods}
 
 
-def open_peers(names: str | Sequence[str], model: Model, tile: int | None, device: str | torch.device) -> Peers:
+def open_peers(
+    names: str | Sequence[str],
+    model: Model,
+    tile: int | None,
+    device: str | torch.device,
+    network: Choice | None = None,
+) -> Peers:
     """Load the methods that a network is to be compared with.
 
     Parameters
@@ -116,6 +123,8 @@ def open_peers(names: str | Sequence[str], model: Model, tile: int | None, devic
         Largest side of a tile, as `prediction.predictor.ExposurePredictor` takes it.
     device : str or torch.device
         Where networks run.
+    network : str or callable, optional
+        Name of the network of the checkpoints among them whose network is the user's own.
 
     Returns
     -------
@@ -140,13 +149,22 @@ def open_peers(names: str | Sequence[str], model: Model, tile: int | None, devic
         else:
             choice = ", ".join([*PEERS, *sorted(known)])
             raise InputError(f"peers={name}: no such method or file; give the path of a checkpoint, or of {choice}")
-    models = [load_model(file) for file in dict.fromkeys(files)]
+    models = [_load(file, network) for file in dict.fromkeys(files)]
     reference, *labels = _labels([model.path, *(peer.path for peer in models)])
     networks = [
         MapPeer(label, peer, ExposurePredictor(peer, tile).to(device))
         for label, peer in zip(labels, models, strict=True)
     ]
     return Peers(reference, (*networks, *methods))
+
+
+def _load(file: str, network: Choice | None) -> Model:
+    try:
+        return load_model(file)
+    except InputError:
+        if network is None:
+            raise
+    return load_model(file, network)
 
 
 def _labels(paths: Iterable[Path]) -> list[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy  # scipy.ndimage comes with its first use: it takes a quarter of a second
 from astropy.io import fits
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from deepcr_lightning.exposures.cards import as_number
 
@@ -31,11 +31,11 @@ def bulk_zeros(image: NDArray) -> NDArray[np.bool_]:
     zero = image == 0
     if np.count_nonzero(zero) < _BLOCK**2:
         return np.zeros(image.shape, bool)
-    core = ndimage.minimum_filter(zero.view(np.uint8), _BLOCK, mode="constant")
+    core = scipy.ndimage.minimum_filter(zero.view(np.uint8), _BLOCK, mode="constant")
     if not core.any():
         return np.zeros(image.shape, bool)
-    blocks = ndimage.maximum_filter(core, _BLOCK, mode="constant") > 0
-    return np.asarray(ndimage.binary_dilation(blocks, np.ones((3, 3), bool), iterations=_RIM, mask=zero))
+    blocks = scipy.ndimage.maximum_filter(core, _BLOCK, mode="constant") > 0
+    return np.asarray(scipy.ndimage.binary_dilation(blocks, np.ones((3, 3), bool), iterations=_RIM, mask=zero))
 
 
 def undefined_integers(image: NDArray, header: fits.Header) -> NDArray[np.bool_]:
@@ -78,8 +78,8 @@ def fill_nearby(image: NDArray[np.float32], holes: NDArray[np.bool_], known: NDA
     light = np.where(known, image - middle, 0).astype(np.float64)
     left = holes.copy()
     for box in _BOXES:
-        weight = ndimage.uniform_filter(known.astype(np.float64), box, mode="constant")
-        mean = ndimage.uniform_filter(light, box, mode="constant")
+        weight = scipy.ndimage.uniform_filter(known.astype(np.float64), box, mode="constant")
+        mean = scipy.ndimage.uniform_filter(light, box, mode="constant")
         found = left & (weight > 0.5 / box**2)
         image[found] = middle + mean[found] / weight[found]
         left &= ~found

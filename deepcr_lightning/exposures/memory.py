@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
-from astropy.nddata import NDData
 from astropy.utils.masked import Masked
 from numpy.typing import NDArray
 
@@ -17,6 +17,9 @@ from deepcr_lightning.exposures.array import finite_electrons
 from deepcr_lightning.exposures.cards import GAIN_KEYS, TIME_KEYS, as_number, in_ascii, sound
 from deepcr_lightning.exposures.saturation import saturated_pixels
 from deepcr_lightning.exposures.units import ARRAYS, UNITS, ReadSettings, canonical_unit, read_signal
+
+if TYPE_CHECKING:
+    from astropy.nddata import NDData
 
 _COUNTS = (u.adu, u.ct, u.Unit("DN"))
 _GAINS = tuple(u.electron / count for count in _COUNTS)
@@ -70,8 +73,8 @@ def electrons_of_array(
     """
     broken: list[str] = []
     header, masks, own = fits.Header(), [] if mask is None else [mask], None
-    plain = not isinstance(image, NDData | u.Quantity)
-    if isinstance(image, NDData):
+    plain = not (is_nddata(image) or isinstance(image, u.Quantity))
+    if is_nddata(image):
         meta, broken = sound("image", image.meta) if isinstance(image.meta, fits.Header) else (image.meta, [])
         header.update(_cards(meta, image.unit))
         masks += [] if image.mask is None else [image.mask]
@@ -114,6 +117,23 @@ def electrons_of_array(
     # What stands under a mask means nothing: a network that does not close gaps itself is not to see it.
     seen = np.where(hidden, np.float32(np.nan), pixels) if hidden.any() else pixels
     return *finite_electrons("image", seen, factor, unusable), factor
+
+
+def is_nddata(image: Any) -> TypeGuard[NDData]:
+    """Tell whether an image is an NDData or a CCDData.
+
+    Parameters
+    ----------
+    image : Any
+
+    Returns
+    -------
+    bool
+        False without an import of astropy.nddata, which takes a third of PyTorch's time: where nothing has imported
+        it, there is no such image.
+    """
+    nddata = sys.modules.get("astropy.nddata")
+    return nddata is not None and isinstance(image, nddata.NDData)
 
 
 def _unit(name: str, value: str | u.UnitBase | None) -> tuple[str | None, float]:

@@ -11,6 +11,7 @@ from deepcr_lightning.inpainting.planes import RECIPE
 from deepcr_lightning.models.card import FillerCard
 from deepcr_lightning.models.checkpoint import card_of, read_checkpoint, weights_of
 from deepcr_lightning.models.model_file import sha256_of
+from deepcr_lightning.networks.choice import described
 from deepcr_lightning.networks.unet import fold_batch_norm
 
 
@@ -34,6 +35,9 @@ class FillModel:
     card: FillerCard
     path: Path
     sha256: str
+
+    def __repr__(self) -> str:
+        return f"FillModel({self.path.name}: {described(self.net)})"
 
 
 def load_fill_model(path: str | Path) -> FillModel:

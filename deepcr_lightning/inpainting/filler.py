@@ -13,6 +13,7 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.inpainting.fill_model import FillModel, load_fill_model
 from deepcr_lightning.inpainting.planes import planes_of
+from deepcr_lightning.networks.choice import described
 from deepcr_lightning.networks.fused import fused
 from deepcr_lightning.networks.scale import denormalise, normalise
 from deepcr_lightning.prediction.fill import require_same_shape
@@ -66,6 +67,9 @@ class CosmicRayFiller:
         self.label = f"network {model.path.name} {model.sha256[:12]}"
         self.net, self._fused = model.net, fused(model.net.unet)
         self.device = torch.device("cpu")
+
+    def __repr__(self) -> str:
+        return f"CosmicRayFiller({self.label}: {described(self.net)}, on {self.device})"
 
     def to(self, device: str | torch.device) -> CosmicRayFiller:
         """Move the network to a device; return the filler."""

@@ -25,7 +25,7 @@ from deepcr_lightning.networks.gaps import close_gaps
 from deepcr_lightning.networks.memory_layout import channels_last
 from deepcr_lightning.networks.scale import OURS, SOFTENING, denormalise, normalise
 from deepcr_lightning.training.module import CosmicRayModule
-from deepcr_lightning.training.optimiser import check_rates
+from deepcr_lightning.training.optimiser import ADAMW, check_rates, find_optimiser
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ class CosmicRayInpainter(CosmicRayModule):
     ----------
     depth, hidden, norm
         Shape of the U-Net (`inpainting.network.Filler`).
-    learning_rate, weight_decay, warmup, schedule
-        Parameters of the optimiser (`training.optimiser.adamw`).
+    optimiser, learning_rate, weight_decay, warmup, schedule
+        The optimiser and its parameters (`training.optimiser.with_schedule`).
     copies : int
         Holes of each tile that are cut again, half of them on stars (`inpainting.holes.spread_over_stars`).
     cleaned_by : str
@@ -76,6 +76,7 @@ class CosmicRayInpainter(CosmicRayModule):
         depth: int = 2,
         hidden: int = 32,
         norm: str = "none",
+        optimiser: str = ADAMW,
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-4,
         warmup: float = 0.1,
@@ -90,6 +91,7 @@ class CosmicRayInpainter(CosmicRayModule):
             raise InputError(f"model.copies={copies}: must be 0 or more")
         self.save_hyperparameters()
         self.net = Filler(depth, hidden, norm)
+        find_optimiser(optimiser, self.net.parameters())
         finder = load_model(cleaned_by)
         if finder.card.normalisation != OURS:
             raise InputError(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 import deepcr_lightning
+from deepcr_lightning.networks.choice import NETWORKS, UNET
 from deepcr_lightning.networks.scale import OURS, SCALES, Scale
 
 FORMAT = 2
 """Format of the cards that are written; those of other formats are refused."""
 FINDER, FILLER = "finder", "filler"
 """What a network does with cosmic rays; cards of earlier versions, which do not say, are of finders."""
+_NAME = re.compile(r"[\w.:-]{1,200}")
 LABEL_SNR = 2.0
 """Added charge counts as a CR from this many times the local noise, unless a run says otherwise."""
 
@@ -98,8 +101,6 @@ class Card:
     version: str = deepcr_lightning.__version__
     recipe: int = 0
     kind: ClassVar[str]
-    options: ClassVar[str]
-    """Options by which predict.py takes such a network; the last one is to name the checkpoint."""
 
     @property
     def normalisation(self) -> str:
@@ -177,6 +178,9 @@ class FinderCard(Card):
         weights.
     closes_gaps : bool
         Whether it was trained on images whose unusable pixels were filled smoothly (`networks.gaps.close_gaps`).
+    network_name : str
+        A name of `networks.choice.NETWORKS`, or the name that the user gave to a network of their own: it is compared
+        with what the user names, and never imported.
     """
 
     threshold: float = 0.5
@@ -185,13 +189,19 @@ class FinderCard(Card):
     plateau: float | None = None
     calibration: tuple[float, float] = (1.0, 0.0)
     closes_gaps: bool = True
+    network_name: str = UNET
     kind: ClassVar[str] = FINDER
-    options: ClassVar[str] = "ckpt_path"
+
+    @property
+    def options(self) -> str:
+        """Options by which predict.py takes such a network; the last one is to name the checkpoint."""
+        return "ckpt_path" if self.network_name in NETWORKS else f"network={self.network_name} ckpt_path"
 
     def to_plain(self) -> dict[str, Any]:
         """Return plain values, so that a checkpoint loads with ``weights_only=True``."""
         return {
             **super().to_plain(),
+            "network_name": self.network_name,
             "gaps": "closed" if self.closes_gaps else "open",
             "threshold": float(self.threshold),
             "calibrated": bool(self.calibrated),
@@ -204,9 +214,14 @@ class FinderCard(Card):
     def own(cls, plain: Mapping[str, Any]) -> dict[str, Any]:
         """Read the fields that cards of this kind alone have."""
         scale, shift = plain.get("calibration", cls.calibration)
+        name = str(plain.get("network_name", UNET))
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a network")
+        # U-Nets of earlier versions do not say what they could not have.
+        defaults = {"contrast": False, "fold": 1} if name == UNET else {}
         return {
-            # Networks of earlier versions do not say what they could not have.
-            "network": {"contrast": False, "fold": 1, **plain["network"]},
+            "network": {**defaults, **plain["network"]},
+            "network_name": name,
             "threshold": float(plain["threshold"]),
             "calibrated": bool(plain["calibrated"]),
             "curves": plain.get("curves"),
@@ -221,7 +236,11 @@ class FillerCard(Card):
     """Card of a network that fills cosmic rays, which says no more."""
 
     kind: ClassVar[str] = FILLER
-    options: ClassVar[str] = "products=[clean] fill=network fill_ckpt_path"
+
+    @property
+    def options(self) -> str:
+        """Options by which predict.py takes such a network; the last one is to name the checkpoint."""
+        return "products=[clean] fill=network fill_ckpt_path"
 
 
 CARDS: dict[str, type[FinderCard] | type[FillerCard]] = {card.kind: card for card in (FinderCard, FillerCard)}

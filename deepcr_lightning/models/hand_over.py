@@ -16,6 +16,8 @@ from deepcr_lightning.models.lean import lean_checkpoint
 from deepcr_lightning.models.model import Model
 from deepcr_lightning.models.model_file import description_of, sha256_of
 from deepcr_lightning.models.onnx_graph import write_onnx
+from deepcr_lightning.networks.choice import described
+from deepcr_lightning.networks.unet import UNet
 
 _LEVELS = {
     "stabilised": "levels: sky and noise of the chip, deepcr_lightning.exposures.sky.sky_and_noise(electrons)",
@@ -75,6 +77,8 @@ def export(model: Model, out: Path) -> str:
     levels = _LEVELS[model.card.normalisation.split("-")[0]]
     threshold = f"threshold on the probability: {model.threshold:g}"
     if out.suffix == ".pth":
+        if not isinstance(model.net, UNet):
+            raise InputError(f"{out}: deepCR has no network like {described(model.net)}; write ONNX instead")
         state = deepcr_state(model.net)
         write_atomically(out, lambda partial: torch.save(state, partial))
         usage = (

@@ -22,6 +22,7 @@ from deepcr_lightning.models.model_file import (
     read_plain,
     sha256_of,
 )
+from deepcr_lightning.networks.choice import NETWORKS, Choice, Network, described, is_named, make_network, name_of
 from deepcr_lightning.networks.scale import SCALES, Scale
 from deepcr_lightning.networks.unet import UNet, fold_batch_norm
 from deepcr_lightning.scores.targets import Target, resolve_threshold
@@ -37,7 +38,7 @@ class Model:
 
     Attributes
     ----------
-    net : UNet
+    net : UNet or OwnNetwork
         The network, in evaluation mode.
     card : FinderCard
         What its checkpoint says of it.
@@ -49,7 +50,7 @@ class Model:
         What takes its place for exposures of HST, in the model that comes with the package.
     """
 
-    net: UNet
+    net: Network
     card: FinderCard
     path: Path
     sha256: str
@@ -59,6 +60,9 @@ class Model:
     def parts(self) -> tuple[Model, ...]:
         """The model, and what takes its place for some exposures."""
         return (self,) if self.hubble is None else (self, self.hubble)
+
+    def __repr__(self) -> str:
+        return f"Model({self.path.name}: {described(self.net)}, threshold {self.threshold:.3g})"
 
     @property
     def threshold(self) -> float:
@@ -81,7 +85,7 @@ class Model:
             )
 
 
-def load_model(path: str | Path = UNIVERSAL) -> Model:
+def load_model(path: str | Path = UNIVERSAL, network: Choice | None = None) -> Model:
     """Load a network from a checkpoint of ours, or from weights in the form of deepCR.
 
     Batch norm and weight norm are folded into the convolutions, and so is the calibration.
@@ -91,6 +95,9 @@ def load_model(path: str | Path = UNIVERSAL) -> Model:
     path : str or Path
         ``best.ckpt`` or ``last.ckpt`` of a run, a ``.pth`` of deepCR, or the name of one of them
         (`models.model_file.find_model_file`); the model that comes with the package by default.
+    network : str or callable, optional
+        For a model whose network is the user's own: its name, such as ``mypackage.MyNet``, or its class. The checkpoint
+        says which it was, but nothing is imported because a file names it.
 
     Returns
     -------
@@ -100,29 +107,54 @@ def load_model(path: str | Path = UNIVERSAL) -> Model:
     Raises
     ------
     InputError
-        If there is no such file, it is neither of the two, or it holds anything but plain values.
+        If there is no such file, it is neither of the two, it holds anything but plain values, or `network` is not what
+        it was trained with.
     """
     path = find_model_file(path)
-    net, card = _read_deepcr(path) if path.suffix == ".pth" else _read_ours(path)
+    if path.suffix == ".pth" and network is not None:
+        raise InputError(f"network={name_of(network)}: {path.name} is of deepCR; leave network= out")
+    net, card = _read_deepcr(path) if path.suffix == ".pth" else _read_ours(path, network)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     hubble = load_model(SHIPPED[OF_HUBBLE]) if path == SHIPPED[UNIVERSAL] else None
     return Model(net.eval(), card, path, sha256_of(path), hubble)
 
 
-def _read_ours(path: Path) -> tuple[UNet, FinderCard]:
+def _read_ours(path: Path, network: Choice | None) -> tuple[Network, FinderCard]:
     checkpoint = read_checkpoint(path)
     card = card_of(checkpoint, path)
     if not isinstance(card, FinderCard):
         raise InputError(f"ckpt_path={path}: is an inpainting network, not a detector; pass it as fill_ckpt_path=")
+    chosen = _chosen(path, card, network)
     try:
-        net = UNet(**card.network)
-        weights = weights_of(checkpoint)
-        scale, shift = card.calibration
-        weights["out.weight"], weights["out.bias"] = scale * weights["out.weight"], scale * weights["out.bias"] + shift
-        net.load_state_dict(weights)
+        net = make_network(chosen, card.network)
+        net.load_state_dict(net.calibrated(weights_of(checkpoint), *card.calibration))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if chosen not in NETWORKS:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"{path}: its weights do not fit network={name_of(chosen)}; the network has changed since, or the file "
+                "is damaged"
+            ) from error
         raise InputError(f"{path}: its weights do not fit the network it describes; the file is damaged") from error
-    return (fold_batch_norm(net.eval()) if net.norm == "batch" else net), card
+    return (fold_batch_norm(net.eval()) if isinstance(net, UNet) and net.norm == "batch" else net), card
+
+
+def _chosen(path: Path, card: FinderCard, network: Choice | None) -> Choice:
+    """Say which network to make: one of ours, or what the user names if the file agrees."""
+    recorded = card.network_name
+    if recorded in NETWORKS:
+        if network is not None and name_of(network) != recorded:
+            raise InputError(f"network={name_of(network)}: {path} was trained with {recorded}; leave network= out")
+        return recorded
+    if network is None:
+        raise InputError(
+            f"{path}: was trained with {recorded}, which is not a network of this package and is not imported because "
+            f"a file names it; if it is yours, add network={recorded}"
+        )
+    if not is_named(recorded, network):
+        raise InputError(f"network={name_of(network)}: {path} was trained with {recorded}; name that")
+    return network
 
 
 def _read_deepcr(path: Path) -> tuple[UNet, FinderCard]:

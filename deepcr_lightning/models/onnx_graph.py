@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.networks.unet import UNet
+from deepcr_lightning.named import first_line
+from deepcr_lightning.networks.choice import Network
+from deepcr_lightning.networks.own import OwnNetwork
 
 
 class _Graph(nn.Module):
-    def __init__(self, net: UNet, apply: Callable[..., Tensor]) -> None:
+    def __init__(self, net: Network, apply: Callable[..., Tensor]) -> None:
         super().__init__()
         self.net, self.apply_scale = net, apply
 
@@ -23,12 +25,14 @@ class _Graph(nn.Module):
         return torch.sigmoid(self.net(self.apply_scale(electrons, sky, noise)))
 
 
-def write_onnx(net: UNet, apply: Callable[..., Tensor], path: Path) -> None:
+def write_onnx(net: Network, apply: Callable[..., Tensor], path: Path) -> None:
     """Write a network as an ONNX graph from electrons to probability, for images of any size.
+
+    A network of the user's own takes sides in multiples of its step.
 
     Parameters
     ----------
-    net : UNet
+    net : UNet or OwnNetwork
         In evaluation mode.
     apply : callable
         Takes ``electrons`` (B, 1, H, W), ``sky`` and ``noise`` (B, 1, 1, 1); gives what the network sees
@@ -39,11 +43,14 @@ def write_onnx(net: UNet, apply: Callable[..., Tensor], path: Path) -> None:
     Raises
     ------
     InputError
-        If the packages onnx and onnxscript are not installed.
+        If the packages onnx and onnxscript are not installed, or a network of the user's own has no such form.
     """
-    side = 4 * 2**net.depth
-    example = (torch.zeros(2, 1, side, side + 2**net.depth), torch.zeros(2, 1, 1, 1), torch.ones(2, 1, 1, 1))
+    side = 8 * net.step
+    example = (torch.zeros(2, 1, side, side + 2 * net.step), torch.zeros(2, 1, 1, 1), torch.ones(2, 1, 1, 1))
     batch, rows, columns = (torch.export.Dim(name) for name in ("batch", "rows", "columns"))
+    own = isinstance(net, OwnNetwork)
+    if own and net.step > 1:  # it need not know what to do with other sizes
+        rows, columns = net.step * rows, net.step * columns
     shapes = ({0: batch, 2: rows, 3: columns}, {0: batch}, {0: batch})
     graph = _Graph(net, apply).eval()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -61,5 +68,9 @@ def write_onnx(net: UNet, apply: Callable[..., Tensor], path: Path) -> None:
             )
     except ImportError as error:
         raise InputError("ONNX needs two more packages: pip install 'deepcr-lightning[onnx]'") from error
+    except Exception as error:  # whatever a network of the user's own cannot be translated for
+        if not own:
+            raise
+        raise InputError(f"{net.name}: cannot be written as ONNX ({first_line(error)})") from error
     assert program is not None
     program.save(str(path), external_data=False)

@@ -19,7 +19,7 @@ _ONE = [1, 1]
 _SIDE, _CLOSE = 37, 1e-3
 
 
-def fused(net: UNet) -> nn.Module:
+def fused(net: nn.Module) -> nn.Module:
     """Make a network of the same map whose convolutions bring their ReLU with them and that joins nothing.
 
     A convolution over two inputs side by side is the sum of two convolutions: the second adds to what the first
@@ -28,17 +28,19 @@ def fused(net: UNet) -> nn.Module:
 
     Parameters
     ----------
-    net : UNet
-        In evaluation mode.
+    net : nn.Module
+        A U-Net or another network, in evaluation mode.
 
     Returns
     -------
     nn.Module
-        Gives logits as `net` does, with its ``margin`` and ``step``. It is `net` itself where its norm is not
-        folded, on a GPU, or where the oneDNN operators that this needs are not in PyTorch's build or do not give the
-        same: they are private, and a later version may change them.
+        Gives logits as `net` does, with its ``margin`` and ``step``. It is `net` itself where it is no U-Net, its norm
+        is not folded, on a GPU, or where the oneDNN operators that this needs are not in PyTorch's build or do not give
+        the same: they are private, and a later version may change them.
     """
-    if net.norm != "none" or net.out.weight.is_cuda or not torch.backends.mkldnn.is_available():
+    if not isinstance(net, UNet) or not torch.backends.mkldnn.is_available():
+        return net
+    if net.norm != "none" or net.out.weight.is_cuda:
         return net
     try:
         made = _FusedUNet(net)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -138,6 +140,12 @@ class UNet(nn.Module):
             x = up(x)[..., : skip.shape[-2], : skip.shape[-1]]
             x = merge(torch.cat([skip, x], dim=1))
         return self.unfolded(self.out(x), image)
+
+    @staticmethod
+    def calibrated(weights: Mapping[str, Tensor], scale: float, shift: float) -> dict[str, Tensor]:
+        """Put scale and shift of the logit into the weights of such a network."""
+        last = {"out.weight": scale * weights["out.weight"], "out.bias": scale * weights["out.bias"] + shift}
+        return {**weights, **last}
 
 
 def fold_batch_norm(net: UNet) -> UNet:

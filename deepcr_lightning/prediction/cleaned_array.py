@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from astropy.nddata import NDData
-from astropy.nddata.flag_collection import FlagCollection
 from astropy.units import Quantity
 from astropy.utils.masked import Masked
 from numpy.typing import ArrayLike, NDArray
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.memory import is_nddata
 from deepcr_lightning.prediction.fill import FILLS, Fill, require_biharmonic
 
 FLAG_BIT = 8192
@@ -78,7 +77,7 @@ def values_of(image: Any) -> NDArray:
     ndarray
         A view where that can be.
     """
-    if isinstance(image, NDData):
+    if is_nddata(image):
         image = image.data
     if isinstance(image, Masked):
         image = image.unmasked
@@ -120,7 +119,9 @@ def planes(image: Any, mask: ArrayLike | None) -> Iterator[tuple[Any, Any]]:
         raise InputError("image: a stack with no image in it")
     masks = [None] * len(pixels) if mask is None else np.broadcast_to(np.asarray(mask), pixels.shape)
     for place, hidden in enumerate(masks):
-        if isinstance(image, NDData):
+        if is_nddata(image):
+            from astropy.nddata import NDData
+
             own = image.mask
             own = own[place] if np.ndim(own) == 3 else own
             yield NDData(image.data[place], mask=own, unit=image.unit, meta=image.meta), hidden
@@ -177,12 +178,14 @@ def in_form_of(image: Any, pixels: NDArray, mask: NDArray[np.bool_]) -> Any:
         mask is that of the image and the cosmic rays, as in ccdproc, and its flags have `FLAG_BIT` set there (a
         FlagCollection gets a plane `FLAG_NAME`).
     """
-    if not isinstance(image, NDData):
+    if not is_nddata(image):
         if not _has_form(image):
             return pixels
         made = image.copy()
         values_of(made)[...] = pixels
         return made
+    from astropy.nddata.flag_collection import FlagCollection
+
     made = copy.deepcopy(image)
     values_of(made)[...] = pixels
     made.mask = mask.copy() if image.mask is None else np.asarray(image.mask, bool) | mask
@@ -197,4 +200,4 @@ def in_form_of(image: Any, pixels: NDArray, mask: NDArray[np.bool_]) -> Any:
 
 def _has_form(image: Any) -> bool:
     """Whether an image is more than its values."""
-    return isinstance(image, NDData | Quantity | Masked) or np.ma.isMA(image)
+    return is_nddata(image) or isinstance(image, Quantity | Masked) or np.ma.isMA(image)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import scipy  # scipy.ndimage comes with its first use: it takes a quarter of a second
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from deepcr_lightning.errors import InputError
 
@@ -93,7 +93,7 @@ def fill_median(
         left = np.concatenate(remaining)
         radius += 1
     if len(left):
-        nearest = ndimage.distance_transform_edt(~good, return_distances=False, return_indices=True)
+        nearest = scipy.ndimage.distance_transform_edt(~good, return_distances=False, return_indices=True)
         rows, columns = left.T
         filled[rows, columns] = electrons[nearest[0][rows, columns], nearest[1][rows, columns]]
     return filled
@@ -145,7 +145,7 @@ def fill_biharmonic(
     hole = mask.copy()
     if usable is not None:
         # Bad pixels near the mask are smoothed over as well, so that none pulls the surface.
-        hole |= ~usable & ndimage.binary_dilation(mask, np.ones((3, 3), bool), iterations=_REACH)
+        hole |= ~usable & scipy.ndimage.binary_dilation(mask, np.ones((3, 3), bool), iterations=_REACH)
     filled = electrons.copy()
     if hole.all() or not mask.any():
         return filled

@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from astropy.nddata import NDData
-from astropy.units import Quantity, UnitBase
 from numpy.typing import ArrayLike, NDArray
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.memory import electrons_of_array
+from deepcr_lightning.exposures.memory import electrons_of_array, is_nddata
 from deepcr_lightning.exposures.remarks import remark
 from deepcr_lightning.exposures.sky import sky_noise_and_floor
 from deepcr_lightning.models.model import Model, load_model, model_threshold
 from deepcr_lightning.models.model_file import UNIVERSAL
+from deepcr_lightning.networks.choice import Choice
 from deepcr_lightning.prediction.cleaned_array import (
     Cleaned,
     filled_pixels,
@@ -32,8 +31,14 @@ from deepcr_lightning.prediction.mask import threshold_mask, whole_rings
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.scores.targets import Target
 
+if TYPE_CHECKING:
+    from astropy.nddata import NDData
+    from astropy.units import Quantity, UnitBase
 
-def load_finder(path: str | Path = UNIVERSAL, tile: int | None = None, device: str = "cpu") -> CosmicRayFinder:
+
+def load_finder(
+    path: str | Path = UNIVERSAL, tile: int | None = None, device: str = "cpu", network: Choice | None = None
+) -> CosmicRayFinder:
     """Load a network that takes arrays; ``deepcr_lightning.load_model`` is this function.
 
     Parameters
@@ -46,6 +51,8 @@ def load_finder(path: str | Path = UNIVERSAL, tile: int | None = None, device: s
     device : str
         ``"cpu"``, ``"cuda"``, ``"mps"``, one of several such as ``"cuda:1"``, or ``"auto"``: the first accelerator
         that is there, else the CPU.
+    network : str or callable, optional
+        Name or class of the network, for a model whose network is the user's own (docs/guide/extend.md).
 
     Returns
     -------
@@ -56,7 +63,7 @@ def load_finder(path: str | Path = UNIVERSAL, tile: int | None = None, device: s
     InputError
         If there is no such model or device, or the model cannot be read.
     """
-    return CosmicRayFinder(load_model(path), tile, find_device(device))
+    return CosmicRayFinder(load_model(path, network), tile, find_device(device))
 
 
 def find_device(name: str) -> torch.device:
@@ -111,6 +118,9 @@ class CosmicRayFinder:
         self.model = model
         self._predictor = ExposurePredictor(model, tile).to(device)
         one_thread_after_fork()
+
+    def __repr__(self) -> str:
+        return f"CosmicRayFinder({self.model!r} on {self._predictor.device})"
 
     def probability(
         self,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy  # scipy.ndimage comes with its first use: it takes a quarter of a second
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from deepcr_lightning.errors import InputError
 
@@ -82,5 +82,5 @@ def grown(mask: NDArray[np.bool_], grow: int, usable: NDArray[np.bool_] | None =
     """
     if grow == 0:
         return mask
-    wider: NDArray[np.bool_] = ndimage.binary_dilation(mask, structure=np.ones((3, 3), bool), iterations=grow)
+    wider: NDArray[np.bool_] = scipy.ndimage.binary_dilation(mask, structure=np.ones((3, 3), bool), iterations=grow)
     return wider if usable is None else wider & (usable | mask)

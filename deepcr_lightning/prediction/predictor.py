@@ -1,19 +1,15 @@
-"""The LightningModule that maps whole exposures."""
+"""A trained network that maps chips and exposures."""
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from numbers import Integral
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
@@ -22,33 +18,13 @@ from deepcr_lightning.models.model import Model
 from deepcr_lightning.networks.fused import fused
 from deepcr_lightning.prediction.sliding_window import predict_probability
 
-log = logging.getLogger(__name__)
-
 _TILE_ON_CPU, _TILE_ON_GPU = 704, 2048
 _MARGINS = 28
 """A tile on a CPU is at least so many margins wide, of which a network that sees far has broad ones."""
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A file that could not be read or cleaned, and why."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True, eq=False)
-class ProbabilityMaps:
-    """An exposure; the CR probability of each chip, float32, shape (H, W); when that was begun, and by which model."""
-
-    exposure: Exposure
-    maps: list[NDArray[np.float32]]
-    begun: float
-    model: Model
-
-
-class ExposurePredictor(pl.LightningModule):
-    """A trained network that takes whole exposures.
+class ExposurePredictor(nn.Module):
+    """A trained network that takes whole exposures, in tiles.
 
     Parameters
     ----------
@@ -72,22 +48,13 @@ class ExposurePredictor(pl.LightningModule):
         self.closes_gaps = model.card.closes_gaps
         if compile:
             self.net.compile()
-        # A tuple hides it from Lightning, which would count and move its weights a second time.
+        # A tuple hides it from PyTorch, which would move its weights a second time.
         self._fused = (model.net if compile else fused(model.net),)
-        self._known_filters = {name for part in model.parts for name in part.card.data.filters}
 
-    def predict_step(self, batch: Exposure | Failure) -> ProbabilityMaps | Failure:
-        """Map one exposure; what failed before is passed on."""
-        if isinstance(batch, Failure):
-            return batch
-        if batch.filter not in self._known_filters:
-            self._known_filters.add(batch.filter)
-            log.warning("Filter %s: the network was not trained on it; inspect a few masks", batch.filter)
-        begun = time.monotonic()
-        try:
-            return ProbabilityMaps(batch, self.probabilities(batch), begun, self.fitting(batch.header).model)
-        except Exception as error:  # whatever one exposure meets, the others are finished
-            return Failure(batch.path, f"{batch.path}: {type(error).__name__}: {error}")
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return next(self.net.parameters()).device
 
     def probabilities(self, exposure: Exposure) -> list[NDArray[np.float32]]:
         """CR probability of each chip, float32, shape (H, W)."""

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure, read_exposure
 from deepcr_lightning.exposures.units import ReadSettings
-from deepcr_lightning.prediction.predictor import Failure
+from deepcr_lightning.prediction.mapping import Failure
 
 
 class Passing(Protocol):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from astropy.nddata import NDData
-from astropy.units import Quantity
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from deepcr_lightning.prediction.cleaned_array import Cleaned
 from deepcr_lightning.prediction.finder import CosmicRayFinder, load_finder
+
+if TYPE_CHECKING:
+    from astropy.nddata import NDData
+    from astropy.units import Quantity
 
 
 def clean(image: ArrayLike | NDData | Quantity, **settings: Any) -> Cleaned:
@@ -40,6 +43,35 @@ def clean(image: ArrayLike | NDData | Quantity, **settings: Any) -> Cleaned:
     >>> ccd = deepcr_lightning.clean(ccd).cleaned  # doctest: +SKIP
     """
     return _model().clean(image, **settings)
+
+
+def find_cosmic_rays(image: ArrayLike | NDData | Quantity, **settings: Any) -> NDArray[np.bool_]:
+    """Find the cosmic rays of an image; ``deepcr_lightning.find_cosmic_rays`` is this function.
+
+    Parameters
+    ----------
+    image : array_like, Quantity, Masked, NDData or CCDData, shape (H, W)
+        One chip; a plain array is in electrons, the others say their own unit.
+    **settings
+        Those of `CosmicRayFinder.find_cosmic_rays`, which this function calls: ``unit``, ``gain``, ``exptime``,
+        ``mask``, ``saturation``, ``threshold``, ``grow``.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        True where a cosmic ray is.
+
+    Raises
+    ------
+    InputError
+        As `CosmicRayFinder.find_cosmic_rays`.
+
+    Examples
+    --------
+    >>> import deepcr_lightning  # doctest: +SKIP
+    >>> mask = deepcr_lightning.find_cosmic_rays(image)  # doctest: +SKIP
+    """
+    return _model().find_cosmic_rays(image, **settings)
 
 
 @cache

@@ -30,7 +30,7 @@ from deepcr_lightning.exposures.regions import write_regions
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.cleaning import clean, summarise
 from deepcr_lightning.prediction.fill import DEFAULT, FILLS, Fill
-from deepcr_lightning.prediction.predictor import Failure, ProbabilityMaps
+from deepcr_lightning.prediction.mapping import Failure, ProbabilityMaps
 from deepcr_lightning.prediction.preview import draw_preview
 from deepcr_lightning.prediction.reader import Passing
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary

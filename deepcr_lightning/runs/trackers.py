@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.image
-from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from deepcr_lightning.runs.wandb_run import start_wandb
 
@@ -16,15 +16,6 @@ def _to_tensorboard(logger: Any, name: str, path: Path, step: int) -> None:
     logger.experiment.add_image(name, matplotlib.image.imread(path), step, dataformats="HWC")
 
 
-def _to_wandb(logger: Any, name: str, path: Path, step: int) -> None:
-    logger.log_image(name, [str(path)], step)
-
-
-PICTURES: dict[type[Logger], Callable[[Any, str, Path, int], None]] = {
-    TensorBoardLogger: _to_tensorboard,
-    WandbLogger: _to_wandb,
-}
-"""How a picture is sent, by the class of the logger; others take none."""
 STARTS: dict[str, Callable[[Callable[..., Any]], Logger]] = {"wandb": start_wandb}
 """How a run is opened, by the name in the config; others are simply made."""
 
@@ -51,13 +42,14 @@ def send_picture(loggers: Iterable[Logger], path: Path, step: int) -> None:
     Parameters
     ----------
     loggers : iterable of Logger
-        Loggers of the run.
+        Loggers of the run. One of the user's own is sent pictures if it has ``log_image(name, [path], step)``.
     path : Path
         The PNG; its stem names it, below ``figures/``.
     step : int
         Step of the optimiser.
     """
     for logger in loggers:
-        for kind, send in PICTURES.items():
-            if isinstance(logger, kind):
-                send(logger, f"figures/{path.stem}", path, step)
+        if isinstance(logger, TensorBoardLogger):
+            _to_tensorboard(logger, f"figures/{path.stem}", path, step)
+        elif hasattr(logger, "log_image"):  # as that of W&B
+            logger.log_image(f"figures/{path.stem}", [str(path)], step)

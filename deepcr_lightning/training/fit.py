@@ -96,5 +96,7 @@ def _say_how_to_go_on(trainer: pl.Trainer) -> None:
     checkpoint = trainer.checkpoint_callback
     last = Path(getattr(checkpoint, "dirpath", None) or ".") / "last.ckpt"
     if trainer.is_global_zero and last.is_file():
-        again = shlex.quote(override("ckpt_path", last))
+        module = trainer.lightning_module
+        own = module.own_options() if isinstance(module, CosmicRayModule) else {}
+        again = shlex.join([override("ckpt_path", last), *(override(name, value) for name, value in own.items())])
         log.warning("Stopped in epoch %d; resume with: python train.py %s", trainer.current_epoch, again)

@@ -14,19 +14,23 @@ from deepcr_lightning.models.card import FILLER
 from deepcr_lightning.models.checkpoint import read_card_of
 from deepcr_lightning.models.model import Model, load_model
 from deepcr_lightning.models.model_file import known_models
+from deepcr_lightning.networks.choice import UNET
+from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 
 STARTED_FROM = "started_from"
 """Where the record of a run says which model it started from."""
 
 
-def read_start(name: str) -> Model:
+def read_start(name: str, network: str = UNET) -> Model:
     """Read the model that a run is to start from.
 
     Parameters
     ----------
     name : str
         A path, or a name that `models.model_file.find_model_file` knows.
+    network : str
+        Network of the run, which must be that of the model where it is one of the user's own.
 
     Returns
     -------
@@ -36,7 +40,8 @@ def read_start(name: str) -> Model:
     Raises
     ------
     InputError
-        If there is no such model, it fills cosmic rays instead of finding them, or it cannot be read.
+        If there is no such model, it fills cosmic rays instead of finding them, it has another network, or it cannot be
+        read.
     """
     known, path = known_models(), Path(name).expanduser()
     path = path if path.is_file() else known.get(name, path)
@@ -47,7 +52,7 @@ def read_start(name: str) -> Model:
         )
     if path.suffix != ".pth" and read_card_of(path).kind == FILLER:
         raise InputError(f"init={name}: is an inpainting network; give a detector")
-    return load_model(path)
+    return load_model(path, None if network == UNET else network)
 
 
 def start_from(model: Model, cfg: DictConfig, typed: Sequence[str]) -> None:
@@ -90,8 +95,12 @@ def start_from(model: Model, cfg: DictConfig, typed: Sequence[str]) -> None:
 
 
 def _settings(model: Model) -> dict[str, Any]:
+    if isinstance(model.net, UNet):
+        network = {f"model.{name}": getattr(model.net, name) for name in CosmicRaySegmenter.shape}
+    else:
+        network = {"model.network": model.net.name, "model.settings": dict(model.card.network)}
     return {
-        **{f"model.{name}": getattr(model.net, name) for name in CosmicRaySegmenter.shape},
+        **network,
         "data.label_snr": model.card.data.label_snr,
         "data.normalisation": model.card.normalisation,
     }

@@ -10,6 +10,7 @@ import torch
 from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY, card_of, read_checkpoint
 from deepcr_lightning.models.model import Model
+from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.training.judgement import Judgement
 
 JUDGEMENT = "judgement"
@@ -42,7 +43,7 @@ def settle(best: Path, judgement: Judgement, start: Model | None) -> None:
         assert start is not None
         checkpoint = {key: value for key, value in checkpoint.items() if key not in _OF_A_RESUMED_RUN}
         # The weights of a model that was loaded have the calibration in them.
-        network = {**start.card.network, "norm": start.net.norm}
+        network = {**start.card.network, **({"norm": start.net.norm} if isinstance(start.net, UNet) else {})}
         card = replace(start.card, network=network, calibration=(1.0, 0.0), run=card.run)
         weights = {f"net.{name}": value for name, value in start.net.state_dict().items()}
         checkpoint |= {"state_dict": weights, "epoch": -1, "global_step": 0}

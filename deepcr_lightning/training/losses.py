@@ -11,6 +11,23 @@ from torch import Tensor
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
+def gives_probability(loss: Loss) -> Loss:
+    """Say of a loss that it makes the map of a network the probability of a cosmic ray.
+
+    Parameters
+    ----------
+    loss : callable
+        A loss whose optimum is ``sigmoid(logits) = P(CR)``.
+
+    Returns
+    -------
+    callable
+        The same.
+    """
+    loss.gives_probability = True  # type: ignore[attr-defined]
+    return loss
+
+
 def masked_bce_with_logits(logits: Tensor, cr_mask: Tensor, ignore: Tensor, dark_share: Tensor) -> Tensor:
     """Binary cross-entropy over the pixels that count: the loss of the paper.
 
@@ -44,6 +61,7 @@ def masked_bce_with_logits(logits: Tensor, cr_mask: Tensor, ignore: Tensor, dark
     return _mean_where(F.binary_cross_entropy_with_logits(logits, cr_mask, reduction="none"), ~ignore)
 
 
+@gives_probability
 def calibrated_bce_with_logits(logits: Tensor, cr_mask: Tensor, ignore: Tensor, dark_share: Tensor) -> Tensor:
     """Likelihood of the labels given that only a known share of the CRs carries one.
 
@@ -90,7 +108,4 @@ LOSSES: dict[str, Loss] = {
     "bce": masked_bce_with_logits,
     "calibrated_bce": calibrated_bce_with_logits,
 }
-"""The losses by the name that `loss=` takes."""
-
-PROBABILITIES = frozenset({"calibrated_bce"})
-"""Those that make the map of a network the probability of a cosmic ray."""
+"""Ours by the name that ``model.loss=`` takes."""

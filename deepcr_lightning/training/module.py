@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 
 from deepcr_lightning.models.card import Card, DataCard, FillerCard, FinderCard
 from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY
+from deepcr_lightning.networks.choice import NETWORKS, UNET
 from deepcr_lightning.scores.reliability import Reliability
-from deepcr_lightning.training.optimiser import adamw, ask_for_rate
+from deepcr_lightning.training.losses import LOSSES
+from deepcr_lightning.training.optimiser import OPTIMISERS, ask_for_rate, with_schedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +86,17 @@ class CosmicRayModule(pl.LightningModule, ABC):
         """Parameters that the network is built with."""
         return {name: self.hparams[name] for name in self.shape}
 
+    @property
+    def network_name(self) -> str:
+        """Name of the network, as in the card of a finder."""
+        return UNET
+
+    def own_options(self) -> dict[str, str]:
+        """Give the options that name something of the user's own, which no file can name for them."""
+        known: dict[str, Mapping[str, Any]] = {"network": NETWORKS, "loss": LOSSES, "optimiser": OPTIMISERS}
+        named = {name: self.hparams[name] for name in known if name in self.hparams}
+        return {f"model.{name}": value for name, value in named.items() if value not in known[name]}
+
     def log_training_loss(self, loss: Tensor, batch: dict[str, Tensor]) -> None:
         """Log the loss of a training batch, by the step and by the epoch."""
         size = len(batch["image"])
@@ -93,9 +107,9 @@ class CosmicRayModule(pl.LightningModule, ABC):
         self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW, with warm-up and schedule by the step."""
-        names = ("learning_rate", "weight_decay", "warmup", "schedule")
-        return adamw(self.net, self.trainer, **{name: self.hparams[name] for name in names})
+        """Make the optimiser, with warm-up and schedule by the step."""
+        names = ("optimiser", "learning_rate", "weight_decay", "warmup", "schedule")
+        return with_schedule(self.net, self.trainer, **{name: self.hparams[name] for name in names})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put beside the weights all that prediction needs to know of them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,17 @@ from torch import Tensor
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.models.card import DataCard, FinderCard
 from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY
+from deepcr_lightning.networks.choice import NETWORKS, UNET, Network, make_network
 from deepcr_lightning.networks.gaps import close_gaps
 from deepcr_lightning.networks.memory_layout import channels_last, for_training
-from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.scores.calibration import fit_scale
 from deepcr_lightning.scores.curves import at_threshold, average_precision_of, kept_curves
 from deepcr_lightning.scores.reliability import reliability_without_truth
 from deepcr_lightning.scores.targets import Target, check_target, resolve_threshold
-from deepcr_lightning.training.losses import LOSSES, PROBABILITIES
 from deepcr_lightning.training.metrics import TruthFreeCurves
 from deepcr_lightning.training.module import CosmicRayModule, Scored
-from deepcr_lightning.training.optimiser import check_rates
+from deepcr_lightning.training.optimiser import ADAMW, check_rates, find_optimiser
+from deepcr_lightning.training.own_loss import find_loss, is_probability
 from deepcr_lightning.training.tile_figure import plot_tiles
 
 log = logging.getLogger(__name__)
@@ -32,18 +33,25 @@ CALIBRATED_THRESHOLD = 0.5
 
 
 class CosmicRaySegmenter(CosmicRayModule):
-    """U-Net, loss and optimiser of one run.
+    """Network, loss and optimiser of one run.
 
     Parameters
     ----------
+    network : str
+        A name of `networks.choice.NETWORKS`, of an entry point, or of a network of the user's own as Python imports it.
     depth, hidden, norm, contrast, fold
-        Shape of the network (`networks.unet.UNet`).
-    loss : {"calibrated_bce", "bce"}
-        `training.losses`; with ``bce`` the map saturates at the dark share.
+        Shape of the U-Net (`networks.unet.UNet`).
+    settings : mapping of str, optional
+        Parameters of another network.
+    loss : str
+        ``"calibrated_bce"``, ``"bce"``, with which the map saturates at the dark share, or a name as Python imports it
+        (`training.own_loss.find_loss`).
+    optimiser : str
+        ``"adamw"``, or a name as Python imports it (`training.optimiser.find_optimiser`).
     learning_rate : float
-        Highest rate of AdamW.
+        Highest rate of the optimiser.
     weight_decay : float
-        Weight decay of AdamW.
+        Weight decay of the optimiser.
     warmup : float
         Share of the steps in which the rate rises from 0.
     schedule : {"cosine", "constant"}
@@ -62,16 +70,19 @@ class CosmicRaySegmenter(CosmicRayModule):
 
     card_class = FinderCard
     shape = ("depth", "hidden", "norm", "contrast", "fold")
-    net: UNet
+    net: Network
 
     def __init__(
         self,
+        network: str = UNET,
         depth: int = 2,
         hidden: int = 16,
         norm: str = "none",
         contrast: bool = False,
         fold: int = 1,
+        settings: Mapping[str, Any] | None = None,
         loss: str = "calibrated_bce",
+        optimiser: str = ADAMW,
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-4,
         warmup: float = 0.1,
@@ -80,14 +91,17 @@ class CosmicRaySegmenter(CosmicRayModule):
         compile: bool = False,
     ) -> None:
         super().__init__()
-        if loss not in LOSSES:
-            raise InputError(f"model.loss={loss}: must be one of {', '.join(LOSSES)}")
         check_rates(learning_rate, warmup, schedule)
         check_target(threshold)
         self.save_hyperparameters()
-        self.net = UNet(depth, hidden, norm, contrast=contrast, fold=fold)
-        self.loss = LOSSES[loss]
-        self.calibrated = loss in PROBABILITIES
+        if settings is not None and not isinstance(settings, Mapping):
+            raise InputError(f"model.settings={settings}: must be names with values, such as {{width: 32}}")
+        if network in NETWORKS and settings:
+            raise InputError(f"model.settings={dict(settings)}: {network} takes model.depth= and the like instead")
+        self.net = make_network(network, self.network, "model.network")
+        self.loss = find_loss(loss)
+        self.calibrated = is_probability(self.loss)
+        find_optimiser(optimiser, self.net.parameters())
         self.threshold = CALIBRATED_THRESHOLD
         self.plateau: float | None = None
         self.scale, self.shift = 1.0, 0.0
@@ -95,6 +109,16 @@ class CosmicRaySegmenter(CosmicRayModule):
         self.last_curves: dict[str, Tensor] = {}
         self.last_labels: Tensor | None = None
         self.curves = TruthFreeCurves()
+
+    @property
+    def network_name(self) -> str:
+        """Name of the network, as the user gave it."""
+        return str(self.hparams["network"])
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """Parameters that the network is built with."""
+        return super().network if self.network_name in NETWORKS else dict(self.hparams["settings"] or {})
 
     def setup(self, stage: str) -> None:
         """Compile if asked, once: the same network validates and tests afterwards."""
@@ -104,7 +128,7 @@ class CosmicRaySegmenter(CosmicRayModule):
     def forward(self, image: Tensor) -> Tensor:
         """Logits of normalised images, shape (B, 1, H, W)."""
         # The weights keep the usual layout, so that a state that was saved on one machine fits the other.
-        return self.net(for_training(image, self.hparams["hidden"]) if self.training else channels_last(image))
+        return self.net(for_training(image, self.net.hidden) if self.training else channels_last(image))
 
     def _loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         # Half precision is for the convolutions; the loss and its logarithms are computed in full.
@@ -173,6 +197,7 @@ class CosmicRaySegmenter(CosmicRayModule):
         """Write the card of the network as it is now, trained on `data`."""
         return FinderCard(
             network=self.network,
+            network_name=self.network_name,
             data=data,
             run=self.run_record,
             threshold=self.threshold,

@@ -232,7 +232,7 @@ def test_a_run_in_a_folder_with_signs_is_resumed(survey: Path, run_script: Run, 
 def test_an_interrupt_says_how_to_go_on(
     trained: Path, run_script: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deepcr_lightning.prediction.predictor import ExposurePredictor
+    from deepcr_lightning.prediction.mapping import ExposureMapping
 
     def interrupted(self: object, batch: object) -> None:
         raise KeyboardInterrupt
@@ -240,7 +240,7 @@ def test_an_interrupt_says_how_to_go_on(
     image(tmp_path / "in" / "a_flc.fits")
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(ExposurePredictor, "predict_step", interrupted)
+        patch.setattr(ExposureMapping, "predict_step", interrupted)
         result = predict(run_script, trained, "input=in", "output_dir=out")
     signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored
     assert result.status == 130
