@@ -257,7 +257,7 @@ class CosmicRayFinder:
         return Cleaned(found, in_form_of(image, made, found), probability)
 
     def _fitting(self, image: Any) -> ExposurePredictor:
-        return self._predictor.fitting(image.meta if isinstance(image, NDData) else {})
+        return self._predictor.fitting(image.meta if is_nddata(image) else {})
 
 
 @cache

@@ -61,8 +61,7 @@ class ExposureMapping(pl.LightningModule):
             log.warning("Filter %s: the network was not trained on it; inspect a few masks", batch.filter)
         begun = time.monotonic()
         try:
-            return ProbabilityMaps(
-                batch, self.predictor.probabilities(batch), begun, self.predictor.fitting(batch.header).model
-            )
+            model = self.predictor.fitting(batch.header).model
+            return ProbabilityMaps(batch, self.predictor.probabilities(batch), begun, model)
         except Exception as error:  # whatever one exposure meets, the others are finished
             return Failure(batch.path, f"{batch.path}: {type(error).__name__}: {error}")
