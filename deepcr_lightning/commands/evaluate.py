@@ -43,11 +43,6 @@ log = logging.getLogger("evaluate")
 def evaluate(cfg: DictConfig) -> None:
     """Evaluate as a config says."""
     choose_device(cfg)
-    if cfg.truth is None and cfg.darks is None:
-        raise InputError(
-            "neither truth= nor darks= is given; name a directory of truth files, or darks that were not used in "
-            "training"
-        )
     settings = ReadSettings.of(cfg)
     output = Path(cfg.output_dir or HydraConfig.get().runtime.output_dir)
     model = open_model(cfg)

@@ -8,13 +8,12 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 
 import deepcr_lightning
+from deepcr_lightning.console.options import option_names
 from deepcr_lightning.errors import InputError
 
 PATHS = {
@@ -47,15 +46,15 @@ _HOME = re.compile(r"(?<=[\[,=])~(?=/|$)")
 _PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)[a-z/][\w./+-]*", re.ASCII | re.I)
 
 
-def understood(arguments: Sequence[str], config: Path) -> list[str]:
+def understood(arguments: Sequence[str], command: str) -> list[str]:
     """Complete what the user typed, so that Hydra reads it as it is meant.
 
     Parameters
     ----------
     arguments : sequence of str
-        Command line without the name of the script.
-    config : Path
-        YAML file of the command's options.
+        Command line without the name of the script or command.
+    command : str
+        Name of the command.
 
     Returns
     -------
@@ -74,7 +73,7 @@ def understood(arguments: Sequence[str], config: Path) -> list[str]:
     if "--version" in arguments:
         print(f"deepcr-lightning {deepcr_lightning.__version__}")
         raise SystemExit(0)
-    known = _options(config)
+    known = option_names(command)
     sweep = not {"-m", "--multirun"}.isdisjoint(arguments)
     made, value_of_flag = [], False
     for place, argument in enumerate(arguments):
@@ -158,12 +157,6 @@ def plain_path(value: str) -> str:
 
 def _exists(value: str) -> bool:
     return bool(value) and os.path.exists(os.path.expanduser(value))
-
-
-def _options(config: Path) -> set[str]:
-    options: Any = OmegaConf.to_container(OmegaConf.load(config), resolve=False)
-    groups = [entry for entry in options.pop("defaults", []) if isinstance(entry, dict)]
-    return {*options, *(name for group in groups for name in group), "hydra"}
 
 
 def _require_option(argument: str, after: str, known: set[str]) -> None:
