@@ -8,11 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.inpainting.fill_model import load_fill_model
-from deepcr_lightning.models.card import FILLER
-from deepcr_lightning.models.checkpoint import read_card_of
-from deepcr_lightning.models.hand_over import export, hand_on
-from deepcr_lightning.models.model import load_model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,15 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 0, or 1 after an error, of which one line stands on stderr.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m deepcr_lightning.export",
-        description="Write a trained network for other programs: OUT.pth for the package deepCR (depth 2 only), or "
-        "OUT.onnx, from electrons to probability; a file with .json at its end says how it was trained and is used. "
-        "Or to hand it on: OUT.ckpt holds weights and description alone, and no paths.",
-    )
-    parser.add_argument("ckpt_path", help="best.ckpt of a run, a .pth of deepCR, or the name of one of these")
-    parser.add_argument("out", type=Path, help="file to write; its ending says in what form")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         print(_export(options.ckpt_path, options.out))
     except InputError as error:
@@ -45,7 +32,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
+    made = argparse.ArgumentParser(
+        prog="deepcr-lightning export",
+        description="Write a trained network for other programs: OUT.pth for the package deepCR (depth 2 only), or "
+        "OUT.onnx, from electrons to probability; a file with .json at its end says how it was trained and is used. "
+        "Or to hand it on: OUT.ckpt holds weights and description alone, and no paths.",
+    )
+    made.add_argument("ckpt_path", help="network: best.ckpt of a run, a .pth of deepCR, or the name of one of these")
+    made.add_argument("out", type=Path, help="file to write; its ending says in what form")
+    return made
+
+
 def _export(path: str, out: Path) -> str:
+    # PyTorch takes seconds to import: --help does not wait for it.
+    from deepcr_lightning.inpainting.fill_model import load_fill_model
+    from deepcr_lightning.models.card import FILLER
+    from deepcr_lightning.models.checkpoint import read_card_of
+    from deepcr_lightning.models.hand_over import export, hand_on
+    from deepcr_lightning.models.model import load_model
+
     file = Path(path).expanduser()
     if file.suffix == ".ckpt" and file.is_file() and read_card_of(file).kind == FILLER:
         if out.suffix != ".ckpt":

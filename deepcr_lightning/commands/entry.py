@@ -70,10 +70,11 @@ def _task(name: str, typed: Sequence[str], before: Sequence[str]) -> Callable[[D
                 raise
             discard(Path(HydraConfig.get().runtime.output_dir))
             fail(str(error))
-        from deepcr_lightning.console.command import command
+        work = _work(name)
+        from deepcr_lightning.console.command import command  # behind Lightning, which it quietens
 
         with command(cfg):
-            _work(name)(cfg)
+            work(cfg)
         return None
 
     return task

@@ -63,7 +63,7 @@ def evaluate(cfg: DictConfig) -> None:
     scored: list[ExposureScores] = []
     pictured: set[str] = set()
     unread: list[str] = []
-    for number, path in enumerate(tqdm(paths, desc="Scoring", unit="exposure", leave=False)):
+    for number, path in enumerate(tqdm(paths, desc="Scoring", unit="exposure", leave=False, disable=None)):
         root = root_of(path)
         if truths is not None and root not in truths and darks is None:
             continue

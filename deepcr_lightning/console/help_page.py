@@ -64,7 +64,8 @@ def in_two_columns(rows: Iterable[tuple[str, str]], column: int = _COLUMN) -> st
         Lines of at most 80 characters, as far as no word is longer.
     """
     lines: list[str] = []
-    for left, right in rows:
+    for name, right in rows:
+        left = name if len(name) < WIDTH - 2 else f"{name[: WIDTH - 6]}..."
         indent = " " * column
         told = textwrap.wrap(
             right,

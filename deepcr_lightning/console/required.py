@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from deepcr_lightning.console.options import option_names
+from deepcr_lightning.console.options import option_names, read_command
 from deepcr_lightning.errors import InputError
 
 _PLACES = "a directory, a file, a quoted glob, or a list of these"
@@ -67,7 +67,9 @@ def refuse_unknown(command: str, cfg: DictConfig) -> None:
     InputError
         Names the options, and those that are near.
     """
-    known = option_names(command)
+    # What our own choices set is no mistake of the user's.
+    chosen = [options for group in read_command(command).groups for options in group.options.values()]
+    known = option_names(command) | {option.name.partition(".")[0] for options in chosen for option in options}
     unknown = sorted({str(name) for name in cfg} - known)
     near = sorted({match for name in unknown for match in get_close_matches(name, known, n=1)})
     if unknown:

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 0, or 1 after an error, of which one line stands on stderr.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         files = list(find_exposures("INPUT", options.input))
@@ -39,19 +39,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m deepcr_lightning.labels",
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
+    made = argparse.ArgumentParser(
+        prog="deepcr-lightning label",
         description="Find the cosmic rays of exposures by comparing those of one visit and filter with each other; "
         "write OUT/<root>_truth.fits (CRTRUTH, IGNORE and CRCHARGE a chip).",
     )
-    parser.add_argument("input", nargs="+", metavar="INPUT", help="directories, files or quoted globs")
-    parser.add_argument("out", metavar="OUT", help="folder of the truth files; those that stand there are replaced")
-    parser.add_argument(
+    made.add_argument("input", nargs="+", metavar="INPUT", help="directories, files or quoted globs")
+    made.add_argument("out", metavar="OUT", help="folder of the truth files; those that stand there are replaced")
+    made.add_argument(
         "--groups", type=Path, metavar="TABLE", help="text file: a file name and the name of its group a line"
     )
-    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
-    return parser
+    made.add_argument("--quiet", action="store_true", help="show no progress bar")
+    return made
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def hand_on(path: Path, out: Path) -> str:
     """
     checkpoint = lean_checkpoint(path)
     write_atomically(out, lambda partial: torch.save(checkpoint, partial))
-    use = f"python predict.py {card_of(checkpoint, path).options}={out} input=DIR output_dir=DIR"
+    use = f"deepcr-lightning predict {card_of(checkpoint, path).options}={out} input=DIR output_dir=DIR"
     return f"{out}\n{out.stat().st_size / 1024:.0f} KiB; {use}"
 
 

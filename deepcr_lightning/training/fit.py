@@ -97,4 +97,4 @@ def _say_how_to_go_on(trainer: pl.Trainer) -> None:
     last = Path(getattr(checkpoint, "dirpath", None) or ".") / "last.ckpt"
     if trainer.is_global_zero and last.is_file():
         again = shlex.quote(override("ckpt_path", last))
-        log.warning("Stopped in epoch %d; resume with: python train.py %s", trainer.current_epoch, again)
+        log.warning("Stopped in epoch %d; resume with: deepcr-lightning train %s", trainer.current_epoch, again)

@@ -132,7 +132,7 @@ def test_odd_names_from_end_to_end(trained: Path, run_script: Run, tmp_path: Pat
 def test_refused_commands_leave_no_folder(trained: Path, run_script: Run, tmp_path: Path) -> None:
     for bad, message in (
         (["input=nowhere", "output_dir=out"], "no such file"),
-        (["input=nowhere"], "output_dir= is not given"),
+        (["output_dir=out"], "input= is not given"),
         (["grow=a", f"input={image(tmp_path / 'in' / 'a_flc.fits')}", "output_dir=out"], "grow=a: must be"),
         (["thresold=1"], "Could not override"),
     ):

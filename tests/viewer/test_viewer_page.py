@@ -247,7 +247,7 @@ def test_bad_input_is_one_line(science: Path, run_script: Run, overrides: list[s
 def test_the_command_for_all_is_for_a_shell(tmp_path: Path) -> None:
     cfg = composed("view", ["input=[/a b/x,/c]", "output_dir=/out"], tmp_path)
     assert apply_to_all(cfg, 0.37, 1) == (
-        "python predict.py 'input=['\"'\"'/a b/x'\"'\"',/c]' output_dir=/out threshold=0.37 grow=1"
+        "deepcr-lightning predict 'input=['\"'\"'/a b/x'\"'\"',/c]' output_dir=/out threshold=0.37 grow=1"
     )
 
 
