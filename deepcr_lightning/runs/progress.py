@@ -131,7 +131,7 @@ def above_the_bar() -> Iterator[None]:
     """Let lines of the log and warnings stand above a bar that is drawn, and keep warnings in the log file."""
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        logging.getLogger("py.warnings").warning("%s: %s", category.__name__, message)
+        logging.getLogger("py.warnings").warning("%s: %s", category.__name__, " ".join(str(message).split()))
 
     with logging_redirect_tqdm(), warnings.catch_warnings():
         warnings.showwarning = show  # type: ignore[assignment]

@@ -256,3 +256,14 @@ def test_the_demo_ends_with_a_step_that_fails(run_script: Run, monkeypatch: pyte
 def test_the_page_of_options_is_current() -> None:
     write = runpy.run_path(str(REPOSITORY / "docs" / "write_options.py"))
     assert write["PAGE"].read_text() == write["page"](), "run python docs/write_options.py"
+
+
+@pytest.mark.parametrize(("command", "before"), [("download", ["download"]), ("download.py", [])])
+def test_other_processes_of_a_run_get_the_whole_command_line(
+    run_script: Run, monkeypatch: pytest.MonkeyPatch, command: str, before: list[str]
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr("deepcr_lightning.commands.download.download", lambda cfg: seen.extend(sys.argv[1:]))
+    given = ["proposal=16801", "output_dir=a b"]
+    assert run_script(command, *given).status == 0
+    assert seen == [*before, "proposal=16801", "output_dir='a b'"]
