@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from deepcr_lightning.console.added_configs import refuse_hidden_configs
 from deepcr_lightning.console.arguments import fail, fine_tuning_overrides, resume_overrides
 from deepcr_lightning.console.config_folder import config_folder
 from deepcr_lightning.console.help_page import help_page, show
@@ -42,6 +43,7 @@ def run(name: str, arguments: Sequence[str], before: Sequence[str] = ()) -> None
         return
     try:
         typed = understood(arguments, name)
+        refuse_hidden_configs(typed)
         if name == "train":
             typed = resume_overrides(fine_tuning_overrides(typed))
             require_launcher(typed)

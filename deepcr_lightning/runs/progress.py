@@ -16,9 +16,11 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-log = logging.getLogger("train")
+log = logging.getLogger(__name__)
 
 _FORMAT = "{desc}{percentage:3.0f}%|{bar}| {remaining} left{postfix}"
+_PATIENCE = 60.0
+"""Seconds between two lines about exposures that are cleaned, where there is no bar."""
 _SHOWN = {"train/loss": "loss", "val/average_precision": "average precision"}
 
 
@@ -31,7 +33,7 @@ class RunProgress(TQDMProgressBar):
     def __init__(self) -> None:
         super().__init__()
         self._terminal = sys.stderr.isatty()
-        self._started, self._first = 0.0, 0
+        self._started, self._first, self._done = 0.0, 0, 0
 
     @property
     def is_disabled(self) -> bool:
@@ -112,6 +114,19 @@ class RunProgress(TQDMProgressBar):
         """Keep the name of the bar, without the number of a loader."""
         super().on_predict_batch_start(*batch)
         self.predict_progress_bar.set_description("Cleaning", refresh=False)
+
+    def on_predict_start(self, *_: Any) -> None:
+        """Begin the bar, and the time until the first line."""
+        super().on_predict_start(*_)
+        self._started = time.monotonic()
+
+    def on_predict_batch_end(self, trainer: pl.Trainer, *batch: Any) -> None:
+        """Move the bar on by an exposure; without one, say now and then how many are done."""
+        super().on_predict_batch_end(trainer, *batch)
+        self._done += 1
+        if self.predict_progress_bar.disable and time.monotonic() - self._started > _PATIENCE:
+            self._started = time.monotonic()
+            log.info("%d of %s exposures", self._done, self.total_predict_batches_current_dataloader)
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Choose the few numbers that tell how a run goes."""

@@ -207,6 +207,18 @@ def test_configs_of_another_version_are_refused_by_the_name_of_what_is_unknown(
     assert [path.name for path in tmp_path.iterdir()] == ["own"], "nothing is left behind"
 
 
+def test_a_config_that_would_be_hidden_is_refused(run_script: Run, survey: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own" / "data" / "label_free.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("science: null\ntiles: 32\n")
+    for flag in (["--config-dir", "own"], ["--config-dir=own"], ["-cd", "own"]):
+        result = run_script("train", *flag, "data.science=x", "data.darks=y")
+        assert result.status == 1
+        assert "own/data/label_free.yaml: deepcr-lightning has a config of this name" in last_line(result.err)
+    own.write_bytes((REPOSITORY / "configs" / "data" / "label_free.yaml").read_bytes())
+    assert "nowhere: no such file" in run_script("train", "-cd", "own", "data.science=nowhere", "data.darks=y").err
+
+
 @pytest.mark.parametrize(
     ("line", "answers"),
     [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
-from conftest import PLAIN, Result
+from conftest import PLAIN, Result, predict
 
 from deepcr_lightning.runs.progress import RunProgress
 
@@ -88,3 +88,13 @@ def test_a_resumed_run_goes_on_with_the_bar(
 
 def test_the_bar_can_be_left_out(survey: Path, run_script: Run) -> None:
     assert "Epoch " not in train(run_script, survey, "+trainer.enable_progress_bar=false").out
+
+
+def test_a_long_survey_without_a_bar_says_how_far_it_is(
+    trained: Path, survey: Path, run_script: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepcr_lightning.runs.progress._PATIENCE", 0)
+    result = predict(run_script, trained, survey / "science")
+    assert result.status == 0, result.err
+    assert [text for text in result.out.splitlines() if "of 6 exposures" in text][2].endswith("3 of 6 exposures")
+    assert "it/s" not in result.out + result.err
