@@ -88,7 +88,7 @@ def _part(heading: str, options: list[Option]) -> str:
 def _group(group: Group) -> str:
     """Show the choices of a group, and the options of the one that is taken if the user says nothing."""
     usual = f"={group.default.strip('[]')}" if group.default else "="
-    heading = f"{group.name}{usual}  {group.sentence}. Choices:"
+    heading = f"{group.name}{usual} ({group.sentence}), one of:"
     text = f"{heading}\n{in_two_columns(group.choices.items())}"
     options = group.own_options()
     return text + "\n\n" + _part(f"Options of {group.name}", options) if options else text

@@ -160,8 +160,8 @@ def _groups(file: Path) -> list[tuple[str, str, str]]:
     named = [(group, choice, lines[line].partition(" # ")[2]) for group, choice, line in _entries(file) if group]
     if file.name == "train.yaml":
         # Hydra's own, of which some choices are ours.
-        named.append(("hydra/launcher", "basic", "where the jobs of a sweep run; also joblib"))
-        named.append(("hydra/sweeper", "basic", "what a sweep runs; chosen by hparams_search="))
+        named.append(("hydra/launcher", "basic", "where the jobs of a sweep run, also joblib"))
+        named.append(("hydra/sweeper", "basic", "what a sweep runs, chosen by hparams_search="))
     return named
 
 

@@ -171,7 +171,7 @@ def _require_option(argument: str, after: str, known: set[str]) -> None:
             f"{argument}: options are written as name=value, such as {shlex.quote(override('input', argument))}"
         )
     bare = name.lstrip("+").partition(".")[0].partition("@")[0].partition("/")[0]
-    if name.startswith("+") and bare not in known:
+    if not name.startswith("~") and bare not in known:
         near = difflib.get_close_matches(bare, known, n=1)
         cure = f"did you mean {near[0]}={value}?" if near else "--help lists the options"
         raise InputError(f"{argument}: there is no option {bare}; {cure}")

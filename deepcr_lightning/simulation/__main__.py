@@ -113,8 +113,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--camera",
         choices=CAMERAS,
+        metavar="CAMERA",
         help="camera instead of an ideal WFC3/UVIS: its silicon, pixels and electronics, with stars, focus or seeing, "
-        "sky and guiding that differ from visit to visit and filter to filter",
+        f"sky and guiding that differ from visit to visit and filter to filter; out of {' '.join(CAMERAS)}",
     )
     made.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     made.add_argument("--quiet", action="store_true", help="show no progress bar")

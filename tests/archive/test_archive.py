@@ -253,7 +253,7 @@ def test_planned_exposures_are_no_exposures(archive: StandIn, run_script: Run) -
 def test_help_and_an_unknown_option(run_script: Run) -> None:
     result = run_script("download.py", "proposals=16801")
     assert result.status == 1
-    assert "Could not override 'proposals'" in result.err
+    assert "there is no option proposals; did you mean proposal=16801?" in result.err
     result = run_script("download.py", "--help")
     assert result.status == 0
-    assert "dark_days: 30" in result.out
+    assert "dark_days=30 " in result.out

@@ -138,7 +138,7 @@ def test_unknown_option_and_help(script: str, tmp_path: Path) -> None:
 
     unknown = call("thresold=0.4")
     assert unknown.returncode == 1
-    assert "Could not override 'thresold'" in unknown.stderr
+    assert "thresold=0.4: there is no option thresold" in unknown.stderr
     assert "Traceback" not in unknown.stderr
     shown = call("--help")
     assert shown.returncode == 0

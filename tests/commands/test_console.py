@@ -117,6 +117,44 @@ def test_help_explains_every_option_and_group_that_a_command_takes(name: str, tm
             assert option.sentence.endswith((".", "...")), option
 
 
+def test_help_names_every_choice_that_an_option_has() -> None:
+    from deepcr_lightning.archive import wanted
+    from deepcr_lightning.batches.bank import CACHES
+    from deepcr_lightning.evaluation.peers import PEERS
+    from deepcr_lightning.exposures.product_names import PRODUCTS
+    from deepcr_lightning.exposures.units import UNITS
+    from deepcr_lightning.networks.scale import SCALES
+    from deepcr_lightning.networks.unet import NORMS
+    from deepcr_lightning.prediction.fill import FILLS, NETWORK
+    from deepcr_lightning.training.losses import LOSSES
+    from deepcr_lightning.training.optimiser import SCHEDULES
+    from deepcr_lightning.viewer.saving import SAVED
+
+    tables: dict[tuple[str, str], Any] = {
+        ("predict", "products"): PRODUCTS,
+        ("predict", "fill"): [*FILLS, NETWORK],
+        ("predict", "units"): UNITS,
+        ("evaluate", "peers"): PEERS,
+        ("view", "products"): SAVED,
+        ("view", "fill"): FILLS,
+        ("download", "camera"): wanted.CAMERAS,
+        ("download", "product"): wanted.PRODUCTS,
+        ("train", "data.cache"): CACHES,
+        ("train", "data.units"): UNITS,
+        ("train", "data.normalisation"): SCALES,
+        ("train", "model.norm"): NORMS,
+        ("train", "model.schedule"): SCHEDULES,
+    }
+    for (name, wanted_option), choices in tables.items():
+        command = read_command(name)
+        options = [option for part in command.parts.values() for option in part]
+        options += [option for group in command.groups for option in group.own_options()]
+        (option,) = [one for one in options if one.name == wanted_option]
+        assert [choice for choice in choices if choice not in option.sentence] == [], option
+    (loss,) = [group for group in read_command("train").groups if group.name == "loss"]
+    assert set(loss.choices) == set(LOSSES)
+
+
 def test_help_lists_no_group_that_a_command_refuses(run_script: Run) -> None:
     page = run_script("predict", "--help").out
     assert "trainer=auto" in page

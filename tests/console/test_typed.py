@@ -134,7 +134,7 @@ def test_refused_commands_leave_no_folder(trained: Path, run_script: Run, tmp_pa
         (["input=nowhere", "output_dir=out"], "no such file"),
         (["output_dir=out"], "input= is not given"),
         (["grow=a", f"input={image(tmp_path / 'in' / 'a_flc.fits')}", "output_dir=out"], "grow=a: must be"),
-        (["thresold=1"], "Could not override"),
+        (["thresold=1"], "there is no option thresold; did you mean threshold=1?"),
     ):
         result = predict(run_script, trained, *bad)
         assert result.status == 1
