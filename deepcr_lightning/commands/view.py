@@ -174,7 +174,8 @@ def apply_to_all(cfg: DictConfig, threshold: float, grow: int) -> str:
     given = [cfg.input] if isinstance(cfg.input, str) else list(cfg.input)
     values = [override("", path).removeprefix("=") for path in given]
     parts = ["input=" + (values[0] if isinstance(cfg.input, str) else f"[{','.join(values)}]")]
-    parts.append(override("output_dir", cfg.output_dir or "OUTPUT_DIR"))
+    if cfg.output_dir is not None:
+        parts.append(override("output_dir", cfg.output_dir))
     if cfg.ckpt_path != UNIVERSAL:
         parts.append(override("ckpt_path", cfg.ckpt_path))
     for name in [field.name for field in fields(ReadSettings) if cfg.get(field.name)]:
