@@ -70,7 +70,9 @@ def refuse_unknown(command: str, cfg: DictConfig) -> None:
     # What our own choices set is no mistake of the user's.
     chosen = [options for group in read_command(command).groups for options in group.options.values()]
     known = option_names(command) | {option.name.partition(".")[0] for options in chosen for option in options}
-    unknown = sorted({str(name) for name in cfg} - known)
+    # A name that other options refer to is a variable of the user's.
+    text = OmegaConf.to_yaml(cfg)
+    unknown = sorted(name for name in map(str, cfg) if name not in known and f"${{{name}" not in text)
     near = sorted({match for name in unknown for match in get_close_matches(name, known, n=1)})
     if unknown:
         meant = f"did you mean {', '.join(near)}?" if near else "the --help of the command lists those that there are"

@@ -20,7 +20,9 @@ from deepcr_lightning.__main__ import PLAIN as WITH_FLAGS
 from deepcr_lightning.commands.demo import STEPS
 from deepcr_lightning.console.help_page import help_page
 from deepcr_lightning.console.options import read_command
+from deepcr_lightning.console.required import refuse_unknown
 from deepcr_lightning.console.typed import understood
+from deepcr_lightning.errors import InputError
 
 Run = Callable[..., Result]
 
@@ -172,9 +174,7 @@ def test_help_lists_no_group_that_a_command_refuses(run_script: Run) -> None:
         ("--version",),
         ("predict", "--help"),
         ("simulate", "--help"),
-        ("label", "--help"),
         ("export", "--help"),
-        ("demo", "--help"),
         ("train", "+lerning_rate=1"),
         ("train", "data.science=x"),
         ("predict", "output_dir=x"),
@@ -243,6 +243,13 @@ def test_configs_of_another_version_are_refused_by_the_name_of_what_is_unknown(
     assert result.status == 1
     assert message in last_line(result.err)
     assert [path.name for path in tmp_path.iterdir()] == ["own"], "nothing is left behind"
+
+
+def test_a_config_may_have_variables_of_its_own(tmp_path: Path) -> None:
+    for overrides in (["++mine=/data", "data.science='${mine}/science'"], ["++mine.a=1", "seed='${mine.a}'"]):
+        refuse_unknown("train", composed("train", overrides, tmp_path))
+    with pytest.raises(InputError, match="mine: train has no such option"):
+        refuse_unknown("train", composed("train", ["++mine=/data"], tmp_path))
 
 
 def test_a_config_that_would_be_hidden_is_refused(run_script: Run, survey: Path, tmp_path: Path) -> None:
