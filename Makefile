@@ -8,7 +8,6 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-DEMO := outputs/demo
 UNIVERSAL := outputs/universal
 UNIVERSAL_REAL := outputs/universal_real
 INPAINT := outputs/inpaint
@@ -27,19 +26,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(VENV)/installed
-	@$(BIN)/python -m deepcr_lightning.simulation $(DEMO)/simulated --filters F336W F814W \
-	  --exposures 20 --darks 8 --size 512 512 --chips 1
-	@$(BIN)/python train.py experiment=demo
-	@$(BIN)/python predict.py ckpt_path=$(DEMO)/train/checkpoints/best.ckpt \
-	  'input=[$(DEMO)/simulated/science/isim08*,$(DEMO)/simulated/science/isim09*,$(DEMO)/simulated/science/isim0a*]' output_dir=$(DEMO)/cleaned \
-	  products='[mask,clean]' overwrite=true hydra.run.dir=$(DEMO)/predict
-	@$(BIN)/python evaluate.py ckpt_path=$(DEMO)/train/checkpoints/best.ckpt \
-	  'input=[$(DEMO)/simulated/science/isim08*,$(DEMO)/simulated/science/isim09*,$(DEMO)/simulated/science/isim0a*]' \
-	  truth=$(DEMO)/simulated/truth output_dir=$(DEMO)/scores hydra.run.dir=$(DEMO)/evaluate
-	@echo "Simulated exposures   $(DEMO)/simulated"
-	@echo "Training, its figures $(DEMO)/train, $(DEMO)/train/figures"
-	@echo "Cleaned exposures     $(DEMO)/cleaned"
-	@echo "Scores and pictures   $(DEMO)/scores"
+	@$(BIN)/deepcr-lightning demo
 
 universal: $(VENV)/installed
 	@PYTHON=$(BIN)/python benchmarks/train_universal.sh $(UNIVERSAL)
@@ -50,18 +37,18 @@ universal-real: $(VENV)/installed
 	@$(BIN)/python benchmarks/real_sky.py $(UNIVERSAL_REAL)/universal_real.ckpt --json $(UNIVERSAL_REAL)/real_sky.json
 
 inpaint: $(VENV)/installed
-	@$(BIN)/python -m deepcr_lightning.simulation $(INPAINT)/train --filters F275W F336W F606W F814W \
+	@$(BIN)/deepcr-lightning simulate $(INPAINT)/train --filters F275W F336W F606W F814W \
 	  --fields sparse cluster galaxy nebula --size 512 512 --chips 1 --exposures 192 --darks 24 --seed 11
-	@$(BIN)/python train.py experiment=inpaint data.science=$(INPAINT)/train/science data.darks=$(INPAINT)/train/darks \
+	@$(BIN)/deepcr-lightning train experiment=inpaint data.science=$(INPAINT)/train/science data.darks=$(INPAINT)/train/darks \
 	  data.test_fraction=0 hydra.run.dir=$(INPAINT)/run
 	@$(BIN)/python benchmarks/inpaint.py $(INPAINT)/test --fill-ckpt-path $(INPAINT)/run/checkpoints/best.ckpt \
 	  --picture docs/pictures/inpainting.png --json $(INPAINT)/scores.json
 	@$(BIN)/python benchmarks/inpaint_tables.py $(INPAINT)/scores.json
 
 thresholds: $(VENV)/installed
-	@$(BIN)/python -m deepcr_lightning.simulation $(THRESHOLDS)/simulated --filters F475W F814W --fields galaxy \
+	@$(BIN)/deepcr-lightning simulate $(THRESHOLDS)/simulated --filters F475W F814W --fields galaxy \
 	  --exposures 9 --dithers 3 --darks 1 --size 512 512 --chips 1 --seed 11
-	@$(BIN)/python threshold.py input=$(THRESHOLDS)/simulated/science truth=$(THRESHOLDS)/simulated \
+	@$(BIN)/deepcr-lightning threshold input=$(THRESHOLDS)/simulated/science truth=$(THRESHOLDS)/simulated \
 	  darks=$(THRESHOLDS)/simulated/darks 'thresholds=[0.05,0.1,0.2,0.3,0.5,0.7,0.8,0.9,0.95,0.98,0.99]' \
 	  'box=[[0.7,21.5],[1.9,21.5],[1.9,25],[0.7,25]]' output_dir=$(THRESHOLDS)/study
 

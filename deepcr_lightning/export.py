@@ -8,11 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.inpainting.fill_model import load_fill_model
-from deepcr_lightning.models.card import FILLER
-from deepcr_lightning.models.checkpoint import read_card_of
-from deepcr_lightning.models.hand_over import export, hand_on
-from deepcr_lightning.models.model import Model, load_model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,16 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 0, or 1 after an error, of which one line stands on stderr.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m deepcr_lightning.export",
-        description="Write a trained network for other programs: OUT.pth for the package deepCR (depth 2 only), or "
-        "OUT.onnx, from electrons to probability; a file with .json at its end says how it was trained and is used. "
-        "Or to hand it on: OUT.ckpt holds weights and description alone, and no paths.",
-    )
-    parser.add_argument("ckpt_path", help="best.ckpt of a run, a .pth of deepCR, or the name of one of these")
-    parser.add_argument("out", type=Path, help="file to write; its ending says in what form")
-    parser.add_argument("--network", help="name of the network, such as mypackage.MyNet, if it is one of your own")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         print(_export(options.ckpt_path, options.out.expanduser(), options.network))
     except InputError as error:
@@ -46,7 +32,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
+    made = argparse.ArgumentParser(
+        prog="deepcr-lightning export",
+        description="Write a trained network for other programs: OUT.pth for the package deepCR (depth 2 only), or "
+        "OUT.onnx, from electrons to probability; a file with .json at its end says how it was trained and is used. "
+        "Or to hand it on: OUT.ckpt holds weights and description alone, and no paths.",
+    )
+    made.add_argument("ckpt_path", help="network: best.ckpt of a run, a .pth of deepCR, or the name of one of these")
+    made.add_argument("out", type=Path, help="file to write; its ending says in what form")
+    made.add_argument("--network", help="name of the network, such as mypackage.MyNet, if it is one of your own")
+    return made
+
+
 def _export(path: str, out: Path, network: str | None) -> str:
+    # PyTorch takes seconds to import: --help does not wait for it.
+    from deepcr_lightning.inpainting.fill_model import load_fill_model
+    from deepcr_lightning.models.card import FILLER
+    from deepcr_lightning.models.checkpoint import read_card_of
+    from deepcr_lightning.models.hand_over import export, hand_on
+    from deepcr_lightning.models.model import Model, load_model
+
     file = Path(path).expanduser()
     filler = file.suffix == ".ckpt" and file.is_file() and read_card_of(file).kind == FILLER
     model = load_fill_model(file) if filler else load_model(path, network)

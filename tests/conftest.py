@@ -266,7 +266,7 @@ def composed(name: str, overrides: list[str], run_dir: Path) -> DictConfig:
 
 
 def call_script(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str, *overrides: str) -> int:
-    """Call a script as the command line does, from a folder; return its status."""
+    """Call a script, or a command of the console by its name, as the command line does; return its status."""
     from hydra.core.global_hydra import GlobalHydra
 
     monkeypatch.chdir(folder)
@@ -274,7 +274,13 @@ def call_script(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str, *ove
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     GlobalHydra.instance().clear()
     try:
-        runpy.run_path(str(REPOSITORY / script), run_name="__main__")
+        if script.endswith(".py"):
+            runpy.run_path(str(REPOSITORY / script), run_name="__main__")
+        else:
+            from deepcr_lightning.__main__ import main
+
+            sys.argv[:1] = ["deepcr-lightning", script]
+            main()
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
@@ -284,7 +290,7 @@ def call_script(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str, *ove
 def run_script(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., Result]:
-    """Call train.py or predict.py as the command line does; relative paths lie in a fresh directory."""
+    """Call train.py, or train of the console command; relative paths lie in a fresh directory."""
 
     def run(script: str, *overrides: str) -> Result:
         status = call_script(monkeypatch, tmp_path, script, *overrides)

@@ -37,6 +37,7 @@ ROOMS = (
     "viewer",
     "commands",
     "export",
+    "__main__",
 )
 MOST_LINES = 300
 

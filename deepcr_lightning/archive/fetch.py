@@ -145,7 +145,9 @@ class _Bar:
     """One progress bar of bytes for all files."""
 
     def __init__(self, total: int) -> None:
-        self._bar = tqdm(total=total, unit="B", unit_scale=True, desc="Download", leave=False, disable=not total)
+        self._bar = tqdm(
+            total=total, unit="B", unit_scale=True, desc="Download", leave=False, disable=None if total else True
+        )
         self._lock = Lock()
 
     def __enter__(self) -> _Bar:

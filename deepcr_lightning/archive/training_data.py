@@ -49,7 +49,8 @@ def fetch_training_data(
     if not addresses:
         if wishes is not None:
             raise InputError(
-                f"data.darks={darks}: goes with data.science=mast:...; for your own files fetch darks with download.py"
+                f"data.darks={darks}: goes with data.science=mast:...; for your own files fetch darks with "
+                "deepcr-lightning download"
             )
         return science, darks
     archive = Archive()
@@ -58,9 +59,7 @@ def fetch_training_data(
         address = read_address(text)
         wanted = address.wanted
         if address.share != (1, 1):
-            raise InputError(
-                f"{text}: share= is for predict.py; a training takes all of its exposures, or max= of them"
-            )
+            raise InputError(f"{text}: share= is for predict; a training takes all of its exposures, or max= of them")
         if not wanted.filters and filters:
             names = [filters] if isinstance(filters, str) else filters
             wanted = replace(wanted, filters=tuple(name.upper() for name in names))

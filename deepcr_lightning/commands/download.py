@@ -24,8 +24,6 @@ log = logging.getLogger("download")
 
 def download(cfg: DictConfig) -> None:
     """Download what a config wants; exit with status 1 if a file did not come."""
-    if cfg.output_dir is None:
-        raise InputError("output_dir= is not given; name the directory for the exposures")
     if cfg.workers < 1:
         raise InputError(f"workers={cfg.workers}: must be 1 or more")
     options: Any = OmegaConf.to_container(cfg)

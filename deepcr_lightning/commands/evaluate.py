@@ -42,11 +42,6 @@ log = logging.getLogger("evaluate")
 def evaluate(cfg: DictConfig) -> None:
     """Evaluate as a config says."""
     choose_device(cfg)
-    if cfg.truth is None and cfg.darks is None:
-        raise InputError(
-            "neither truth= nor darks= is given; name a directory of truth files, or darks that were not used in "
-            "training"
-        )
     settings = ReadSettings.of(cfg)
     output = folder_of_results(cfg)
     model = open_model(cfg)
@@ -67,7 +62,7 @@ def evaluate(cfg: DictConfig) -> None:
     scored: list[ExposureScores] = []
     pictured: set[str] = set()
     unread: list[str] = []
-    for number, path in enumerate(tqdm(paths, desc="Scoring", unit="exposure", leave=False)):
+    for number, path in enumerate(tqdm(paths, desc="Scoring", unit="exposure", leave=False, disable=None)):
         root = root_of(path)
         if truths is not None and root not in truths and darks is None:
             continue

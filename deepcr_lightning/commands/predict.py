@@ -23,6 +23,7 @@ from deepcr_lightning.evaluation.without_truth import find_plateau, open_darks
 from deepcr_lightning.exposures.exposure import Exposure, read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance
+from deepcr_lightning.exposures.products_folder import products_folder
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.inpainting.fill_model import load_fill_model
 from deepcr_lightning.inpainting.filler import CosmicRayFiller
@@ -36,6 +37,7 @@ from deepcr_lightning.prediction.reader import ExposureShares
 from deepcr_lightning.prediction.summary import CLEANED, ODD_FACTOR, Row, Summary
 from deepcr_lightning.prediction.survey_page import INDEX, write_survey_page
 from deepcr_lightning.prediction.writer import ProductWriter
+from deepcr_lightning.runs.progress import RunProgress, above_the_bar
 
 log = logging.getLogger("predict")
 
@@ -43,8 +45,6 @@ log = logging.getLogger("predict")
 def predict(cfg: DictConfig) -> None:
     """Clean exposures as a config says; exit with status 1 if one failed."""
     choose_device(cfg)
-    if cfg.output_dir is None:
-        raise InputError("output_dir= is not given; name the directory for the masks")
     model, settings = open_model(cfg), ReadSettings.of(cfg)
     predictor = ExposurePredictor(model, cfg.tile, compile=cfg.compile)
     addresses = archive_addresses("input", cfg.input)
@@ -60,9 +60,7 @@ def predict(cfg: DictConfig) -> None:
         Provenance(part.path.name, part.sha256, level, grow, predictor.plateau)
         for part, level in zip(model.parts, levels, strict=True)
     ]
-    if "://" in str(cfg.output_dir):
-        raise InputError(f"output_dir={cfg.output_dir}: must be a local directory")
-    output_dir = Path(cfg.output_dir).expanduser()
+    output_dir = _output_dir(cfg)
     filler = _filler(cfg) if cfg.fill == NETWORK else None
     summary = Summary(output_dir)
     writer = ProductWriter(
@@ -86,12 +84,12 @@ def predict(cfg: DictConfig) -> None:
         passing.drop_all_but(to_do)
     if to_do:
         quiet = {"logger": False, "enable_checkpointing": False}
-        trainer = instantiate(cfg.trainer, **quiet, callbacks=[writer], _convert_="all")
+        trainer = instantiate(cfg.trainer, **quiet, callbacks=[writer, RunProgress()], _convert_="all")
         if filler is not None:
             filler.to(trainer.strategy.root_device)
         shares = ExposureShares(list(writer.places), writer.missing, settings, passing)
         try:
-            with passing or nullcontext():
+            with passing or nullcontext(), above_the_bar():
                 trainer.predict(ExposureMapping(predictor, model.card.data.filters), shares, return_predictions=False)
         except (SystemExit, KeyboardInterrupt):  # Lightning ends with the first after an interrupt
             log.warning("Stopped; the same command goes on with the exposures that are left")
@@ -102,9 +100,19 @@ def predict(cfg: DictConfig) -> None:
     report(writer, to_do)
 
 
+def _output_dir(cfg: DictConfig) -> Path:
+    if cfg.output_dir is None:
+        folder = products_folder(plain(cfg.input))
+        log.info("output_dir= is not given: products go to %s", folder)
+        return folder
+    if "://" in str(cfg.output_dir):
+        raise InputError(f"output_dir={cfg.output_dir}: must be a local directory")
+    return Path(cfg.output_dir).expanduser()
+
+
 def _filler(cfg: DictConfig) -> CosmicRayFiller:
     if cfg.fill_ckpt_path is None:
-        raise InputError("fill=network needs fill_ckpt_path=, the best.ckpt of a run of train.py experiment=inpaint")
+        raise InputError("fill=network needs fill_ckpt_path=, the best.ckpt of a run of train experiment=inpaint")
     return CosmicRayFiller(load_fill_model(cfg.fill_ckpt_path))
 
 

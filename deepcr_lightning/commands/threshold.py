@@ -113,7 +113,10 @@ def _from_exposures(cfg: DictConfig) -> Gathered:
     chips: list[ChipStars] = []
     shares = []
     steps = sum(len(levels) + 1 + all(Path(f) in classic for f in field.files) for field in fields) * len(filters)
-    with start_workers(cfg.workers) as executor, tqdm(total=steps, desc="Photometry", unit="mask", leave=False) as bar:
+    with (
+        start_workers(cfg.workers) as executor,
+        tqdm(total=steps, desc="Photometry", unit="mask", leave=False, disable=None) as bar,
+    ):
         for field in fields:
             members = [_mapped(file, cfg, settings, predictor, classic) for file in field.files]
             check_chips(field, [member.exposure for member in members])
@@ -141,7 +144,7 @@ def _for_dolphot(cfg: DictConfig) -> None:
     number = write_dolphot(folder, mapped, levels, model, reference)
     exposed = counted(number, "exposure")
     print(f"{exposed} under {len(levels)} masks and without a mask: sh {folder}/run.sh measures them")
-    print(f"then: python threshold.py catalogues={folder}")
+    print(f"then: deepcr-lightning threshold catalogues={folder}")
 
 
 def _from_catalogues(cfg: DictConfig) -> Gathered:

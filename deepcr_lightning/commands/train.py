@@ -18,11 +18,13 @@ from pytorch_lightning.callbacks import LambdaCallback
 from deepcr_lightning.archive.training_data import fetch_training_data
 from deepcr_lightning.atomic import remove_partials, write_atomically
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
+from deepcr_lightning.commands.simulated_data import with_data
 from deepcr_lightning.console.arguments import OVERRIDES
 from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.models.model import Model
 from deepcr_lightning.networks.choice import NETWORKS, UNET
 from deepcr_lightning.runs.callbacks import RunFigures
+from deepcr_lightning.runs.progress import RunProgress, above_the_bar
 from deepcr_lightning.runs.report import REPORT, basis_of_scores
 from deepcr_lightning.runs.trackers import open_loggers
 from deepcr_lightning.runs.wandb_run import finish_wandb
@@ -50,6 +52,7 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
         start_from(start, cfg, HydraConfig.get().overrides.task)
     say_unused(cfg, HydraConfig.get().overrides.task)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    with_data(cfg, HydraConfig.get().overrides.task)
     fetched = fetch_training_data(
         cfg.data.science, cfg.data.darks, cfg.data.filters, Path(cfg.download_dir).expanduser()
     )
@@ -61,6 +64,8 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
     if start is not None:
         model.net.load_state_dict(start.net.state_dict())
     callbacks = [instantiate(c, _convert_="all") for c in cfg.callbacks.values()]
+    if cfg.trainer.get("enable_progress_bar", True):
+        callbacks.append(RunProgress())
     # Once the run goes: a resume that is refused leaves the folder as it is.
     callbacks.append(LambdaCallback(on_train_start=lambda *_: save_config(cfg, run_dir)))
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
@@ -84,7 +89,8 @@ def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
     scores: dict[str, float] = {}
     try:
         before = None if start is None else dict(trainer.validate(model, data, verbose=False)[0])
-        fit(trainer, model, data, cfg.ckpt_path)
+        with above_the_bar():
+            fit(trainer, model, data, cfg.ckpt_path)
         best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else ""
         if best:
             scores, judgement = score_best(trainer, model, data, best, start, before)

@@ -10,6 +10,7 @@ import sys
 import webbrowser
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -18,12 +19,14 @@ from typing import Any
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
+from deepcr_lightning.commands.common import plain
 from deepcr_lightning.console.device import choose_device
 from deepcr_lightning.console.typed import override
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance
+from deepcr_lightning.exposures.products_folder import products_folder
 from deepcr_lightning.exposures.truth import ENDING
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.models.model import load_model, model_threshold
@@ -40,7 +43,7 @@ def view(cfg: DictConfig) -> None:
     for name in ("bokeh", "tornado.access"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if importlib.util.find_spec("bokeh") is None:
-        raise InputError("view.py needs Bokeh: pip install 'deepcr-lightning[view]'")
+        raise InputError("view needs Bokeh: pip install 'deepcr-lightning[view]'")
     from deepcr_lightning.viewer.page_server import PageServer
 
     server = PageServer(window_maker(cfg), cfg.port)
@@ -83,6 +86,8 @@ def window_maker(cfg: DictConfig) -> Callable[[Any], Any]:
         raise InputError(f"input={cfg.input}: only truth files there; name the exposures")
     products = [cfg.products] if isinstance(cfg.products, str) else list(cfg.products)
     _check(cfg, products, SAVED)
+    if cfg.output_dir is None:
+        cfg.output_dir = _made_by_predict(plain(cfg.input))
     output_dir = None if cfg.output_dir is None else Path(cfg.output_dir).expanduser()
     shelf = Shelf(
         places,
@@ -102,6 +107,16 @@ def window_maker(cfg: DictConfig) -> Callable[[Any], Any]:
     worker = ThreadPoolExecutor(1, thread_name_prefix="page")
     command = partial(apply_to_all, cfg)
     return lambda document: Window(document, shelf, saved, command, worker, cfg.fill)
+
+
+def _made_by_predict(given: Any) -> str | None:
+    """Folder where predict puts its products by default, if it is there."""
+    with suppress(InputError):
+        folder = products_folder(given)
+        if folder.is_dir():
+            log.info("output_dir= is not given: masks are read from %s, and saved there", folder)
+            return str(folder)
+    return None
 
 
 def _check(cfg: DictConfig, products: Sequence[str], known: Sequence[str]) -> None:
@@ -159,7 +174,8 @@ def apply_to_all(cfg: DictConfig, threshold: float, grow: int) -> str:
     given = [cfg.input] if isinstance(cfg.input, str) else list(cfg.input)
     values = [override("", path).removeprefix("=") for path in given]
     parts = ["input=" + (values[0] if isinstance(cfg.input, str) else f"[{','.join(values)}]")]
-    parts.append(override("output_dir", cfg.output_dir or "OUTPUT_DIR"))
+    if cfg.output_dir is not None:
+        parts.append(override("output_dir", cfg.output_dir))
     if cfg.ckpt_path != UNIVERSAL:
         parts.append(override("ckpt_path", cfg.ckpt_path))
     if cfg.network is not None:
@@ -168,7 +184,7 @@ def apply_to_all(cfg: DictConfig, threshold: float, grow: int) -> str:
         # A number in quotes would be a text.
         parts.append(override(name, cfg[name]) if isinstance(cfg[name], str) else f"{name}={cfg[name]}")
     parts += [f"threshold={threshold:g}", f"grow={grow}"]
-    return "python predict.py " + " ".join(shlex.quote(part) for part in parts)
+    return "deepcr-lightning predict " + " ".join(shlex.quote(part) for part in parts)
 
 
 def has_display() -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from omegaconf import OmegaConf
 
-from deepcr_lightning.console.run_folder import discard_unused, with_writable_folder
-from deepcr_lightning.console.typed import override, plain_path, understood
+from deepcr_lightning.console.typed import override, plain_path
 from deepcr_lightning.errors import InputError
 
 OVERRIDES = "overrides.yaml"
@@ -20,7 +20,7 @@ _OURS = ("unet", "bce", "calibrated_bce", "adamw")
 """Networks, losses and optimisers of this package: the keys of its tables, which PyTorch comes with."""
 
 
-def fail(message: str) -> None:
+def fail(message: str) -> NoReturn:
     """Print a message, write it into the log file as well if there is one, and exit with status 1.
 
     Parameters
@@ -34,31 +34,6 @@ def fail(message: str) -> None:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
     raise SystemExit(1)
-
-
-def with_arguments(
-    main: Callable[[], object], config: Path, completed: Callable[[list[str]], list[str]] | None = None
-) -> None:
-    """Run a script with what the user typed; what is wrong with that ends in one line and exit status 1.
-
-    Parameters
-    ----------
-    main : callable
-        Entry point made by Hydra, which reads ``sys.argv``.
-    config : Path
-        YAML file of the command's options.
-    completed : callable, optional
-        Completes the arguments further.
-    """
-    try:
-        typed = understood(sys.argv[1:], config)
-        sys.argv[1:] = with_writable_folder(typed if completed is None else completed(typed))
-    except InputError as error:
-        fail(str(error))
-    try:
-        main()
-    finally:
-        discard_unused()  # Hydra refused an option
 
 
 def fine_tuning_overrides(arguments: Sequence[str]) -> list[str]:

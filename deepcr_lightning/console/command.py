@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
@@ -42,6 +43,7 @@ _QUIET = (
     "your dataloader is not resumable",
 )
 
+_NO_OPTION = re.compile(r"unexpected keyword argument '(\w+)'")
 
 MENDABLE = (InputError, OmegaConfBaseException, InstantiationException, MisconfigurationException)
 """Errors that the user can correct; all others are defects of this package or of the machine."""
@@ -86,6 +88,10 @@ def prepare(cfg: DictConfig) -> None:
 
 def in_a_line(error: Exception) -> str:
     """Write an error of `MENDABLE` in one line."""
+    unknown = _NO_OPTION.search(str(error))
+    if isinstance(error, InstantiationException) and unknown:
+        place = str(error).rpartition("full_key: ")[2].strip()
+        return f"{place}.{unknown[1]}: there is no such option; --help lists those that there are"
     # Hydra wraps what a constructor raises: a value of the wrong kind can be corrected, too.
     cause = error.__cause__ or error if isinstance(error, InstantiationException) else error
     return str(cause) if isinstance(cause, InputError) else str(cause).strip().splitlines()[0]

@@ -12,9 +12,9 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 
 import deepcr_lightning
+from deepcr_lightning.console.options import option_defaults
 from deepcr_lightning.console.printable import require_printable
 from deepcr_lightning.errors import InputError
 
@@ -50,15 +50,15 @@ _HOME = re.compile(r"(?<=[\[,=])~(?=/|$)")
 _PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)[a-z/][\w./+-]*", re.ASCII | re.I)
 
 
-def understood(arguments: Sequence[str], config: Path) -> list[str]:
+def understood(arguments: Sequence[str], command: str) -> list[str]:
     """Complete what the user typed, so that Hydra reads it as it is meant.
 
     Parameters
     ----------
     arguments : sequence of str
-        Command line without the name of the script.
-    config : Path
-        YAML file of the command's options.
+        Command line without the name of the script or command.
+    command : str
+        Name of the command.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def understood(arguments: Sequence[str], config: Path) -> list[str]:
     for argument in arguments:
         name, _, value = argument.partition("=")
         require_printable(name, value)
-    known = _options(config)
+    known = option_defaults(command)
     sweep = not {"-m", "--multirun"}.isdisjoint(arguments)
     made, value_of_flag = [], False
     for place, argument in enumerate(arguments):
@@ -167,18 +167,6 @@ def _exists(value: str) -> bool:
     return bool(value) and os.path.exists(os.path.expanduser(value))
 
 
-def _options(config: Path) -> dict[str, Any]:
-    """Read the options of a command, and what they are by default; those of its groups as ``data.trim``."""
-    options: Any = OmegaConf.to_container(OmegaConf.load(config), resolve=False)
-    for group in (entry for entry in options.pop("defaults", []) if isinstance(entry, dict)):
-        for name, choice in group.items():
-            options.setdefault(name, None)
-            file = config.parent / name / f"{choice}.yaml"
-            within: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False) if file.is_file() else {}
-            options |= {f"{name}.{key}": value for key, value in within.items()}
-    return options | {"hydra": None}
-
-
 def _require_kind(argument: str, known: dict[str, Any], sweep: bool) -> None:
     """Raise if a value is no truth value or no number where the default is one, or several of what is one."""
     name, _, value = argument.partition("=")
@@ -212,8 +200,8 @@ def _require_option(argument: str, after: str, known: dict[str, Any]) -> None:
             f"{argument}: options are written as name=value, such as {shlex.quote(override('input', argument))}"
         )
     bare = name.lstrip("+~").partition(".")[0].partition("@")[0].partition("/")[0]
-    if bare not in known:
-        last = name.lstrip("+~").rpartition(".")[2]  # of predict.py data.gain=2, as train.py has it
+    if not name.startswith("~") and bare not in known:
+        last = name.lstrip("+~").rpartition(".")[2]  # of predict data.gain=2, as train has it
         near = [option for part in (bare, last) for option in difflib.get_close_matches(part, known, n=1)]
         cure = f"did you mean {near[0]}={value}?" if near else "--help lists the options"
         raise InputError(f"{argument}: there is no option {bare}; {cure}")

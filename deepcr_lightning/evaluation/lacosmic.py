@@ -74,7 +74,7 @@ def count_grid(exposure: Exposure, truth: dict[int, ChipTruth], label_snr: float
     van Dokkum 2001, PASP 113, 1420; McCully et al. 2018, astroscrappy, doi 10.5281/zenodo.1482019.
     """
     points: list[Counts] = []
-    for sigclip, objlim in tqdm(GRID, desc=f"L.A.Cosmic on {exposure.root}", unit="setting", leave=False):
+    for sigclip, objlim in tqdm(GRID, desc=f"L.A.Cosmic on {exposure.root}", unit="setting", leave=False, disable=None):
         # A mask is a map of zeros and ones: its pixels are in the first and the last bin.
         counts = count_maps(exposure, _masks(exposure, sigclip, objlim), truth, label_snr)
         points.append({kind: histogram[[0, -1]] for kind, histogram in counts.items()})

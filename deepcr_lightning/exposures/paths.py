@@ -124,7 +124,7 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
 
 def _found(option: str, part: str | Path) -> dict[Path, Path]:
     if str(part).startswith("mast:"):
-        raise InputError(f"{option}={part}: takes files alone; fetch these with download.py first")
+        raise InputError(f"{option}={part}: takes files alone; fetch these with deepcr-lightning download first")
     path = as_path(part)
     try:
         named = matches(path)

@@ -219,7 +219,7 @@ def read_signal(
         cures.append(f"{words.exposure_time}=SECONDS" + ("" if needed else " for a unit per second"))
     if missing:
         names = ", ".join(f"{words.prefix}{cure.partition('=')[0]}=" for cure in cures)
-        hint = f" (train.py: {names})" if words.prefix else ""
+        hint = f" (train: {names})" if words.prefix else ""
         raise InputError(f"{where}: {_listed(missing)}; give {_listed(cures)}{hint}")
     assert unit is not None
     factor = (gain if unit.startswith("COUNTS") else 1.0) * (seconds if unit.endswith("/S") else 1.0)

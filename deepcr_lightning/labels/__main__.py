@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0, or 1 after an error, of which one line stands on stderr.
     """
     typed = sys.argv[1:] if arguments is None else arguments
-    options = _parser().parse_args([f"--{text}" if text.partition("=")[0] in SETTINGS else text for text in typed])
+    options = parser().parse_args([f"--{text}" if text.partition("=")[0] in SETTINGS else text for text in typed])
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         settings = _settings(vars(options))
@@ -59,21 +59,22 @@ def _settings(given: dict[str, Any]) -> ReadSettings:
     return ReadSettings.of(given | {"extensions": extensions, "trim": known.get(trim, given["trim"])})
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m deepcr_lightning.labels",
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
+    made = argparse.ArgumentParser(
+        prog="deepcr-lightning label",
         description="Find the cosmic rays of exposures by comparing those of one visit and filter with each other; "
         "write OUT/<root>_truth.fits (CRTRUTH, IGNORE and CRCHARGE a chip).",
     )
-    parser.add_argument("input", nargs="+", metavar="INPUT", help="directories, files or quoted globs")
-    parser.add_argument("out", metavar="OUT", help="folder of the truth files; those that stand there are replaced")
-    parser.add_argument(
+    made.add_argument("input", nargs="+", metavar="INPUT", help="directories, files or quoted globs")
+    made.add_argument("out", metavar="OUT", help="folder of the truth files; those that stand there are replaced")
+    made.add_argument(
         "--groups", type=as_path, metavar="TABLE", help="text file: a file name and the name of its group a line"
     )
     for name, meaning in SETTINGS.items():
-        parser.add_argument(f"--{name}", metavar="VALUE", help=meaning)
-    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
-    return parser
+        made.add_argument(f"--{name}", metavar="VALUE", help=meaning)
+    made.add_argument("--quiet", action="store_true", help="show no progress bar")
+    return made
 
 
 if __name__ == "__main__":

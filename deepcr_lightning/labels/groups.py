@@ -127,7 +127,7 @@ def group_exposures(members: Sequence[Member], table: Mapping[str, str] | None =
         groups.append(group)
     if not groups:
         raise InputError(
-            "no two exposures of one visit and filter; name the groups in a table (--groups, train.py: data.groups)"
+            "no two exposures of one visit and filter; name the groups in a table (--groups, train: data.groups)"
             if table is None
             else "the table of groups names no two of these exposures as one group"
         )

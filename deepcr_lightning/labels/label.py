@@ -116,7 +116,7 @@ class _Group:
         if not planes:
             raise InputError(
                 f"{ours.path}[SCI,{chip.extver}]: overlaps no other exposure of its group; leave it out, or name the "
-                "groups in a table (--groups, train.py: data.groups)"
+                "groups in a table (--groups, train: data.groups)"
             )
         stack = np.stack(list(planes.values()))
         noises = [ratios[m] * float(np.mean([noise for _, noise in self.levels[m]])) for m in planes]

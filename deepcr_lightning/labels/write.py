@@ -61,7 +61,7 @@ def write_labels(
     sorted_in = group_exposures(members, table)
     written = []
     total = sum(len(group) for group in sorted_in)
-    with tqdm(total=total, desc="Labelling", unit="exposure", disable=not progress, leave=False) as bar:
+    with tqdm(total=total, desc="Labelling", unit="exposure", disable=None if progress else True, leave=False) as bar:
         for group in sorted_in:
             exposures = [read_exposure(member.path, settings) for member in group]
             for exposure, chips in label_group(exposures, [read_pointings(exposure) for exposure in exposures]):

@@ -50,7 +50,7 @@ def hand_on(path: Path, out: Path) -> str:
     write_atomically(out, lambda partial: torch.save(checkpoint, partial))
     *others, name = card_of(checkpoint, path).options.split()
     named = shlex.join([*others, f"{name}={out}"])
-    use = f"python predict.py {named} input=DIR output_dir=DIR"
+    use = f"deepcr-lightning predict {named} input=DIR output_dir=DIR"
     return f"{out}\n{out.stat().st_size / 1024:.0f} KiB; {use}"
 
 

@@ -35,7 +35,7 @@ def require_photutils() -> None:
         If it is not.
     """
     if importlib.util.find_spec("photutils") is None:
-        raise InputError("threshold.py needs photutils: pip install 'deepcr-lightning[photometry]'")
+        raise InputError("threshold needs photutils: pip install 'deepcr-lightning[photometry]'")
 
 
 @dataclass(frozen=True, eq=False)

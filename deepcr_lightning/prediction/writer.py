@@ -249,5 +249,5 @@ def _refuse_mended(place: Path, path: Path) -> None:
     if mended:
         raise InputError(
             f"{mask}: was mended by hand, so nothing was made of {path.name}; move the mask away to search again, or "
-            "save the other products from the page (view.py products=)"
+            "save the other products from the page (view products=)"
         )

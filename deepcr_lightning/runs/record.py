@@ -50,7 +50,7 @@ class RunRecord(pl.Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         record: dict[str, Any] = {
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "command": shlex.join(["python", "train.py", *self.overrides]),
+            "command": shlex.join(["deepcr-lightning", "train", *self.overrides]),
             "versions": versions(),
             "git": git_state(),
             "device": _device(trainer),

@@ -162,7 +162,7 @@ def _use(best: _Best | None) -> str:
     here = best.path.relative_to(Path.cwd()) if best.path.is_relative_to(Path.cwd()) else best.path
     *options, last = best.card.options.split()
     given = " ".join([*options, shlex.quote(f"{last}={here}")])
-    text = f"<pre>{escape(f'python predict.py {given} input=EXPOSURES output_dir=CLEANED')}</pre>"
+    text = f"<pre>{escape(f'deepcr-lightning predict {given} input=EXPOSURES output_dir=CLEANED')}</pre>"
     if isinstance(best.card, FinderCard):
         chosen = escape(_how_chosen(best.path, best.card))
         text += f"<p>Threshold of the mask: <b>{best.card.threshold:.3g}</b> ({chosen}).</p>"

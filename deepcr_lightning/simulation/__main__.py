@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 0, or 1 after an error, of which one line stands on stderr.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     started = time.monotonic()
     try:
         paths = simulate_set(
@@ -60,34 +60,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m deepcr_lightning.simulation",
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
+    made = argparse.ArgumentParser(
+        prog="deepcr-lightning simulate",
         description="Write simulated WFC3/UVIS exposures: OUT/science (_flc), OUT/darks (_flc), "
         "OUT/truth (cosmic-ray masks and charge) and OUT/stars (star lists).",
         epilog="A run that was interrupted goes on where it stopped.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument(
+    made.add_argument(
         "out", metavar="OUT", type=os.path.expanduser, help="folder to write, new or of the same settings"
     )
-    parser.add_argument(
+    made.add_argument(
         "--filters",
         nargs="+",
         default=["F336W", "F814W"],
         metavar="FILTER",
         help=f"filters of the science exposures, out of {' '.join(FILTERS)}",
     )
-    parser.add_argument("--exposures", type=int, default=8, metavar="N", help="science exposures per filter")
-    parser.add_argument(
+    made.add_argument("--exposures", type=int, default=8, metavar="N", help="science exposures per filter")
+    made.add_argument(
         "--dithers",
         type=int,
         default=DITHERS,
         metavar="N",
         help="exposures of each visit in each filter, of one field at sub-pixel offsets",
     )
-    parser.add_argument("--darks", type=int, default=6, metavar="N", help="number of darks")
-    parser.add_argument(
+    made.add_argument("--darks", type=int, default=6, metavar="N", help="number of darks")
+    made.add_argument(
         "--size",
         nargs=2,
         type=int,
@@ -95,15 +96,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("H", "W"),
         help="rows and columns of a chip; smaller than the default makes subarrays",
     )
-    parser.add_argument("--chips", type=int, choices=(1, 2), default=2, help="chips per exposure")
-    parser.add_argument(
+    made.add_argument("--chips", type=int, choices=(1, 2), default=2, help="chips per exposure")
+    made.add_argument(
         "--fields",
         nargs="+",
         default=list(DEFAULT_FIELDS),
         metavar="FIELD",
         help=f"field types of the visits in turn, out of {' '.join(FIELDS)}",
     )
-    parser.add_argument(
+    made.add_argument(
         "--exposure-times",
         nargs=2,
         type=float,
@@ -111,16 +112,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("MIN", "MAX"),
         help="range of the science exposure times in s",
     )
-    parser.add_argument("--dark-time", type=float, default=900.0, metavar="S", help="exposure time of darks in s")
-    parser.add_argument(
+    made.add_argument("--dark-time", type=float, default=900.0, metavar="S", help="exposure time of darks in s")
+    made.add_argument(
         "--camera",
         choices=CAMERAS,
+        metavar="CAMERA",
         help="camera instead of an ideal WFC3/UVIS: its silicon, pixels and electronics, with stars, focus or seeing, "
-        "sky and guiding that differ from visit to visit and filter to filter",
+        f"sky and guiding that differ from visit to visit and filter to filter; out of {' '.join(CAMERAS)}",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
-    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
-    return parser
+    made.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
+    made.add_argument("--quiet", action="store_true", help="show no progress bar")
+    return made
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.table import Table, vstack
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
@@ -132,7 +132,7 @@ def simulate_set(
         return draw_scene(field, settings.pointing, np.random.default_rng([seed, 4, visit]), stars)
 
     written: list[Path] = []
-    for exposure in tqdm(planned, desc="Simulating", unit="file", disable=not progress):
+    for exposure in tqdm(planned, desc="Simulating", unit="file", disable=None if progress else True):
         targets = _targets(folder, exposure)
         written.append(targets["image"])
         if all(path.exists() for path in targets.values()):

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ Training = Callable[[DictConfig], tuple[dict[str, float], str]]
 """Trains as a config says and gives the scores of the checkpoint that is kept, and its path, or ``""``."""
 
 
-def run_job(train: Training, cfg: DictConfig) -> float:
+def run_job(train: Training, cfg: DictConfig, before: Sequence[str] = ()) -> float:
     """Train as one job of a sweep and leave ``result.json`` in its folder.
 
     Parameters
@@ -36,6 +36,8 @@ def run_job(train: Training, cfg: DictConfig) -> float:
         The work.
     cfg : DictConfig
         Config of the job.
+    before : sequence of str
+        What stands before the overrides on the command line: the name of the command, or nothing for a script.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def run_job(train: Training, cfg: DictConfig) -> float:
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     overrides = [str(text) for text in HydraConfig.get().overrides.task]
-    _settle_in(folder, overrides)
+    _settle_in(folder, [*before, *overrides])
     # A cluster that preempts a job, or cuts it off, starts it again in its folder: it goes on where it was.
     last = folder / "checkpoints" / "last.ckpt"
     if cfg.ckpt_path is None and last.is_file():
@@ -76,12 +78,12 @@ def run_job(train: Training, cfg: DictConfig) -> float:
     return math.nan if result.score is None else result.score
 
 
-def _settle_in(folder: Path, overrides: list[str]) -> None:
+def _settle_in(folder: Path, arguments: list[str]) -> None:
     # Processes of the joblib launcher start others in a way of their own, which loaders cannot follow.
     if multiprocessing.get_start_method(allow_none=True) == "loky":
         multiprocessing.set_start_method("fork", force=True)
     # Lightning starts the other processes of a distributed run by the command line: theirs is this job's alone.
-    sys.argv[1:] = overrides
+    sys.argv[1:] = arguments
     hydra: Any = HydraConfig.get()
     with read_write(hydra):
         hydra.run.dir = str(folder)

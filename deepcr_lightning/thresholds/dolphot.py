@@ -56,7 +56,7 @@ InterpPSFlib = 1
 """
 _SCRIPT = """\
 #!/bin/sh
-# Run DOLPHOT (with its WFC3 module on the PATH) under each mask; then: python threshold.py catalogues={folder}
+# Run DOLPHOT (with its WFC3 module on the PATH) under each mask; then: deepcr-lightning threshold catalogues={folder}
 set -e
 cd "$(dirname "$0")"
 for level in {levels}; do

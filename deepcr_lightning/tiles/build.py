@@ -151,7 +151,7 @@ def _write_tiles(
             {"own_charge": "own_charge.bin"} if truths else {}
         )
         files = {name: stack.enter_context((folder / file).open("wb")) for name, file in planes.items()}
-        for path in tqdm(science, desc="Cutting science tiles", unit="exposure", leave=False):
+        for path in tqdm(science, desc="Cutting science tiles", unit="exposure", leave=False, disable=None):
             exposure = _read_as("science", path, settings, cameras)
             own = None
             if truths:
@@ -204,7 +204,7 @@ def _write_layers(
     groups: dict[tuple, list[LayerInfo]] = defaultdict(list)
     count = 0
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        for path in tqdm(darks, desc="Reading darks", unit="exposure", leave=False):
+        for path in tqdm(darks, desc="Reading darks", unit="exposure", leave=False, disable=None):
             exposure = _read_as("dark", path, settings, cameras)
             for chip in exposure.chips:
                 rows, columns = chip.electrons.shape
@@ -237,7 +237,7 @@ def _write_charge(folder: Path, scratch: Path, groups: list[list[LayerInfo]], co
     with (
         (folder / "layers.bin").open("wb") as charges,
         (folder / "layers_kind.bin").open("wb") as kinds,
-        tqdm(total=count, desc="Separating dark CRs", unit="chip", leave=False) as bar,
+        tqdm(total=count, desc="Separating dark CRs", unit="chip", leave=False, disable=None) as bar,
     ):
         for group in groups:
             if len(group) == 1:

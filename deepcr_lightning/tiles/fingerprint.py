@@ -47,14 +47,16 @@ def store_fingerprint(store: TileStore) -> str:
 
 
 def _tiles(store: TileStore) -> Iterable[str]:
-    for n in tqdm(range(len(store)), desc="Fingerprint of the tiles", unit="tile", leave=False):
+    for n in tqdm(range(len(store)), desc="Fingerprint of the tiles", unit="tile", leave=False, disable=None):
         row = [_plain(name, store.table[name][n].item()) for name in COLUMNS]
         planes = [store.electrons[n], store.usable[n]]
         yield _digest(row, planes if store.own_charge is None else [*planes, store.own_charge[n]])
 
 
 def _layers(store: TileStore) -> Iterable[str]:
-    for n, layer in enumerate(tqdm(store.layers, desc="Fingerprint of the CR layers", unit="layer", leave=False)):
+    for n, layer in enumerate(
+        tqdm(store.layers, desc="Fingerprint of the CR layers", unit="layer", leave=False, disable=None)
+    ):
         row = [root_of(Path(layer.file)), layer.visit, layer.chip, layer.cr_time, layer.rows, layer.columns]
         yield _digest(row, [store.charge(n), store.kind(n)])
 

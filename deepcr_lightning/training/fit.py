@@ -99,4 +99,4 @@ def _say_how_to_go_on(trainer: pl.Trainer) -> None:
         module = trainer.lightning_module
         own = module.own_options() if isinstance(module, CosmicRayModule) else {}
         again = shlex.join([override("ckpt_path", last), *(override(name, value) for name, value in own.items())])
-        log.warning("Stopped in epoch %d; resume with: python train.py %s", trainer.current_epoch, again)
+        log.warning("Stopped in epoch %d; resume with: deepcr-lightning train %s", trainer.current_epoch, again)

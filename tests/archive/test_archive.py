@@ -132,7 +132,7 @@ def test_searches(archive: StandIn, run_script: Run, tmp_path: Path, overrides: 
         (["proposal=16801", "max=few"], "max=few: must be a whole number"),
         (["cone=[1,2]"], "cone=[1, 2]: must be [RA,DEC,RADIUS]"),
         (["cone=[400,2,1]"], "RA must be 0 to 360"),
-        ([], "give proposal=, target= or cone="),
+        ([], "none of proposal=, target=, cone= is given"),
         (["proposal=16801", "darks=none"], "darks=none: must be near, or the number"),
         (["proposal=16801", "darks=near", "dark_days=0"], "dark_days=0: must be positive"),
         (["proposal=16801", "workers=0"], "workers=0: must be 1 or more"),
@@ -256,4 +256,4 @@ def test_help_and_an_unknown_option(run_script: Run) -> None:
     assert "proposals=16801: there is no option proposals; did you mean proposal=16801?" in result.err
     result = run_script("download.py", "--help")
     assert result.status == 0
-    assert "dark_days: 30" in result.out
+    assert "dark_days=30 " in result.out

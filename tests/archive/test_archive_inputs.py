@@ -225,7 +225,7 @@ def test_a_training_from_two_words(
     [
         (["data.science={survey}/science", "data.darks=near"], "data.darks=near: goes with data.science=mast:..."),
         (["data.science=mast:16801", "data.darks=mast:ivis01a0q"], "must be near, or mast: and the number"),
-        (["data.science=mast:16801?share=1/2", "data.darks=near"], "share= is for predict.py"),
+        (["data.science=mast:16801?share=1/2", "data.darks=near"], "share= is for predict"),
         (["data.science=mast:99999", "data.darks=near"], "proposal 99999: the archive has no science exposures"),
         (["data.science=mast:16801", "data.darks=mast:12345"], "no darks of WFC3/UVIS of proposal 12345"),
     ],
@@ -274,4 +274,6 @@ def test_other_commands_want_files(archive: StandIn, trained: Path, survey: Path
     checkpoint = f"ckpt_path={trained}/checkpoints/best.ckpt"
     result = run_script("evaluate.py", checkpoint, "input=mast:16801", f"darks={survey}/darks")
     assert result.status == 1
-    assert "input=mast:16801: takes files alone; fetch these with download.py first" in last_line(result.err)
+    assert "input=mast:16801: takes files alone; fetch these with deepcr-lightning download first" in last_line(
+        result.err
+    )

@@ -98,7 +98,7 @@ def test_bad_files_are_reported_and_the_rest_is_finished(
     [
         (["input=nowhere"], "input=nowhere: no such file"),
         (["ckpt_path=null"], "ckpt_path= is not given"),
-        (["output_dir=null"], "output_dir= is not given"),
+        (["output_dir=null", "input=[{survey}/science,{survey}/darks]"], "the input lies in 2 folders; name"),
         (["threshold=1.5"], "threshold=1.5: give a number between 0 and 1, auto,"),
         (["threshold={{fpr: 2}}"], "threshold={fpr: 2}: give a number"),
         (["threshold=best"], "threshold=best: give a number"),

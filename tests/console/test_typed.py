@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PLAIN, REPOSITORY, Result, last_line, write_hst
+from conftest import PLAIN, Result, last_line, write_hst
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +21,6 @@ from deepcr_lightning.console.typed import override, understood
 from deepcr_lightning.errors import InputError
 
 Run = Callable[..., Result]
-CONFIG = REPOSITORY / "configs" / "predict.yaml"
 SIGNS = st.text(st.sampled_from("ab/.=,#[](){}'\"\\ ~:;&é*?!@%+-$1").filter(lambda sign: sign != "$"), min_size=1)
 
 
@@ -39,10 +38,10 @@ def test_any_text_stands_in_quotes(text: str) -> None:
 @settings(deadline=None)
 def test_what_was_understood_is_understood_again(text: str) -> None:
     try:
-        once = understood([f"output_dir={text}"], CONFIG)
+        once = understood([f"output_dir={text}"], "predict")
     except InputError:
         return
-    assert understood(once, CONFIG) == once
+    assert understood(once, "predict") == once
     assert OverridesParser.create().parse_override(once[0]) is not None
 
 
@@ -69,23 +68,23 @@ def test_what_was_understood_is_understood_again(text: str) -> None:
     ],
 )
 def test_paths_are_taken_as_they_stand(typed: str, meant: object) -> None:
-    assert read(understood([typed], CONFIG)[0]) == meant
+    assert read(understood([typed], "predict")[0]) == meant
 
 
 def test_an_address_is_one_value_in_a_sweep_too() -> None:
     address = "mast:16801?filter=F336W,F814W"
-    arguments = understood(["-m", f"data.science={address}", "seed=1,2"], REPOSITORY / "configs" / "train.yaml")
+    arguments = understood(["-m", f"data.science={address}", "seed=1,2"], "train")
     assert read(arguments[1]) == address
 
 
 def test_a_file_of_that_name_is_meant(tmp_path: Path) -> None:
     for name in ("[a]", "'b'", "{c}", "d,e"):
         (tmp_path / name).touch()
-        assert read(understood([f"input={tmp_path}/{name}"], CONFIG)[0]) == f"{tmp_path}/{name}"
+        assert read(understood([f"input={tmp_path}/{name}"], "predict")[0]) == f"{tmp_path}/{name}"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         for name in ("[a]", "'b'", "{c}"):
-            assert read(understood([f"input={name}"], CONFIG)[0]) == name
+            assert read(understood([f"input={name}"], "predict")[0]) == name
 
 
 @pytest.mark.parametrize(
@@ -122,15 +121,14 @@ def test_what_is_no_option_is_one_line(run_script: Run, tmp_path: Path, argument
 
 
 def test_values_of_the_right_kind_are_taken() -> None:
-    train = REPOSITORY / "configs" / "train.yaml"
     for typed in ("trainer.devices=auto", "data.trim=true", "~callbacks.figures", "+data.x=1", "hydra.verbose=true"):
-        assert understood([typed], train) == [typed]
+        assert understood([typed], "train") == [typed]
     for typed in ("threshold={fpr:0.01}", "tile=null", "tile=128", "gain=1.5", "hydra/job_logging=none", "grow=1"):
-        assert understood([typed], CONFIG) == [typed]
+        assert understood([typed], "predict") == [typed]
     sweep = ["-m", "threshold=0.3,0.5", "trim=true,false", "tile=64,128"]
-    assert understood(sweep, CONFIG) == sweep
+    assert understood(sweep, "predict") == sweep
     with pytest.raises(InputError, match=r"^model.contrast=maybe: must be true or false"):
-        understood(["model.contrast=maybe"], train)
+        understood(["model.contrast=maybe"], "train")
 
 
 def test_the_version_is_ours(run_script: Run) -> None:
@@ -158,9 +156,9 @@ def test_odd_names_from_end_to_end(trained: Path, run_script: Run, tmp_path: Pat
 def test_refused_commands_leave_no_folder(trained: Path, run_script: Run, tmp_path: Path) -> None:
     for bad, message in (
         (["input=nowhere", "output_dir=out"], "no such file"),
-        (["input=nowhere"], "output_dir= is not given"),
+        (["output_dir=out"], "input= is not given"),
         (["grow=a", f"input={image(tmp_path / 'in' / 'a_flc.fits')}", "output_dir=out"], "grow=a: must be"),
-        (["thresold=1"], "did you mean threshold=1?"),
+        (["thresold=1"], "there is no option thresold; did you mean threshold=1?"),
     ):
         result = predict(run_script, trained, *bad)
         assert result.status == 1

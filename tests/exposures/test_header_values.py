@@ -87,7 +87,7 @@ def test_all_that_is_missing_is_in_one_message(tmp_path: Path) -> None:
         assert part in str(error.value)
     with pytest.raises(InputError, match="no card has a gain and EXPTIME is missing") as error:
         written(tmp_path, BUNIT="ADU/s", EXPTIME=None, GAIN=None)
-    assert "give gain=VALUE (electrons per count) and exposure_time=SECONDS (train.py" in str(error.value)
+    assert "give gain=VALUE (electrons per count) and exposure_time=SECONDS (train" in str(error.value)
     settings = ReadSettings(units="counts", gain=2.0, exposure_time=5.0)
     assert written(tmp_path, settings, BUNIT=None, EXPTIME=None, GAIN=None).chips[0].electrons[0, 1] == 2
 

@@ -102,7 +102,7 @@ def test_every_logger_gets_the_numbers(tracked: tuple[Path, str]) -> None:
 def test_the_record_repeats_the_run(tracked: tuple[Path, str]) -> None:
     run, _ = tracked
     record = json.loads((run / "run.json").read_text())
-    assert record["command"].startswith("python train.py data.science=")
+    assert record["command"].startswith("deepcr-lightning train data.science=")
     assert record["versions"]["torch"] == torch.__version__
     assert record["device"]["count"] == 1
     assert record["git"] == git_state()
@@ -132,7 +132,7 @@ def test_the_report_stands_alone(tracked: tuple[Path, str]) -> None:
     assert len(inline) == 4
     record = json.loads((run / "run.json").read_text())
     for word in (
-        "predict.py ckpt_path=",
+        "deepcr-lightning predict ckpt_path=",
         "checkpoints/best.ckpt input=EXPOSURES",
         "finished, 2 of 2 epochs",
         "Scores, estimated without truth",

@@ -13,10 +13,10 @@ import torch
 from conftest import READ_NOISE, Result, add_cosmic_rays, call_script, scene, write_hst
 from numpy.typing import NDArray
 
-from deepcr_lightning.export import export
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.models.card import FillerCard
 from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY
+from deepcr_lightning.models.hand_over import export
 from deepcr_lightning.models.lean import lean_checkpoint
 from deepcr_lightning.models.model import load_model
 from deepcr_lightning.models.model_file import sha256_of

@@ -67,7 +67,7 @@ def test_a_stopped_run_goes_on(
     run.send_signal(number)
     assert run.wait() == status, log.read_text()
     if number != signal.SIGKILL:
-        assert f"resume with: python train.py ckpt_path={last}" in log.read_text()
+        assert f"resume with: deepcr-lightning train ckpt_path={last}" in log.read_text()
         assert "Traceback" not in log.read_text()
     reached = read_checkpoint(last)["epoch"]
     assert not list(last.parent.glob(".partial*")) or number == signal.SIGKILL

@@ -244,10 +244,22 @@ def test_bad_input_is_one_line(science: Path, run_script: Run, overrides: list[s
     assert "Traceback" not in result.err
 
 
+def test_masks_that_predict_made_beside_the_input_are_found(science: Path, tmp_path: Path) -> None:
+    cfg = composed("view", [f"input={science}"], tmp_path)
+    window_maker(cfg)
+    assert cfg.output_dir is None, "there are none: masks lie beside the exposures"
+    assert "output_dir" not in apply_to_all(cfg, 0.37, 1)
+    made = science.with_name(f"{science.name}_cr")
+    made.mkdir()
+    window_maker(cfg)
+    assert cfg.output_dir == str(made)
+    assert f"output_dir={made}" in apply_to_all(cfg, 0.37, 1)
+
+
 def test_the_command_for_all_is_for_a_shell(tmp_path: Path) -> None:
     cfg = composed("view", ["input=[/a b/x,/c]", "output_dir=/out"], tmp_path)
     assert apply_to_all(cfg, 0.37, 1) == (
-        "python predict.py 'input=['\"'\"'/a b/x'\"'\"',/c]' output_dir=/out threshold=0.37 grow=1"
+        "deepcr-lightning predict 'input=['\"'\"'/a b/x'\"'\"',/c]' output_dir=/out threshold=0.37 grow=1"
     )
 
 
