@@ -16,6 +16,7 @@ ROOMS = (
     "atomic",
     "figures",
     "report_style",
+    "named",
     "console",
     "exposures",
     "simulation",

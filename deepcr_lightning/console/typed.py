@@ -200,7 +200,7 @@ def _require_option(argument: str, after: str, known: dict[str, Any]) -> None:
             f"{argument}: options are written as name=value, such as {shlex.quote(override('input', argument))}"
         )
     bare = name.lstrip("+~").partition(".")[0].partition("@")[0].partition("/")[0]
-    if not name.startswith("~") and bare not in known:
+    if bare not in known:
         last = name.lstrip("+~").rpartition(".")[2]  # of predict data.gain=2, as train has it
         near = [option for part in (bare, last) for option in difflib.get_close_matches(part, known, n=1)]
         cure = f"did you mean {near[0]}={value}?" if near else "--help lists the options"

@@ -149,7 +149,7 @@ def test_a_network_is_never_written_over_itself(
         assert "my net.ckpt: is the network itself; give another file to write" in capsys.readouterr().err
     assert checkpoint.read_bytes() == (trained / "checkpoints" / "best.ckpt").read_bytes()
     assert main([str(checkpoint), "~/lean net.ckpt"]) == 0
-    assert f"predict.py 'ckpt_path={tmp_path}/lean net.ckpt' input=DIR" in capsys.readouterr().out
+    assert f"predict 'ckpt_path={tmp_path}/lean net.ckpt' input=DIR" in capsys.readouterr().out
 
 
 def test_networks_that_deepcr_cannot_hold() -> None:
