@@ -7,8 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
+from deepcr_lightning.console.resumed import saved_overrides
 from deepcr_lightning.console.run_folder import discard_unused, with_writable_folder
 from deepcr_lightning.console.typed import override, plain_path, understood
 from deepcr_lightning.errors import InputError
@@ -25,12 +24,29 @@ def fail(message: str) -> None:
     message : str
         One or two lines: what was found, where, and what to do.
     """
+    message = printable(message)
     print(f"error: {message}", file=sys.stderr)
     record = logging.LogRecord("error", logging.ERROR, __file__, 0, message, None, None)
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
     raise SystemExit(1)
+
+
+def printable(text: str) -> str:
+    r"""Write a text so that names of files in it cannot move the cursor of a terminal, or stop a log.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    str
+        With escapes such as ``\x1b`` for what is no printable sign, line feed or tabulator.
+    """
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else ascii(sign)[1:-1] for sign in text)
 
 
 def with_arguments(
@@ -100,6 +116,11 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
     list of str
         With ``ckpt_path=RUN/checkpoints/last.ckpt`` among them: the overrides that RUN last trained with, RUN
         as the folder to go on in, and the arguments, which win. Otherwise the arguments as they are.
+
+    Raises
+    ------
+    InputError
+        If one of those overrides could run code (`resumed.saved_overrides`).
     """
     given = {argument.partition("=")[0]: argument.partition("=")[2] for argument in arguments}
     run_dir = Path(plain_path(given.get("ckpt_path", ""))).expanduser().parent.parent
@@ -107,5 +128,6 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
     saved = next((file for file in (run_dir / OVERRIDES, run_dir / ".hydra" / OVERRIDES) if file.is_file()), None)
     if not given.get("ckpt_path") or saved is None:
         return list(arguments)
-    overrides = [override("hydra.run.dir", run_dir), *(str(text) for text in OmegaConf.load(saved))]
-    return [text for text in overrides if text.partition("=")[0] not in given] + list(arguments)
+    before = saved_overrides(saved, given)
+    folder = [] if "hydra.run.dir" in given else [override("hydra.run.dir", run_dir)]
+    return [*folder, *before, *arguments]

@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from astropy.io import fits
-
 from deepcr_lightning.exposures.chips import is_flat
+from deepcr_lightning.exposures.layout import open_fits
 from deepcr_lightning.exposures.remarks import remark
 
 SINGLE = ("flc", "flt", "c0m", "c0f", "raw", "d0m", "d0f")
@@ -68,7 +67,7 @@ def holds_image(path: Path) -> bool:
     if not isinstance(path, Path):
         return True
     try:
-        with fits.open(path, memmap=False) as hdus:
+        with open_fits(path) as (hdus, _):
             return any(is_flat(hdu) for hdu in hdus)
     except Exception:  # reading it will say what is wrong
         return True
