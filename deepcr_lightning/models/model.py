@@ -11,7 +11,7 @@ import torch
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.models.card import DataCard, FinderCard
-from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY, card_of, read_checkpoint, weights_of
+from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY, card_of, network_with, read_checkpoint, weights_of
 from deepcr_lightning.models.deepcr_weights import deepcr_network
 from deepcr_lightning.models.model_file import (
     SHIPPED,
@@ -100,14 +100,13 @@ def _read_ours(path: Path) -> tuple[UNet, FinderCard]:
     if not isinstance(card, FinderCard):
         raise InputError(f"ckpt_path={path}: is an inpainting network, not a detector; pass it as fill_ckpt_path=")
     try:
-        net = UNet(**card.network)
         weights = weights_of(checkpoint)
         scale, shift = card.calibration
         weights["out.weight"], weights["out.bias"] = scale * weights["out.weight"], scale * weights["out.bias"] + shift
-        net.load_state_dict(weights)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: its weights do not fit the network it describes; the file is damaged") from error
-    return (fold_batch_norm(net.eval()) if net.norm == "batch" else net), card
+    net = network_with(lambda: UNet(**card.network), weights, path)
+    return (fold_batch_norm(net) if net.norm == "batch" else net), card
 
 
 def _read_deepcr(path: Path) -> tuple[UNet, FinderCard]:
@@ -118,7 +117,7 @@ def _read_deepcr(path: Path) -> tuple[UNet, FinderCard]:
             card = FinderCard.from_plain(told[DESCRIPTION_KEY])
             if told["sha256"] != sha256_of(path) or card.normalisation not in SCALES:
                 raise ValueError("it is of other weights")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise InputError(f"{beside}: does not describe {path.name}; remove it or export again") from error
         return deepcr_network("", weights)[0], card
     net, normalisation = deepcr_network(path.stem, weights)
