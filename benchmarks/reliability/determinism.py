@@ -8,11 +8,14 @@ epochs, in a process of its own each, against one that is not; and an image in t
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,16 +82,34 @@ def _twice(folder: Path, case: Path, seed: int, threads: int) -> Outcome:
 
 
 def resumed(folder: Path, case: Path, seed: int) -> Outcome:
-    """Stop a run after each epoch, and resume it in another process."""
+    """Kill a run after each of its three epochs, and go on with it in another process."""
     if end(start(train(folder, case / "one", seed), case, case / "log")):
         return Outcome(CRASHED, (case / "log").read_text()[-500:], 0)
     last = case / "other" / "checkpoints" / "last.ckpt"
-    works = [train(folder, case / "other", seed, 1, "trainer.max_epochs=1")]
-    works += [script("train.py", f"ckpt_path={last}", f"trainer.max_epochs={epochs}") for epochs in (2, 3)]
-    for work in works:
-        if end(start(work, case, case / "log")):
-            return Outcome(CRASHED, (case / "log").read_text()[-500:], 0)
+    works = [train(folder, case / "other", seed), *(script("train.py", f"ckpt_path={last}") for _ in range(3))]
+    for number, work in enumerate(works):
+        status = end(start(until_epoch(work), case, case / "log"))
+        if status != (-signal.SIGKILL if number < len(works) - 1 else 0):
+            return Outcome(CRASHED, f"status {status}: " + (case / "log").read_text()[-500:], 0)
     return alike(case / "one", case / "other", case / "log")
+
+
+def until_epoch(work: Callable[[], object]) -> Callable[[], object]:
+    """Kill a training as soon as the last state of an epoch is kept."""
+
+    def killed() -> None:
+        from deepcr_lightning.training.checkpoint_io import RunCheckpoint
+
+        true = RunCheckpoint.on_train_epoch_end
+
+        def on_train_epoch_end(self: RunCheckpoint, *arguments: Any) -> None:
+            true(self, *arguments)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        RunCheckpoint.on_train_epoch_end = on_train_epoch_end  # type: ignore[method-assign]
+        work()
+
+    return killed
 
 
 def tiles(folder: Path, case: Path, seed: int) -> Outcome:

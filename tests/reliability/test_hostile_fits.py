@@ -188,12 +188,3 @@ def test_dollar_signs_are_no_formula(tmp_path: Path) -> None:
     figure = Figure()
     figure.suptitle(as_it_is("$\\frac{1}$"))
     figure.savefig(io.BytesIO())
-
-
-def test_a_short_campaign(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from conftest import REPOSITORY
-
-    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks" / "reliability"))
-    import hostile_fits
-
-    assert hostile_fits.main(["--count", "40", "--seed", "7"]) == 0, capsys.readouterr().out
