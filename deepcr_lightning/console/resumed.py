@@ -66,22 +66,17 @@ def _harmless(override: Override) -> bool:
     parts = name.replace("@", ".").replace("/", ".").split(".")
     if parts[0] == "hydra" or any(part.startswith("_") for part in parts):
         return False
-    values = list(_leaves(override.value()))
     # What a name without a dot chooses is a file of configs/, or a path that is one by its name.
     chooses = "." not in name and name not in PATHS
-    return not any(
-        value.startswith("_") or "${" in value or "_target_" in value or (chooses and ("/" in value or ".." in value))
-        for value in values
-    )
+    return _harmless_value(override.value(), chooses)
 
 
-def _leaves(value: Any) -> Iterable[str]:
+def _harmless_value(value: Any, chooses: bool) -> bool:
     if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield str(key)
-            yield from _leaves(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _leaves(inner)
-    else:
-        yield str(value)
+        return all(
+            not str(key).startswith("_") and "${" not in str(key) and _harmless_value(inner, chooses)
+            for key, inner in value.items()
+        )
+    if isinstance(value, list | tuple):
+        return all(_harmless_value(inner, chooses) for inner in value)
+    return "${" not in str(value) and not (chooses and ("/" in str(value) or ".." in str(value)))

@@ -102,7 +102,7 @@ def test_the_options_of_a_run_are_resumed(tmp_path: Path) -> None:
     options = [
         "experiment=f336w",
         "data.science='/data/a b/*_flc.fits'",
-        "data.darks=[/d1,/d2]",
+        "data.darks=[/d1,_d2/x]",
         "+data.balance=[camera,filter]",
         "threshold={purity: 0.95}",
         "logger=[csv,wandb]",
