@@ -1,7 +1,8 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and stay when the power goes."""
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import shutil
@@ -43,12 +44,38 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(partial, 0o666 & ~umask)
+        # A power cut after the name has moved must not leave an empty file under it.
+        sync(Path(partial))
         os.replace(partial, path)
+        sync(path.parent)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         if partial is not None and os.path.exists(partial):
             os.remove(partial)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk and not in the memory of the system alone.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written to the disk. File systems that cannot do this with folders are believed.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if not path.is_dir() or error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def make_folder_once(folder: Path, fill: Callable[[Path], object], last: str = "") -> bool:
@@ -80,7 +107,10 @@ def make_folder_once(folder: Path, fill: Callable[[Path], object], last: str = "
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             fill(partial)
+            for path in [*partial.rglob("*"), partial]:
+                sync(path)
             os.rename(partial, folder)
+            sync(folder.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return True

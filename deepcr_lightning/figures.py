@@ -51,6 +51,22 @@ def show_electrons(
     )
 
 
+def as_it_is(text: str) -> str:
+    """Write a text that comes from a file or its header so that a figure shows it, and takes no dollar for a formula.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    str
+        What stands in a title, and looks like the text; signs that cannot be shown are question marks.
+    """
+    return "".join(sign if sign.isprintable() else "?" for sign in text).replace("$", r"\$")
+
+
 def save_figure(figure: plt.Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all, and close it.
 

@@ -81,11 +81,16 @@ class Downloads:
         if not self.path.exists():
             return {}
         names = [field.name for field in fields(Row)]
-        with self.path.open(newline="") as file:
-            table = list(csv.DictReader(file))
-        if any(list(row) != names for row in table):
-            raise InputError(f"{self.path}: is no table of ours; remove it or choose another folder")
-        rows = [Row(**{**row, "size": int(row["size"])}) for row in table]  # type: ignore[arg-type]
+        try:
+            with self.path.open(newline="") as file:
+                table = list(csv.DictReader(file))
+            if any(list(row) != names or None in row.values() for row in table):
+                raise ValueError("its columns are others")
+            rows = [Row(**{**row, "size": int(row["size"])}) for row in table]  # type: ignore[arg-type]
+        except (ValueError, csv.Error) as error:
+            raise InputError(
+                f"{self.path}: is no table of ours ({error}); remove it or choose another folder"
+            ) from error
         return {row.file: row for row in rows}
 
     def add(self, product: Product, path: Path) -> None:

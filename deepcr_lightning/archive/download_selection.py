@@ -97,7 +97,7 @@ def remembered(archive: Archive, folder: Path, wanted: Wanted, darks: DarkWishes
         raise
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: is no selection of ours ({error}); remove it") from error
 
 

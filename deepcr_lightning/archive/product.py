@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Product:
         Seconds; NaN where the archive knows it of an association alone.
     public : bool
         Whether no token is needed.
+
+    Raises
+    ------
+    ValueError
+        If its name or kind leads to another folder.
     """
 
     name: str
@@ -39,6 +45,11 @@ class Product:
     start: float
     exposure_time: float
     public: bool
+
+    def __post_init__(self) -> None:
+        # A selection is read from a file, too, which may come from somebody else.
+        if Path(self.name).name != self.name or self.name.startswith(".") or self.kind not in ("science", "darks"):
+            raise ValueError(f"{self.kind}/{self.name} is no place for an exposure")
 
     @property
     def root(self) -> str:

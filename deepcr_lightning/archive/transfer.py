@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from deepcr_lightning.archive.product import Product
 from deepcr_lightning.archive.sources import BrokenError, Source, StoppedError
-from deepcr_lightning.atomic import write_atomically
+from deepcr_lightning.atomic import sync, write_atomically
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.layout import FITS_BLOCK, check_whole
 
@@ -181,5 +181,7 @@ class _Part:
         write_atomically(self._note, lambda partial: partial.write_text(text))
 
     def become(self, path: Path) -> None:
+        sync(self.data)
         self.data.replace(path)
+        sync(path.parent)
         self._note.unlink(missing_ok=True)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from omegaconf import OmegaConf
-
+from deepcr_lightning.console.resumed import saved_overrides
 from deepcr_lightning.console.typed import override, plain_path
 from deepcr_lightning.errors import InputError
 
 OVERRIDES = "overrides.yaml"
 """Name of the file in a run's folder that keeps what it was started with."""
-_OURS = ("unet", "bce", "calibrated_bce", "adamw")
-"""Networks, losses and optimisers of this package: the keys of its tables, which PyTorch comes with."""
 
 
 def fail(message: str) -> NoReturn:
@@ -28,12 +24,29 @@ def fail(message: str) -> NoReturn:
     message : str
         One or two lines: what was found, where, and what to do.
     """
+    message = printable(message)
     print(f"error: {message}", file=sys.stderr)
     record = logging.LogRecord("error", logging.ERROR, __file__, 0, message, None, None)
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
     raise SystemExit(1)
+
+
+def printable(text: str) -> str:
+    r"""Write a text so that names of files in it cannot move the cursor of a terminal, or stop a log.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    str
+        With escapes such as ``\x1b`` for what is no printable sign, line feed or tabulator.
+    """
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else ascii(sign)[1:-1] for sign in text)
 
 
 def fine_tuning_overrides(arguments: Sequence[str]) -> list[str]:
@@ -82,7 +95,8 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
     Raises
     ------
     InputError
-        If the run was started with code of the user's own, which only the command line can name.
+        If the run was started with code of the user's own, or with another option that could run code, which only the
+        command line can name (`resumed.saved_overrides`).
     """
     given = {argument.partition("=")[0]: argument.partition("=")[2] for argument in arguments}
     run_dir = Path(plain_path(given.get("ckpt_path", ""))).expanduser().parent.parent
@@ -90,20 +104,6 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
     saved = next((file for file in (run_dir / OVERRIDES, run_dir / ".hydra" / OVERRIDES) if file.is_file()), None)
     if not given.get("ckpt_path") or saved is None:
         return list(arguments)
-    kept = [str(text) for text in OmegaConf.load(saved)]
-    overrides = [override("hydra.run.dir", run_dir), *kept]
-    named = [text for text in kept if _names_code(text) and text.partition("=")[0] not in given]
-    if named:
-        raise InputError(
-            f"ckpt_path={given['ckpt_path']}: its run was started with {shlex.join(named)}; nothing is imported "
-            "because a file names it, so add that again if it is yours"
-        )
-    return [text for text in overrides if text.partition("=")[0] not in given] + list(arguments)
-
-
-def _names_code(override: str) -> bool:
-    """Tell whether an override names what Python is to import, or where Hydra is to look for configs that do."""
-    name, _, value = override.partition("=")
-    name = name.lstrip("+~")
-    own = name in ("model.network", "model.loss", "model.optimiser") and value not in _OURS
-    return own or "_target_" in override or name.startswith(("hydra", "-"))
+    before = saved_overrides(saved, given)
+    folder = [] if "hydra.run.dir" in given else [override("hydra.run.dir", run_dir)]
+    return [*folder, *before, *arguments]

@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from deepcr_lightning.console.allocator import keep_freed_memory
-from deepcr_lightning.console.arguments import fail
+from deepcr_lightning.console.arguments import fail, printable
 from deepcr_lightning.console.device import uses_gpu
 from deepcr_lightning.console.run_folder import discard
 from deepcr_lightning.errors import InputError
@@ -78,12 +78,19 @@ def prepare(cfg: DictConfig) -> None:
         warnings.filterwarnings("ignore", f".*{message}.*")
     for name in ("pytorch_lightning", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_print)
     if rank_zero_only.rank:  # type: ignore[attr-defined]
         logging.getLogger().setLevel(logging.WARNING)  # of many processes one speaks
     if cfg.get("keep_freed_memory") and not uses_gpu(cfg):
         keep_freed_memory()
     if cfg.get("debug"):
         os.environ["HYDRA_FULL_ERROR"] = "1"
+
+
+def _print(record: logging.LogRecord) -> bool:
+    record.msg, record.args = printable(record.getMessage()), ()
+    return True
 
 
 def in_a_line(error: Exception) -> str:

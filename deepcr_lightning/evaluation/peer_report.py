@@ -15,7 +15,7 @@ from deepcr_lightning.evaluation.exposure_scores import ExposureScores, group, s
 from deepcr_lightning.evaluation.map_peer import LOWEST_RATE, draw_map
 from deepcr_lightning.evaluation.peers import Peers
 from deepcr_lightning.evaluation.score_record import COLUMNS, score_cell
-from deepcr_lightning.figures import save_figure
+from deepcr_lightning.figures import as_it_is, save_figure
 
 _HIGHEST_RATE = 5
 _GREY = "#7f7f7f"
@@ -90,7 +90,7 @@ def plot_peers(path: Path, scored: Sequence[ExposureScores], peers: Peers, thres
     handles: list[Line2D] = []
     for cell, (name, members) in zip(cells.flat, panels.items(), strict=False):
         handles = _draw_panel(cell, members, peers, threshold)
-        cell.set_title(f"{name}, {len(members)} exposure{'s' * (len(members) > 1)}", fontsize="medium")
+        cell.set_title(f"{as_it_is(name)}, {len(members)} exposure{'s' * (len(members) > 1)}", fontsize="medium")
     for cell in cells.flat[len(panels) :]:
         cell.set_axis_off()
     for cell in cells.flat[max(0, len(panels) - columns) : len(panels)]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import ChipTruth
-from deepcr_lightning.figures import save_figure, show_electrons
+from deepcr_lightning.figures import as_it_is, save_figure, show_electrons
 from deepcr_lightning.prediction.fill import FILLS
 from deepcr_lightning.prediction.mask import threshold_mask
 
@@ -61,7 +61,7 @@ def plot_cleaned(
     for cell in axes:
         cell.set(xlabel="x [pixel]")
     axes[0].set_ylabel("y [pixel]")
-    figure.suptitle(title)
+    figure.suptitle(as_it_is(title))
     save_figure(figure, path)
 
 

@@ -46,8 +46,11 @@ def sound(where: str, header: fits.Header) -> tuple[fits.Header, list[str]]:
     copy, broken = header.copy(), []
     for place in reversed(range(len(copy))):
         try:
-            _ = copy.cards[place].value, copy.cards[place].comment
+            said = str(copy.cards[place].value) + copy.cards[place].comment
         except fits.VerifyError:
+            said = "\0"
+        # Signs that the standard forbids could not be copied into a product.
+        if not (said.isascii() and said.isprintable()):
             broken.append(copy.cards[place].keyword)
             del copy[place]
     for key in sorted(_NEEDED.intersection(broken)):

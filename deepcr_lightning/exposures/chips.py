@@ -82,7 +82,7 @@ def find_chips(path: Path, hdus: fits.HDUList, wanted: Sequence[str | int] | Non
             dq = next((place for place in quality if hdus[place].ver == hdus[number].ver), None)
         elif hdus[number].name == "SCI" and len(quality) == len(images):
             dq = quality[order]
-        places.append(ChipPlace(number, dq, versions[order] if distinct else order + 1))
+        places.append(ChipPlace(number, dq, versions[order] if distinct and min(versions) > 0 else order + 1))
     lone = [label(hdus[place.image], place.image) for place in places if place.dq is None]
     if lone and any(hdu.name == "DQ" for hdu in hdus):
         remark(path.name, f"{', '.join(lone)} has no DQ array that fits its EXTVER, so its bad pixels are not known")

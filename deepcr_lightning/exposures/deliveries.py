@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from astropy.io import fits
-
 from deepcr_lightning.exposures.chips import is_flat
+from deepcr_lightning.exposures.layout import open_fits, primary_header
 from deepcr_lightning.exposures.product_names import STAMP
 from deepcr_lightning.exposures.remarks import remark
 
@@ -76,7 +75,7 @@ def holds_image(path: Path) -> bool:
     if not isinstance(path, Path):
         return True
     try:
-        with fits.open(path, memmap=False) as hdus:
+        with open_fits(path) as (hdus, _):
             return any(is_flat(hdu) for hdu in hdus)
     except Exception:  # reading it will say what is wrong
         return True
@@ -85,6 +84,6 @@ def holds_image(path: Path) -> bool:
 def is_ours(path: Path) -> bool:
     """Tell whether a file is a product of ours, such as a DQ copy; one that cannot be read is not."""
     try:
-        return STAMP in fits.getheader(path)
+        return STAMP in primary_header(path)
     except Exception:  # reading it will say what is wrong
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -14,7 +15,7 @@ from deepcr_lightning.exposures.cards import binning_of, filter_of, sound, text
 from deepcr_lightning.exposures.chip import Chip, read_chip
 from deepcr_lightning.exposures.chips import cubes_of, find_chips
 from deepcr_lightning.exposures.instruments import Instrument, instrument_of, say_dq_is_not_read
-from deepcr_lightning.exposures.layout import check_whole, opened
+from deepcr_lightning.exposures.layout import check_whole, open_fits, refuse_large
 from deepcr_lightning.exposures.paths import as_path
 from deepcr_lightning.exposures.remarks import remark
 from deepcr_lightning.exposures.units import ReadSettings
@@ -126,10 +127,10 @@ def read_exposure(path: str | Path, settings: ReadSettings | None = None, timed:
     settings = settings or ReadSettings()
     try:
         changed = path.stat().st_mtime_ns if isinstance(path, Path) else None
-        with opened(path) as data, fits.open(data, memmap=False) as hdus:
+        with open_fits(path) as (hdus, data):
             if spare := check_whole(hdus, data):
                 remark(path.name, f"{spare} bytes after the last extension are not read")
-            return replace(_exposure(path, hdus, settings, timed), changed=changed)
+            return replace(_exposure(path, hdus, data, settings, timed), changed=changed)
     except InputError:
         raise
     except FileNotFoundError:
@@ -139,12 +140,14 @@ def read_exposure(path: str | Path, settings: ReadSettings | None = None, timed:
         raise InputError(f"{path}: cannot be read as FITS, it may be truncated ({reason})") from error
 
 
-def _exposure(path: Path, hdus: fits.HDUList, settings: ReadSettings, timed: bool) -> Exposure:
+def _exposure(path: Path, hdus: fits.HDUList, data: BinaryIO, settings: ReadSettings, timed: bool) -> Exposure:
     header, broken = sound(path.name, hdus[0].header)
     places = find_chips(path, hdus, settings.extensions)
     if not places:
         cure = ", but a cube; give its planes one by one" if cubes_of(hdus) else "; remove it from the list of files"
         raise InputError(f"{path}: holds no 2-D image{cure}")
+    numbers = [number for place in places for number in (place.image, place.dq) if number is not None]
+    refuse_large(path, data, [hdus[number] for number in numbers])
     instrument, detector = text(header, "INSTRUME"), text(header, "DETECTOR")
     chips = tuple(read_chip(path, hdus, place, (header, broken), settings, timed) for place in places)
     if instrument_of(instrument, detector).dq is None and any(chip.dq.any() for chip in chips):

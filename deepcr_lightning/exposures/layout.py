@@ -1,17 +1,32 @@
-"""A FITS file opened, unpacked if need be, and seen to be whole."""
+"""A FITS file opened, unpacked if need be, and seen to be whole and no trap."""
 
 from __future__ import annotations
 
 import gzip
 import io
+import math
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from astropy.io import fits
+
+from deepcr_lightning.errors import InputError
 
 GZIP_MAGIC = b"\x1f\x8b"
 FITS_BLOCK = 2880
 _EXTENSION = b"XTENSION="
+_PACKED = ((1 << 28, 50), (1 << 30, 10))
+"""Bytes from which on it is looked at how far a file is packed, and how far pixels of a camera are at most."""
+_STEP = 1 << 24
+_CARD = 80
+_MOST_CARDS, _MOST_EXTENSIONS, _MOST_AXES = 100_000, 10_000, 999
+_COUNTS = ("NAXIS", "ZNAXIS", "TFIELDS")
+_STRUCTURE = (*_COUNTS, "BITPIX", "PCOUNT", "GCOUNT")
+_BYTES_A_PIXEL = 16
+"""What a pixel takes in memory, at least, while its image is searched."""
 
 
 def opened(path: Path) -> BinaryIO:
@@ -24,15 +39,140 @@ def opened(path: Path) -> BinaryIO:
     Returns
     -------
     binary file
+
+    Raises
+    ------
+    InputError
+        If it is no file, such as a pipe or a device, or unpacks to far more than a FITS file can.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no file but a folder, a pipe or a device; give a FITS file")
     # What lies elsewhere comes over in one piece, not in many small ones.
     file = path.open("rb") if isinstance(path, Path) else io.BytesIO(path.read_bytes())
     if file.read(2) != GZIP_MAGIC:
         file.seek(0)
         return file
     with file:
+        size = file.seek(0, io.SEEK_END)
         file.seek(0)
-        return io.BytesIO(gzip.decompress(file.read()))
+        unpacked = io.BytesIO()
+        with gzip.GzipFile(fileobj=file) as packed:
+            while block := packed.read(_STEP):
+                _refuse_bomb(path, unpacked.write(block) and unpacked.tell(), size)
+        unpacked.seek(0)
+        return unpacked
+
+
+@contextmanager
+def open_fits(path: Path, **settings: Any) -> Iterator[tuple[fits.HDUList, BinaryIO]]:
+    """Open a FITS file that somebody else may have made: headers that would keep astropy busy for ever are refused.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or its address.
+    **settings
+        Further ones of `astropy.io.fits.open`.
+
+    Yields
+    ------
+    hdus : fits.HDUList
+        Open while the block runs.
+    data : binary file
+        What they are read from.
+
+    Raises
+    ------
+    InputError
+        As `opened`; or if a header is longer, or has more axes or columns, than any of an exposure, or there are too
+        many of them.
+    """
+    with opened(path) as data:
+        for number, (cards, numbers) in enumerate(_headers(data)):
+            most = max((numbers.get(key, 0) for key in _COUNTS), default=0)
+            if number > _MOST_EXTENSIONS:
+                raise InputError(f"{path}: has more than {_MOST_EXTENSIONS} extensions; take the image out of it")
+            if cards > _MOST_CARDS or most > _MOST_AXES:
+                what = f"{cards} cards" if cards > _MOST_CARDS else f"{most} axes or columns"
+                raise InputError(f"{path}: the header of extension {number} has {what}; the file is damaged")
+        data.seek(0)
+        with fits.open(data, memmap=False, **settings) as hdus:
+            yield hdus, data
+
+
+def primary_header(path: Path) -> fits.Header:
+    """Read the primary header of a file; raises as `open_fits` and astropy do."""
+    with open_fits(path) as (hdus, _):
+        return hdus[0].header
+
+
+def _headers(data: BinaryIO) -> Iterator[tuple[int, dict[str, int]]]:
+    """Go from header to header, up to one that is no header: the number of its cards, and its structural keywords."""
+    place = 0
+    while True:
+        data.seek(place)
+        cards, numbers, ended = 0, dict[str, int](), False
+        while not ended and cards <= _MOST_CARDS:
+            block = data.read(FITS_BLOCK)
+            if len(block) < FITS_BLOCK or (not cards and block[:8] not in (b"SIMPLE  ", b"XTENSION")):
+                break
+            for start in range(0, FITS_BLOCK, _CARD):
+                card = block[start : start + _CARD]
+                key = card[:8].rstrip().decode("latin1")
+                ended = ended or key == "END"
+                if key in _STRUCTURE or key.startswith("NAXIS"):
+                    with suppress(ValueError):
+                        numbers[key] = int(card[10:].partition(b"/")[0])
+            cards += FITS_BLOCK // _CARD
+        if cards:
+            yield cards, numbers
+        axes = [numbers.get(f"NAXIS{n + 1}", 0) for n in range(min(numbers.get("NAXIS", 0), _MOST_AXES))]
+        pixels = math.prod(axes) if axes else 0
+        size = abs(numbers.get("BITPIX", 8)) // 8 * numbers.get("GCOUNT", 1) * (numbers.get("PCOUNT", 0) + pixels)
+        if not ended or size < 0:
+            return
+        place = data.tell() + -(-size // FITS_BLOCK) * FITS_BLOCK
+
+
+def refuse_large(path: Path, data: BinaryIO, images: Iterable[fits.ImageHDU]) -> None:
+    """Raise if the images of a file cannot be those of its bytes, or would not fit into the memory.
+
+    Parameters
+    ----------
+    path : Path
+        For messages.
+    data : binary file
+        What they are read from.
+    images : iterable of fits.ImageHDU
+        The images that are to be read; their headers alone are looked at.
+
+    Raises
+    ------
+    InputError
+        If they are too large.
+    """
+    pixels = size = 0
+    for image in images:
+        count = 1
+        for length in image.shape:
+            count *= int(length)
+        pixels += count
+        size += count * abs(int(image.header.get("BITPIX", 8))) // 8
+    _refuse_bomb(path, size, data.seek(0, io.SEEK_END))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if pixels * _BYTES_A_PIXEL > memory:
+        raise InputError(
+            f"{path}: its {pixels / 1e6:.0f} million pixels need {pixels * _BYTES_A_PIXEL / 1e9:.0f} GB of memory, and "
+            f"this machine has {memory / 1e9:.0f}; cut it, or choose some of its extensions with extensions="
+        )
+
+
+def _refuse_bomb(path: Path, size: int, packed: int) -> None:
+    if any(size > large and size > times * packed for large, times in _PACKED):
+        raise InputError(
+            f"{path}: {packed / 1e6:.3g} MB that unpack to {size / 1e6:.0f} or more, as no image does; "
+            "unpack it first if you know where it comes from"
+        )
 
 
 def check_whole(hdus: fits.HDUList, data: BinaryIO) -> int:

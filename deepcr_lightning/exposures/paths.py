@@ -137,7 +137,7 @@ def _found(option: str, part: str | Path) -> dict[Path, Path]:
                     remark(f"{option}={part}", what)
                 files = [file for file in files if file.is_file()]
                 here.update({file: Path(str(file.relative_to(match))) for file in files})
-            elif match == path or is_fits(match):
+            elif match.is_file() and (match == path or is_fits(match)):
                 here[match] = Path(match.name)
         if named != [path] or path.is_dir():
             here = {file: here[file] for file in choose_exposures(f"{option}={part}", sorted(here, key=str))}
@@ -145,6 +145,7 @@ def _found(option: str, part: str | Path) -> dict[Path, Path]:
         raise InputError(f"{option}={part}: cannot be listed ({type(error).__name__}: {error})") from error
     if not here:
         missing = "no FITS files there that hold an exposure" if named else "no such file or directory"
+        missing = "is a pipe or a device, no file" if named == [path] and not path.is_dir() else missing
         raise InputError(f"{option}={part}: {missing}; give a directory, a file, a quoted glob, or a list")
     for file in here:
         require_printable(option, str(file))

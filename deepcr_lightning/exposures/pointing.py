@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import warnings
 
-from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.cards import sound
 from deepcr_lightning.exposures.exposure import Exposure
-from deepcr_lightning.exposures.layout import opened
+from deepcr_lightning.exposures.layout import open_fits
 
 
 def read_pointings(exposure: Exposure) -> dict[int, WCS]:
@@ -31,7 +30,7 @@ def read_pointings(exposure: Exposure) -> dict[int, WCS]:
         If a WCS is there and cannot be understood.
     """
     found = {}
-    with opened(exposure.path) as data, fits.open(data, memmap=False) as hdus, warnings.catch_warnings():
+    with open_fits(exposure.path) as (hdus, _), warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)  # dates written in an old way
         for chip in exposure.chips:
             header, _ = sound(exposure.path.name, hdus[chip.place.image].header)

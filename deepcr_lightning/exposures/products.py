@@ -17,7 +17,7 @@ from deepcr_lightning.exposures.cards import in_ascii
 from deepcr_lightning.exposures.chip import Chip
 from deepcr_lightning.exposures.chips import dq_plane, is_null, plane
 from deepcr_lightning.exposures.exposure import Exposure
-from deepcr_lightning.exposures.layout import opened
+from deepcr_lightning.exposures.layout import open_fits
 from deepcr_lightning.exposures.product_names import STAMP
 
 BY_HAND = "DCRADD"
@@ -269,7 +269,7 @@ def _write_copy(
 
     def write(partial: Path) -> None:
         # Raw values and raw headers: what is not edited goes through byte by byte.
-        with opened(exposure.path) as data, fits.open(data, memmap=False, do_not_scale_image_data=True) as hdus:
+        with open_fits(exposure.path, do_not_scale_image_data=True) as (hdus, _):
             for hdu in [*edit(hdus), hdus[0]]:
                 if hdu is hdus[0]:
                     provenance.stamp(hdu.header, flagged_share(masks))
@@ -279,7 +279,15 @@ def _write_copy(
                     hdu.add_datasum()
             hdus.writeto(partial, overwrite=True, output_verify="ignore")
 
-    write_atomically(path, write)
+    try:
+        write_atomically(path, write)
+    except InputError:
+        raise
+    except (fits.VerifyError, ValueError) as error:  # cards that astropy reads and will not write
+        raise InputError(
+            f"{exposure.path}: its header cannot be copied ({str(error).splitlines()[0]}); mend it, or take dq_copy "
+            "and clean out of products="
+        ) from error
 
 
 def flagged_share(masks: Sequence[NDArray[np.bool_]]) -> float:

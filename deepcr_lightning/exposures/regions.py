@@ -14,6 +14,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 
 from deepcr_lightning.atomic import write_atomically
+from deepcr_lightning.exposures.cards import in_ascii
 from deepcr_lightning.exposures.exposure import Chip, Exposure
 
 _CORNERS = np.array([(-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)])
@@ -65,7 +66,11 @@ def write_regions(path: Path, exposure: Exposure, masks: Sequence[NDArray[np.boo
     """
     skies = [_sky(chip) for chip in exposure.chips]
     system = skies[0][1] if skies[0] is not None and all(skies) else "image"
-    lines = ["# Region file format: DS9 version 4.1", f"# cosmic rays of {exposure.path.name}", "global color=red"]
+    lines = [
+        "# Region file format: DS9 version 4.1",
+        f"# cosmic rays of {in_ascii(exposure.path.name)}",
+        "global color=red",
+    ]
     lines.append(system)
     for chip, mask, sky in zip(exposure.chips, masks, skies, strict=True):
         outlines = list(event_outlines(mask))

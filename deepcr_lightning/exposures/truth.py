@@ -15,6 +15,7 @@ from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.cards import in_ascii
 from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.exposures.layout import open_fits, primary_header
 from deepcr_lightning.exposures.paths import TRUTH, as_path, below, matches
 
 ENDING = f"{TRUTH}.fits"
@@ -66,11 +67,12 @@ def read_truth(path: Path) -> dict[int, ChipTruth]:
         If the file cannot be read or has no ``CRTRUTH``.
     """
     try:
-        with fits.open(path) as hdus:
+        with open_fits(path) as (hdus, _):
             versions = [hdu.ver for hdu in hdus if hdu.name == "CRTRUTH"]
             chips = {v: _chip(hdus, v) for v in versions}
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a truth file ({error})") from error
+    except Exception as error:  # astropy raises a dozen kinds for damaged files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: cannot be read as a truth file ({reason})") from error
     if not chips:
         raise InputError(f"{path}: has no CRTRUTH extension")
     return chips
@@ -185,7 +187,7 @@ def field_type(path: Path) -> str:
     -------
     str
     """
-    return str(fits.getheader(path).get("FIELDTYP", "unknown")).lower()
+    return str(primary_header(path).get("FIELDTYP", "unknown")).lower()
 
 
 def _chip(hdus: fits.HDUList, version: int) -> ChipTruth:

@@ -9,7 +9,7 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.inpainting.network import Filler
 from deepcr_lightning.inpainting.planes import RECIPE
 from deepcr_lightning.models.card import FillerCard
-from deepcr_lightning.models.checkpoint import card_of, read_checkpoint, weights_of
+from deepcr_lightning.models.checkpoint import card_of, network_with, read_checkpoint, weights_of
 from deepcr_lightning.models.model_file import sha256_of
 from deepcr_lightning.networks.choice import described
 from deepcr_lightning.networks.unet import fold_batch_norm
@@ -74,11 +74,10 @@ def load_fill_model(path: str | Path) -> FillModel:
             "again"
         )
     try:
-        net = Filler(**card.network)
-        net.load_state_dict(weights_of(checkpoint))
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        weights = weights_of(checkpoint)
+    except (KeyError, AttributeError) as error:
         raise InputError(f"{file}: its weights do not fit the network it describes; the file is damaged") from error
-    net.eval()
+    net = network_with(lambda: Filler(**card.network), weights, file)
     if net.unet.norm == "batch":
         net.unet = fold_batch_norm(net.unet)
     return FillModel(net, card, file, sha256_of(file))

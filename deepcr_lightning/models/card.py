@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
@@ -69,7 +70,7 @@ class DataCard:
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """Read it from the plain values of a file; what they do not say takes its default."""
         there = {name: _frozen(plain[name]) for name in (f.name for f in fields(cls)) if name in plain}
-        return cls(**there)
+        return cls(**{name: _CHECKS[name](value) if name in _CHECKS else value for name, value in there.items()})
 
     def to_plain(self) -> dict[str, Any]:
         """Return plain values for a file, without what is not known."""
@@ -134,7 +135,7 @@ class Card:
         common = {
             "network": dict(plain["network"]),
             "data": DataCard.from_plain({**(plain.get("data") or {}), "normalisation": plain["normalisation"]}),
-            "run": plain.get("run"),
+            "run": None if plain.get("run") is None else dict(plain["run"]),
             "version": str(plain.get("version")),
             "recipe": int(plain.get("recipe", 0)),
         }
@@ -213,7 +214,8 @@ class FinderCard(Card):
     @classmethod
     def own(cls, plain: Mapping[str, Any]) -> dict[str, Any]:
         """Read the fields that cards of this kind alone have."""
-        scale, shift = plain.get("calibration", cls.calibration)
+        scale, shift = (_finite(value) for value in plain.get("calibration", cls.calibration))
+        threshold, plateau, curves = _share(plain["threshold"]), plain.get("plateau"), plain.get("curves")
         name = str(plain.get("network_name", UNET))
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a network")
@@ -222,11 +224,11 @@ class FinderCard(Card):
         return {
             "network": {**defaults, **plain["network"]},
             "network_name": name,
-            "threshold": float(plain["threshold"]),
+            "threshold": threshold,
             "calibrated": bool(plain["calibrated"]),
-            "curves": plain.get("curves"),
-            "plateau": plain.get("plateau"),
-            "calibration": (float(scale), float(shift)),
+            "curves": None if curves is None else {name: [*map(float, values)] for name, values in curves.items()},
+            "plateau": None if plateau is None else _share(plateau),
+            "calibration": (scale, shift),
             "closes_gaps": plain.get("gaps") == "closed",
         }
 
@@ -258,3 +260,37 @@ def _frozen(value: Any) -> Any:
 
 def _thawed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no finite number")
+    return number
+
+
+def _share(value: Any) -> float:
+    number = float(value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{number} is no share")
+    return number
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, tuple) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{values!r} is no list of texts")
+    return values
+
+
+def _known(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else check(value)
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("filters", "science", "darks", "dark_sha256"), _texts),
+    **dict.fromkeys(("label_snr", "spectra", "trailed"), _finite),
+    **dict.fromkeys(("mean_dark_share", "cr_share_rate"), _known(_finite)),
+    "star_widths": _known(lambda pair: (_finite(pair[0]), _finite(pair[1]))),
+    "tile_size": _known(int),
+}
+"""What a card says of the data, by its name: a damaged one is refused when it is read, and not where it is used."""

@@ -61,8 +61,10 @@ def deepcr_network(name: str, weights: Any) -> tuple[UNet, str]:
             state["down.0.0.weight"] = state["down.0.0.weight"] / 100
         net = UNet(2, len(state["down.0.0.bias"]), "none")
         net.load_state_dict(state)
-    except (RuntimeError, IndexError) as error:
+    except (RuntimeError, IndexError, TypeError) as error:
         raise InputError(f"{name}.pth: its tensors do not fit the mask network of deepCR, of any width") from error
+    if not all(bool(torch.isfinite(value).all()) for value in net.state_dict().values()):
+        raise InputError(f"{name}.pth: some of its weights are NaN or infinite; fetch it again")
     return net, "standard" if weight_norm else "electrons"
 
 

@@ -11,7 +11,14 @@ import torch
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.models.card import DataCard, FinderCard
-from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY, card_of, read_checkpoint, weights_of
+from deepcr_lightning.models.checkpoint import (
+    DESCRIPTION_KEY,
+    MisfitError,
+    card_of,
+    network_with,
+    read_checkpoint,
+    weights_of,
+)
 from deepcr_lightning.models.deepcr_weights import deepcr_network
 from deepcr_lightning.models.model_file import (
     OF_HUBBLE,
@@ -126,18 +133,16 @@ def _read_ours(path: Path, network: Choice | None) -> tuple[Network, FinderCard]
         raise InputError(f"ckpt_path={path}: is an inpainting network, not a detector; pass it as fill_ckpt_path=")
     chosen = _chosen(path, card, network)
     try:
-        net = make_network(chosen, card.network)
-        net.load_state_dict(net.calibrated(weights_of(checkpoint), *card.calibration))
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        if chosen not in NETWORKS:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(
-                f"{path}: its weights do not fit network={name_of(chosen)}; the network has changed since, or the file "
-                "is damaged"
-            ) from error
-        raise InputError(f"{path}: its weights do not fit the network it describes; the file is damaged") from error
-    return (fold_batch_norm(net.eval()) if isinstance(net, UNet) and net.norm == "batch" else net), card
+        net = network_with(lambda: make_network(chosen, card.network), weights_of(checkpoint), path)
+        net.load_state_dict(net.calibrated(net.state_dict(), *card.calibration))
+    except MisfitError as error:
+        if chosen in NETWORKS:
+            raise
+        raise InputError(
+            f"{path}: its weights do not fit network={name_of(chosen)}; the network has changed since, or the file "
+            "is damaged"
+        ) from error
+    return (fold_batch_norm(net) if isinstance(net, UNet) and net.norm == "batch" else net), card
 
 
 def _chosen(path: Path, card: FinderCard, network: Choice | None) -> Choice:
@@ -165,7 +170,7 @@ def _read_deepcr(path: Path) -> tuple[UNet, FinderCard]:
             card = FinderCard.from_plain(told[DESCRIPTION_KEY])
             if told["sha256"] != sha256_of(path) or card.normalisation not in SCALES:
                 raise ValueError("it is of other weights")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise InputError(f"{beside}: does not describe {path.name}; remove it or export again") from error
         return deepcr_network("", weights)[0], card
     net, normalisation = deepcr_network(path.stem, weights)

@@ -11,7 +11,7 @@ from matplotlib.colors import ListedColormap
 from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.sky import sky_and_noise
-from deepcr_lightning.figures import save_figure, show_electrons
+from deepcr_lightning.figures import as_it_is, save_figure, show_electrons
 from deepcr_lightning.prediction.summary import Row
 
 MOST = 12
@@ -48,7 +48,7 @@ def draw_contact_sheet(path: Path, pictures: Sequence[Picture]) -> None:
             mask[cut], cmap=ListedColormap(["#eeeeee", "#d62728"]), vmin=0, vmax=1, origin="lower", interpolation="none"
         )
         left.set_title(
-            f"{Path(row.file).name}\n{row.filter}, {row.exposure_time:g} s\n"
+            f"{as_it_is(Path(row.file).name)}\n{as_it_is(row.filter)}, {row.exposure_time:g} s\n"
             f"flagged {row.flagged:.2%}, expected {row.expected:.2%}",
             fontsize=8,
             loc="left",

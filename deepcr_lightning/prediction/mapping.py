@@ -12,6 +12,7 @@ import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 
+from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.models.model import Model
 from deepcr_lightning.prediction.predictor import ExposurePredictor
@@ -63,5 +64,7 @@ class ExposureMapping(pl.LightningModule):
         try:
             model = self.predictor.fitting(batch.header).model
             return ProbabilityMaps(batch, self.predictor.probabilities(batch), begun, model)
+        except InputError as error:
+            return Failure(batch.path, f"{batch.path}: {error}")
         except Exception as error:  # whatever one exposure meets, the others are finished
             return Failure(batch.path, f"{batch.path}: {type(error).__name__}: {error}")

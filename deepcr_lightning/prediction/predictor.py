@@ -80,6 +80,9 @@ class ExposurePredictor(nn.Module):
             step=self.net.step,
             tile=self.tile or (_TILE_ON_GPU if self.device.type == "cuda" else self._tile_on_cpu()),
         )
+        if not np.isfinite(probability).all():
+            # A mask would be empty there, as if nothing had hit it.
+            raise InputError("the network gives values that are no numbers; give another checkpoint")
         return probability if self.plateau == 1 else np.minimum(probability / np.float32(self.plateau), 1)
 
     def _tile_on_cpu(self) -> int:

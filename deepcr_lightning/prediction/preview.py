@@ -16,7 +16,7 @@ from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.products import flagged_share
 from deepcr_lightning.exposures.sky import sky_and_noise
-from deepcr_lightning.figures import save_figure
+from deepcr_lightning.figures import as_it_is, save_figure
 
 _CROP = 96
 _CROPS = 3
@@ -108,7 +108,7 @@ def draw_preview(
         line[2].set_title("after", fontsize=8, loc="left")
     share = flagged_share(masks)
     name = f"{exposure.path.name}   {exposure.instrument} {exposure.filter}, {exposure.exposure_time:g} s"
-    figure.suptitle(f"{name}, {share:.2%} flagged", fontsize=11)
+    figure.suptitle(f"{as_it_is(name)}, {share:.2%} flagged", fontsize=11)
     write_atomically(path, lambda partial: save_figure(figure, partial))
 
 

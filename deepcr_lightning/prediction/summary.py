@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
@@ -22,6 +24,9 @@ ODD_FACTOR = 2.0
 """An exposure looks wrong if its flagged share is this many times the expected one, or the expected one it."""
 _FEWEST = 5
 _TEXTS = ("file", "status", "filter", "model")
+_CONTROL = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What a line of a table cannot hold as it is, and the sign that stands before what is written in its place."""
+_ESCAPED = re.compile(r"\\(?:[\\nrt]|x[0-9a-f]{2}|u[0-9a-f]{4})")
 
 
 @dataclass(frozen=True)
@@ -99,18 +104,14 @@ class Summary:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(folder / f".{FILE}.lock")
-            with self._lock:
-                if not self.path.exists() or not self.path.stat().st_size:
-                    self._append(_NAMES)
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
-        with self._lock:
-            names, _ = self._table()
-            if names != _NAMES:
-                self.tidy()
+        self._lock = FileLock(folder / f".{FILE}.lock")
+        with self._locked(folder):
+            if not self.path.exists() or not self.path.stat().st_size:
+                # Whole: half a line of names would be a table of another kind.
+                self._write([])
+        names, _ = self._table()
+        if names != _NAMES:
+            self.tidy()
 
     def add(self, row: Row) -> None:
         """Append a row.
@@ -124,11 +125,8 @@ class Summary:
         InputError
             If it cannot be written.
         """
-        try:
-            with self._lock:
-                self._append(list(asdict(row).values()))
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+        with self._locked():
+            self._append(_cells(row))
 
     def rows(self) -> list[Row]:
         """Read the last row of each file, sorted by file.
@@ -148,6 +146,7 @@ class Summary:
             if len(cells) == len(names):
                 values: dict[str, Any] = dict(zip(names, cells, strict=True))
                 values |= {name: _number(cell) for name, cell in values.items() if name not in _TEXTS}
+                values["file"] = _ESCAPED.sub(lambda match: match[0].encode().decode("unicode_escape"), values["file"])
                 found[values["file"]] = Row(**values)
         return [found[name] for name in sorted(found)]
 
@@ -160,32 +159,49 @@ class Summary:
             Where the network does not know the expected share, it is that of the median rate of all rows, if there
             are five; the table does not have it then.
         """
-        with self._lock:
+        with self._locked():
             rows = self.rows()
-
-            def write(partial: Path) -> None:
-                with partial.open("w", newline="", encoding="utf-8") as file:
-                    csv.writer(file).writerows([_NAMES, *(_cells(asdict(row).values()) for row in rows)])
-
-            write_atomically(self.path, write)
+            self._write(rows)
         return list(_with_expected(rows))
 
+    @contextmanager
+    def _locked(self, folder: Path | None = None) -> Iterator[None]:
+        try:
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+            with self._lock:
+                yield
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+
     def _table(self) -> tuple[list[str], list[list[str]]]:
-        with self._lock:
-            lines = self.path.read_text(encoding="utf-8").splitlines()
+        with self._locked():
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
         # Line by line: a quote that a killed process did not close ends with its line.
-        table = [next(csv.reader([line])) for line in lines if line]
+        try:
+            table = [next(csv.reader([line])) for line in lines if line]
+        except csv.Error:
+            table = []
         if not table or table[0] not in (_NAMES, _EARLIER_NAMES):
             raise InputError(f"{self.path}: was not written by this package; remove it or choose another output_dir")
         return table[0], table[1:]
 
-    def _append(self, values: Iterable[object]) -> None:
+    def _write(self, rows: list[Row]) -> None:
+        def write(partial: Path) -> None:
+            with partial.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([_NAMES, *(_cells(row) for row in rows)])
+
+        write_atomically(self.path, write)
+
+    def _append(self, cells: Iterable[str]) -> None:
         with self.path.open("a+", newline="", encoding="utf-8") as file:
             # A process that was killed while it wrote leaves a line cut short: it must not swallow this one.
             file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
             if file.read() not in ("", "\n"):
                 file.write("\n")
-            csv.writer(file).writerow(_cells(values))
+            csv.writer(file).writerow(cells)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _with_expected(rows: list[Row]) -> Iterable[Row]:
@@ -197,10 +213,18 @@ def _with_expected(rows: list[Row]) -> Iterable[Row]:
         yield Row(**{**asdict(row), "expected": share})
 
 
-def _cells(values: Iterable[object]) -> list[str]:
+def _cells(row: Row) -> list[str]:
     # A float that is not known is an empty cell, which every reader of tables takes for missing.
-    texts = ("" if value != value else f"{value:.6g}" if isinstance(value, float) else str(value) for value in values)
-    return [" ".join(text.splitlines()) for text in texts]
+    values = {**asdict(row), "status": " ".join(row.status.splitlines()), "filter": " ".join(row.filter.splitlines())}
+    return [_CONTROL.sub(_as_escape, _text(value)) for value in values.values()]
+
+
+def _text(value: object) -> str:
+    return "" if value != value else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _as_escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
 
 
 def _number(cell: str) -> float:

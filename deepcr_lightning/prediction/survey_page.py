@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import os
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
@@ -72,7 +73,7 @@ def write_survey_page(path: Path, exposures: Iterable[tuple[Row, Path]]) -> None
     if path.exists() and _TITLE not in path.read_text(encoding="utf-8", errors="replace"):
         raise InputError(f"{path}: is no page of ours; move it away or choose another output_dir")
     made = page(f"{_TITLE} {len(rows)} exposures", [("", _STYLE + text + table + _SCRIPT)])
-    write_atomically(path, lambda partial: partial.write_text(made, encoding="utf-8"))
+    write_atomically(path, lambda partial: partial.write_text(made, encoding="utf-8", errors="xmlcharrefreplace"))
 
 
 def _kind(name: str) -> str:
@@ -82,11 +83,11 @@ def _kind(name: str) -> str:
 def _line(row: Row, preview: Path, folder: Path) -> str:
     picture = ""
     if preview.exists():
-        link = quote(preview.relative_to(folder).as_posix())
+        link = quote(os.fsencode(preview.relative_to(folder).as_posix()))
         picture = f'<a href="{link}"><img alt="" src="data:image/jpeg;base64,{_thumbnail(preview)}"></a>'
-    name = escape(Path(row.file).name)
+    name = Path(row.file).name
     if row.status != CLEANED:
-        reason = f'<td data-key="{name}">{name}<br>not cleaned: {escape(row.status)}</td>'
+        reason = f'<td data-key="{escape(name)}">{escape(name)}<br>not cleaned: {escape(row.status)}</td>'
         return f"<tr><td>{picture}</td>{reason}{'<td data-key></td>' * (len(_COLUMNS) - 2)}</tr>"
     odd = row.oddity if row.expected > 0 else math.nan
     cells = (
@@ -106,7 +107,7 @@ def _line(row: Row, preview: Path, folder: Path) -> str:
 def _cell(key: str | float, text: str) -> str:
     if isinstance(key, float) and math.isnan(key):
         return '<td data-key=""></td>'
-    return f'<td data-key="{escape(str(key))}">{text}</td>'
+    return f'<td data-key="{escape(str(key))}">{escape(text)}</td>'
 
 
 def _thumbnail(preview: Path) -> str:

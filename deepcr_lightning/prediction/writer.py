@@ -18,6 +18,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.deliveries import is_ours
 from deepcr_lightning.exposures.exposure import read_exposure, root_of
+from deepcr_lightning.exposures.layout import primary_header
 from deepcr_lightning.exposures.product_names import PRODUCTS, product_name
 from deepcr_lightning.exposures.products import (
     BY_HAND,
@@ -243,7 +244,7 @@ def _is_product(path: Path, output: Path) -> bool:
 def _refuse_mended(place: Path, path: Path) -> None:
     mask = place.with_name(product_name("mask", root_of(path), path.name))
     try:
-        mended = mask.exists() and BY_HAND in fits.getheader(mask)
+        mended = mask.exists() and BY_HAND in primary_header(mask)
     except (OSError, ValueError):
         return  # no mask file, so nobody mended it
     if mended:

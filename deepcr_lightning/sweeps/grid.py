@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from deepcr_lightning.console.yaml_file import load_yaml
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.sweeps.result import NOT_STARTED, Result
 
+MOST_JOBS = 100_000
+"""Jobs of a larger grid are not named before they start."""
 _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -83,7 +89,10 @@ def not_started(config: DictConfig, results: Sequence[Result]) -> list[Result]:
     seen = {result.job for result in results}
     if not is_grid(config) or not told or not all(name.isdigit() for name in seen):
         return []
-    jobs = itertools.product(*(_texts(override) for override in overrides))
+    values = [_texts(override) for override in overrides]
+    if math.prod(map(len, values)) > MOST_JOBS:
+        return []
+    jobs = itertools.product(*values)
     reason = "the sweep ended before it"
     return [Result(str(n), NOT_STARTED, job, reason=reason) for n, job in enumerate(jobs) if str(n) not in seen]
 
@@ -91,8 +100,15 @@ def not_started(config: DictConfig, results: Sequence[Result]) -> list[Result]:
 def sweep_config(folder: Path) -> DictConfig | None:
     """Read the config that Hydra keeps of a sweep; None where it kept none."""
     saved = folder / "multirun.yaml"
-    config = OmegaConf.load(saved) if saved.is_file() else None
-    return config if isinstance(config, DictConfig) else None
+    config = load_yaml(saved) if saved.is_file() else None
+    if not isinstance(config, DictConfig):
+        return None
+    try:
+        parse(config)
+    except (HydraException, OmegaConfBaseException, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{saved}: is no config of a sweep ({reason}); move it away") from error
+    return config
 
 
 def _unforeseen(override: Override) -> bool:
@@ -100,5 +116,7 @@ def _unforeseen(override: Override) -> bool:
 
 
 def _texts(override: Override) -> list[str]:
+    values: Iterable[str]
     values = override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
-    return [f"{override.get_key_element()}={value}" for value in values]
+    # One more than are ever named: a range of a thousand million values is no reason to write them all down.
+    return [f"{override.get_key_element()}={value}" for value in itertools.islice(values, MOST_JOBS + 1)]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from deepcr_lightning.atomic import process_alive, write_atomically
+from deepcr_lightning.console.yaml_file import load_yaml
 
 FILE = "result.json"
 SCORE = "val/average_precision"
 """What a sweep is ranked by and a search maximises. The loss is no rank: another loss, other labels or other
 layers a tile change its scale; purity against completeness means the same in all of them."""
+_LARGEST_PROCESS = 1 << 31
 DONE, FAILED, RUNNING, KILLED, NOT_STARTED = "done", "failed", "running", "killed", "not started"
 
 
@@ -100,12 +101,12 @@ def read_result(folder: Path) -> Result | None:
         Result of the job, "killed" if it ended without a result; None for a folder that is not that of a job.
     """
     try:
-        result = Result(job=folder.name, **json.loads((folder / FILE).read_text()))
-    except (OSError, ValueError, TypeError):
+        result = _checked(Result(job=folder.name, **json.loads((folder / FILE).read_text())))
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         saved = folder / ".hydra" / "overrides.yaml"
         if not saved.is_file():
             return None
-        overrides = [str(text) for text in OmegaConf.load(saved)]
+        overrides = [text for text in load_yaml(saved) if isinstance(text, str)]
         return Result(folder.name, KILLED, overrides, reason="ended before it could say why")
     if result.status == RUNNING:
         status, reason = RUNNING, f"still running on {result.host}, or killed there"
@@ -113,6 +114,19 @@ def read_result(folder: Path) -> Result | None:
             alive = process_alive(result.process)
             status, reason = (RUNNING, "still running") if alive else (KILLED, "its process was killed")
         return Result(**{**vars(result), "status": status, "reason": reason})
+    return result
+
+
+def _checked(result: Result) -> Result:
+    """Return a result that a file gave, or raise ValueError or TypeError if its values are of other kinds."""
+    texts = [result.status, result.checkpoint, result.reason, result.host, *result.overrides, *result.scores]
+    if not all(isinstance(text, str) for text in texts) or result.status not in (DONE, FAILED, RUNNING):
+        raise ValueError("its texts are none")
+    numbers = [*result.scores.values(), 0.0 if result.seconds is None else result.seconds]
+    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+        raise ValueError("its numbers are none")
+    if not isinstance(result.process, int) or not 0 < result.process < _LARGEST_PROCESS:
+        raise ValueError("it has no process")
     return result
 
 

@@ -112,7 +112,8 @@ def ask(
         raise InputError(
             f"the search was started with other choices ({error}); give another hydra.sweep.dir"
         ) from error
-    drawn = [[*fixed, *(f"{name}={value}" for name, value in trial.params.items())] for trial in trials]
+    # What else a study has of a trial comes from whoever wrote its file.
+    drawn = [[*fixed, *(f"{name}={trial.params[name]}" for name in space)] for trial in trials]
     return trials[0].number, drawn
 
 

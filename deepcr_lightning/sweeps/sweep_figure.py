@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from deepcr_lightning.figures import save_figure
+from deepcr_lightning.figures import as_it_is, save_figure
 from deepcr_lightning.sweeps.result import Result, swept_options
 from deepcr_lightning.sweeps.table import short
 
@@ -63,7 +63,7 @@ def _plot_option(axes: Axes, option: str, results: Sequence[Result]) -> None:
         numbers = {value: float(value) for value in values}
     except ValueError:
         numbers = {value: float(place) for place, value in enumerate(values)}
-        _name_ticks(axes, [short(value) for value in values])
+        _name_ticks(axes, [as_it_is(short(value)) for value in values])
     else:
         _scale(axes, sorted(numbers.values()))
     x = np.array([numbers[value] for value in given])

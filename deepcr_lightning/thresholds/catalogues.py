@@ -148,7 +148,7 @@ def _read_dolphot(path: Path) -> Catalogue:
     used = sorted({*places.values(), *(number for columns in wanted.values() for number in columns.values())})
     try:
         values = np.loadtxt(path, usecols=used, ndmin=2)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # it unpacks, too, and every packer has errors of its own
         raise InputError(f"{path}: does not fit {described.name} ({error}); it may be truncated") from error
     column = {number: values[:, nth] for nth, number in enumerate(used)}
     chip = 1000 * column[places["extension"]] + column[places["chip"]]

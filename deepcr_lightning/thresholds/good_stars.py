@@ -11,9 +11,10 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
-from yaml import YAMLError
 
+from deepcr_lightning.console.yaml_file import load_yaml
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.cards import as_number
 
 NEEDED = ("y", "x", "magnitude", "signal_to_noise", "sharpness", "crowding")
 """Columns of a catalogue in one filter."""
@@ -80,14 +81,16 @@ def choose_cuts(value: str | Path | Mapping[str, Any] | None, camera: str) -> Cu
     given: Any = value
     if isinstance(value, str | Path):
         try:
-            given = OmegaConf.to_container(OmegaConf.load(Path(value).expanduser()))
-        except (OSError, UnicodeDecodeError, YAMLError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"cuts={value}: cannot be read ({reason}); name a YAML file") from error
+            given = OmegaConf.to_container(load_yaml(Path(value).expanduser()), resolve=False)
+        except InputError as error:
+            raise InputError(f"cuts={error}; name a YAML file") from error
     known = [field.name for field in fields(Cuts)]
     if not isinstance(given, Mapping) or not set(given) <= set(known):
         raise InputError(f"cuts={value}: give some of {', '.join(known)}, each with its limit")
-    return Cuts(**given)
+    limits = {name: as_number(limit) for name, limit in given.items()}
+    if None in limits.values():
+        raise InputError(f"cuts={value}: a limit is no number")
+    return Cuts(**limits)  # type: ignore[arg-type]
 
 
 def good_stars(catalogue: Table, cuts: Cuts, name: str) -> NDArray[np.bool_]:

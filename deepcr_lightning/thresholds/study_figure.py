@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 
-from deepcr_lightning.figures import save_figure
+from deepcr_lightning.figures import as_it_is, save_figure
 from deepcr_lightning.scores.intervals import interval, resampled
 from deepcr_lightning.thresholds.star_counts import Counts
 from deepcr_lightning.thresholds.star_study import Study
@@ -94,6 +94,7 @@ def _plot_cmd(axes: Axes, study: Study, filters: Sequence[str], corners: Sequenc
     best = int(np.argmin(np.abs(study.thresholds - study.recommended.threshold)))
     stars = [chip.masked[best] for chip in study.chips]
     magnitude = np.concatenate([one.magnitudes[:, -1] for one in stars])
+    filters = tuple(as_it_is(name) for name in filters)
     if len(filters) == 1:
         axes.hist(magnitude, 60, histtype="step", color="black")
         axes.set(xlabel=f"{filters[0]} [mag]", ylabel="good stars", title="one filter: no colours")

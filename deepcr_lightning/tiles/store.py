@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from deepcr_lightning.errors import InputError
 from deepcr_lightning.tiles.sky_tiles import SkyTile
 
 _MODE: Literal["c"] = "c"
@@ -51,10 +52,22 @@ class TileStore:
     own_charge : memory-mapped ndarray of float32, shape (N, size, size), or None
         True charge of the tiles' own CRs, in a store that was built with truth.
     layers : list of LayerInfo
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        try:
+            self._open(folder)
+        except Exception as error:  # JSON, NumPy and the file system raise a dozen kinds
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(f"{folder}: the tile store is damaged ({reason}); remove it, it is built again") from error
+
+    def _open(self, folder: Path) -> None:
         info = json.loads((folder / "store.json").read_text())
         size, count = info["tile_size"], info["tiles"]
         shape = (count, size, size)
@@ -65,6 +78,7 @@ class TileStore:
         with np.load(folder / "table.npz") as table:
             self.table: dict[str, NDArray] = {name: table[f"tile_{name}"] for name in COLUMNS}
         self.layers = [LayerInfo(**row) for row in info["layers"]]
+        _check(size, count, self.table, self.layers)
         pixels = (sum(layer.rows * layer.columns for layer in self.layers),)
         self._charge: NDArray[np.float32] = _mapped(folder / "layers.bin", np.float32, pixels)
         self._kind: NDArray[np.uint8] = _mapped(folder / "layers_kind.bin", np.uint8, pixels)
@@ -92,6 +106,20 @@ class TileStore:
     def _plane(self, planes: NDArray[Any], layer: int) -> NDArray[Any]:
         info = self.layers[layer]
         return planes[info.start : info.start + info.rows * info.columns].reshape(info.rows, info.columns)
+
+
+def _check(size: int, count: int, table: dict[str, NDArray], layers: list[LayerInfo]) -> None:
+    """Raise ValueError if a store does not hold together."""
+    whole = [size, count, *(n for layer in layers for n in (layer.start, layer.rows, layer.columns))]
+    if not all(isinstance(number, int) and number >= 0 for number in whole):
+        raise ValueError("a size is no number of pixels")
+    if any(len(column) != count for column in table.values()):
+        raise ValueError("its table has another length")
+    start = 0
+    for layer in layers:
+        if layer.start != start:
+            raise ValueError("its layers do not follow one another")
+        start += layer.rows * layer.columns
 
 
 def _mapped(path: Path, kind: type, shape: tuple[int, ...]) -> NDArray[Any]:

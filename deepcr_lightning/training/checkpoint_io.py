@@ -13,6 +13,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from deepcr_lightning.atomic import write_atomically
 
+_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
+
 
 class WholeCheckpoints(TorchCheckpointIO):
     """Write checkpoints beside their place and move them there when they are whole.
@@ -41,6 +43,19 @@ class RunCheckpoint(ModelCheckpoint):
     def __init__(self, dirpath: str, **settings: Any) -> None:
         super().__init__(dirpath, filename="best", save_last=True, enable_version_counter=False, **settings)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the best checkpoint of a run, also where its folder was moved to.
+
+        Lightning would forget its score then, and write the next epoch over it, however bad.
+        """
+        assert self.dirpath is not None
+        folder = Path(self.dirpath)
+        if (folder / Path(state_dict["best_model_path"]).name).is_file():
+            paths = {name: _moved(state_dict[name], folder) for name in _PATHS if name in state_dict}
+            scores = {_moved(path, folder): score for path, score in state_dict.get("best_k_models", {}).items()}
+            state_dict = {**state_dict, **paths, "best_k_models": scores, "dirpath": self.dirpath}
+        super().load_state_dict(state_dict)
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save what a run that is stopped in its first epoch starts from."""
         super().on_train_start(trainer, pl_module)
@@ -53,3 +68,7 @@ class RunCheckpoint(ModelCheckpoint):
         super().on_train_epoch_end(trainer, pl_module)
         if not self._should_skip_saving_checkpoint(trainer):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+
+
+def _moved(path: str, folder: Path) -> str:
+    return str(folder / Path(path).name) if path else path

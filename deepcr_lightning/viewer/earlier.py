@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.exposures.layout import open_fits, primary_header
 from deepcr_lightning.exposures.product_names import STAMP
 from deepcr_lightning.exposures.products import Provenance, name_in_card
 
@@ -57,7 +58,7 @@ def read_mask_file(path: Path, exposure: Exposure) -> EarlierMask:
         If it cannot be read, is no mask file of ours, or is of another exposure.
     """
     try:
-        with fits.open(path, memmap=False) as hdus:
+        with open_fits(path) as (hdus, _):
             header = hdus[0].header
             if STAMP not in header or "CRMASK" not in hdus:
                 raise InputError(f"{path}: is no mask file of ours; move it away or choose another output_dir")
@@ -72,8 +73,11 @@ def read_mask_file(path: Path, exposure: Exposure) -> EarlierMask:
                 grow=int(header["DCRGROW"]),
                 plateau=float(header.get("DCRPLAT", 1.0)),
             )
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a mask file ({error}); move it away") from error
+    except InputError:
+        raise
+    except Exception as error:  # astropy raises a dozen kinds for damaged files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: cannot be read as a mask file ({reason}); move it away") from error
     return EarlierMask(
         provenance,
         masks,
@@ -85,7 +89,7 @@ def read_mask_file(path: Path, exposure: Exposure) -> EarlierMask:
 def flagged_before(path: Path) -> float | None:
     """Read the flagged share from the header of a mask file; None where there is no such file or it does not say."""
     try:
-        share = fits.getheader(path).get("DCRFRAC")
+        share = primary_header(path).get("DCRFRAC")
     except (OSError, ValueError):
         return None
     return float(share) if isinstance(share, int | float) else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,8 +58,7 @@ def save(
     grow = opened.grow if opened.maps is not None else opened.provenance.grow
     provenance = replace(opened.provenance, threshold=opened.threshold, grow=grow, by_hand=opened.by_hand())
     places = {product: path.with_name(product_name(product, exposure.root, exposure.path.name)) for product in products}
-    _make_room(path)
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    with _locked(path):
         if stamp_of(path) != opened.stamp:
             raise InputError(
                 f"{path.name} was changed since this window read it, by another window or program. It was not saved; "
@@ -82,9 +82,11 @@ def save(
     return [*(place for product, place in places.items() if product != "mask"), path]
 
 
-def _make_room(path: Path) -> None:
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_name(f".{path.name}.lock").touch()
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            yield
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -1,0 +1,142 @@
+"""The same seed twice: the same losses and weights to the bit, the same masks in tiles of any size.
+
+    python benchmarks/reliability/determinism.py [--count 20] [--seed 1] [--json FILE]
+
+In turns: two trainings of one seed on one thread; two on two threads; a training that is stopped after each of its
+epochs, in a process of its own each, against one that is not; and an image in tiles of three sizes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from campaign import Tally, options, until
+from scripts_in_forks import end, script, start, warm_up
+from small_survey import TINY, make_survey
+from watched import CRASHED, RIGHT, WRONG, Outcome
+
+from deepcr_lightning.models.model import load_model
+from deepcr_lightning.prediction.predictor import ExposurePredictor
+
+TOLERANCE = 1e-5
+"""Of a probability, between tiles of two sizes: sums are taken in another order."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Try as often as asked for; give the number of faults."""
+    chosen = options(__doc__, 20).parse_args(arguments)
+    warm_up()
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as name:
+        make_survey(Path(name) / "survey")
+        for number in until(chosen.minutes, chosen.count):
+            kind = list(KINDS)[number % len(KINDS)]
+            case = Path(name) / f"case{number}"
+            case.mkdir()
+            outcome = KINDS[kind](Path(name), case, chosen.seed + number // len(KINDS))
+            tally.add(kind, f"seed {chosen.seed + number // len(KINDS)}", outcome)
+            shutil.rmtree(case)
+    return tally.publish(chosen.json)
+
+
+def train(folder: Path, run: Path, seed: int, threads: int = 1, *more: str) -> Callable[[], object]:
+    """Make the work of a training run on so many threads."""
+    data = [f"data.{kind}={folder}/survey/{kind}" for kind in ("science", "darks")]
+    work = script(
+        "train.py", *data, f"data.store_dir={run}_tiles", f"hydra.run.dir={run}", f"seed={seed}", *TINY, *more
+    )
+
+    def on_threads() -> None:
+        torch.set_num_threads(threads)
+        work()
+
+    return on_threads
+
+
+def alike(one: Path, other: Path, log: Path) -> Outcome:
+    """Compare the weights and the losses of two runs."""
+    for name in ("best", "last"):
+        states = [torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True) for run in (one, other)]
+        if states[0]["epoch"] != states[1]["epoch"]:
+            return Outcome(WRONG, f"{name} is of epochs {states[0]['epoch']} and {states[1]['epoch']}", 0)
+        for key, value in states[0]["state_dict"].items():
+            if not torch.equal(value, states[1]["state_dict"][key]):
+                return Outcome(WRONG, f"{name}: {key} differs: {log.read_text()[-300:]}", 0)
+    return Outcome(RIGHT, "", 0)
+
+
+def _twice(folder: Path, case: Path, seed: int, threads: int) -> Outcome:
+    for run in ("one", "other"):
+        if end(start(train(folder, case / run, seed, threads), case, case / "log")):
+            return Outcome(CRASHED, (case / "log").read_text()[-500:], 0)
+    return alike(case / "one", case / "other", case / "log")
+
+
+def resumed(folder: Path, case: Path, seed: int) -> Outcome:
+    """Kill a run after each of its three epochs, and go on with it in another process."""
+    if end(start(train(folder, case / "one", seed), case, case / "log")):
+        return Outcome(CRASHED, (case / "log").read_text()[-500:], 0)
+    last = case / "other" / "checkpoints" / "last.ckpt"
+    works = [train(folder, case / "other", seed), *(script("train.py", f"ckpt_path={last}") for _ in range(3))]
+    for number, work in enumerate(works):
+        status = end(start(until_epoch(work), case, case / "log"))
+        if status != (-signal.SIGKILL if number < len(works) - 1 else 0):
+            return Outcome(CRASHED, f"status {status}: " + (case / "log").read_text()[-500:], 0)
+    return alike(case / "one", case / "other", case / "log")
+
+
+def until_epoch(work: Callable[[], object]) -> Callable[[], object]:
+    """Kill a training as soon as the last state of an epoch is kept."""
+
+    def killed() -> None:
+        from deepcr_lightning.training.checkpoint_io import RunCheckpoint
+
+        true = RunCheckpoint.on_train_epoch_end
+
+        def on_train_epoch_end(self: RunCheckpoint, *arguments: Any) -> None:
+            true(self, *arguments)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        RunCheckpoint.on_train_epoch_end = on_train_epoch_end  # type: ignore[method-assign]
+        work()
+
+    return killed
+
+
+def tiles(folder: Path, case: Path, seed: int) -> Outcome:
+    """Search one image in tiles of three sizes."""
+    del folder, case
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(length) for length in rng.integers(150, 420, 2))
+    image = rng.normal(30, 5, shape).astype(np.float32)
+    for _ in range(60):
+        row, column = (int(rng.integers(0, length - 6)) for length in shape)
+        image[row, column : column + 5] += rng.uniform(50, 5000)
+    unusable = rng.random(shape) < 0.01
+    model = load_model()
+    maps = [ExposurePredictor(model, tile).chip_probability(image, unusable) for tile in (1024, 256, 97)]
+    furthest = max(float(np.abs(maps[0] - other).max()) for other in maps[1:])
+    if furthest > TOLERANCE:
+        return Outcome(WRONG, f"maps differ by {furthest:.2g}", 0)
+    return Outcome(RIGHT, "", 0)
+
+
+KINDS: Mapping[str, Callable[[Path, Path, int], Outcome]] = {
+    "two runs, one thread": lambda folder, case, seed: _twice(folder, case, seed, 1),
+    "two runs, two threads": lambda folder, case, seed: _twice(folder, case, seed, 2),
+    "resumed after every epoch": resumed,
+    "tiles of three sizes": tiles,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(bool(main()))

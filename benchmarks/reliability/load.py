@@ -1,0 +1,157 @@
+"""Much at once: many exposures in a run, many processes on one tile store, many jobs in a table, one large image.
+
+    python benchmarks/reliability/load.py [--exposures 2000] [--processes 20] [--jobs 500] [--side 12000] [--json FILE]
+
+Memory, open files and threads of a run are looked at while it goes on: those of its last third may not be above those
+of the one before, and its second half may not take much longer than its first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from campaign import Tally, options
+from scripts_in_forks import end, script, start, warm_up
+from small_survey import make_survey
+from watched import CRASHED, RIGHT, WRONG, Outcome
+
+GROWTH = 1.1
+"""Memory, files and threads may differ by so much between two thirds of a run."""
+SLOWER = 1.5
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Put on the load that is asked for; give the number of faults."""
+    parser = options(__doc__, 1)
+    for name, value in (("exposures", 2000), ("processes", 20), ("jobs", 500), ("side", 12_000)):
+        parser.add_argument(f"--{name}", type=int, default=value, help="0 leaves it out (default: %(default)s)")
+    chosen = parser.parse_args(arguments)
+    warm_up()
+    tally = Tally()
+    for kind, work in LOADS.items():
+        size = getattr(chosen, kind)
+        if size:
+            with tempfile.TemporaryDirectory() as name:
+                outcome = work(Path(name), size)
+            print(f"{kind} {size}: {outcome.words}")
+            tally.add(f"{kind}, {size}", f"seed {chosen.seed}", outcome)
+    return tally.publish(chosen.json)
+
+
+def exposures(folder: Path, count: int) -> Outcome:
+    """Clean many small exposures in one run."""
+    make_survey(folder / "survey", count=6)
+    sources = sorted((folder / "survey" / "science").iterdir())
+    (folder / "in").mkdir()
+    for number in range(count):
+        shutil.copy(sources[number % 6], folder / "in" / f"ivis{number:05d}q_flc.fits")
+    options = [f"input={folder}/in", f"output_dir={folder}/out", "trainer.accelerator=cpu", "keep_freed_memory=false"]
+    process = start(script("predict.py", *options), folder, folder / "log")
+    samples: list[tuple[float, int, int, int, int]] = []
+    while os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            samples.append((time.monotonic(), len(list((folder / "out").glob("*_crmask.fits"))), *_taken(process)))
+        time.sleep(0.5)
+    if end(process):
+        return Outcome(CRASHED, (folder / "log").read_text()[-500:], 0)
+    rows = (folder / "out" / "summary.csv").read_text().splitlines()[1:]
+    made = [sample for sample in samples if sample[1] > count / 10]
+    if len(rows) != count or len(made) < 6:
+        return Outcome(WRONG, f"{len(rows)} rows, {len(made)} samples", 0)
+    third = len(made) // 3
+    middle, last = (np.max([sample[2:] for sample in part], axis=0) for part in (made[third:-third], made[-third:]))
+    rate = [(part[-1][0] - part[0][0]) / max(1, part[-1][1] - part[0][1]) for part in (made[: len(made) // 2], made)]
+    words = (
+        f"memory {middle[0] / 1e6:.0f} then {last[0] / 1e6:.0f} MB, files {middle[1]} then {last[1]}, "
+        f"threads {middle[2]} then {last[2]}; {1e3 * rate[0]:.0f} ms an exposure in the first half, "
+        f"{1e3 * rate[1]:.0f} in all"
+    )
+    flat = bool((last <= GROWTH * middle + 2).all()) and rate[1] < SLOWER * rate[0]
+    return Outcome(RIGHT if flat else WRONG, words, 0)
+
+
+def _taken(process: int) -> tuple[int, int, int]:
+    place = Path(f"/proc/{process}")
+    resident = int((place / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return resident, len(os.listdir(place / "fd")), len(os.listdir(place / "task"))
+
+
+def processes(folder: Path, count: int) -> Outcome:
+    """Let many processes want one tile store at once."""
+    make_survey(folder / "survey")
+
+    def work() -> None:
+        from deepcr_lightning.tiles.build import build_store
+
+        files = [sorted((folder / "survey" / kind).iterdir()) for kind in ("science", "darks")]
+        store = build_store(folder / "tiles", *files, tile_size=32)
+        print("tiles", len(store), float(store.electrons.sum()))
+
+    running = [start(work, folder, folder / f"log{number}") for number in range(count)]
+    failed = sum(end(process) != 0 for process in running)
+    told = {(folder / f"log{number}").read_text().splitlines()[-1] for number in range(count)}
+    stores = [path.name for path in (folder / "tiles").iterdir() if path.is_dir()]
+    words = f"{failed} failed, {len(stores)} folders, {len(told)} different answers"
+    return Outcome(RIGHT if (failed, len(stores), len(told)) == (0, 1, 1) else WRONG, words, 0)
+
+
+def jobs(folder: Path, count: int) -> Outcome:
+    """Collect a sweep of many jobs."""
+    from deepcr_lightning.sweeps.collect import collect
+    from deepcr_lightning.sweeps.result import DONE, SCORE, Result, write_result
+
+    rng = np.random.default_rng(1)
+    for number in range(count):
+        overrides = [f"model.depth={number % 4 + 1}", f"model.hidden={number % 7 + 4}"]
+        (folder / str(number)).mkdir()
+        write_result(folder / str(number), Result(str(number), DONE, overrides, {SCORE: float(rng.random())}))
+    begun = time.process_time()
+    with contextlib.redirect_stdout(io.StringIO()):
+        collect(folder)
+    rows = (folder / "sweep.csv").read_text().splitlines()
+    words = f"{len(rows) - 1} rows in {time.process_time() - begun:.1f} s of the processor"
+    return Outcome(RIGHT if len(rows) == count + 1 else WRONG, words, 0)
+
+
+def side(folder: Path, length: int) -> Outcome:
+    """Clean one large square image."""
+    from astropy.io import fits
+
+    rng = np.random.default_rng(1)
+    block = rng.normal(30, 5, (1000, length)).astype(np.float32)
+    header = fits.Header([("SIMPLE", True), ("BITPIX", -32), ("NAXIS", 2), ("NAXIS1", length), ("NAXIS2", length)])
+    header.update({"BUNIT": "ELECTRONS", "EXPTIME": 60.0})
+    with fits.StreamingHDU(folder / "large.fits", header) as file:
+        for row in range(0, length, 1000):
+            file.write(np.roll(block, row // 7, axis=1)[: length - row])
+    options = [f"input={folder}/large.fits", f"output_dir={folder}/out", "trainer.accelerator=cpu"]
+    process = start(script("predict.py", *options), folder, folder / "log")
+    most = 0
+    while os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            most = max(most, _taken(process)[0])
+        time.sleep(0.2)
+    if end(process):
+        return Outcome(CRASHED, (folder / "log").read_text()[-500:], 0)
+    return Outcome(RIGHT, f"{most / 1e9:.1f} GB at most, {most / length**2:.0f} bytes a pixel", 0)
+
+
+LOADS: dict[str, Callable[[Path, int], Outcome]] = {
+    "exposures": exposures,
+    "processes": processes,
+    "jobs": jobs,
+    "side": side,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(bool(main()))
