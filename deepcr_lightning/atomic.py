@@ -8,6 +8,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -51,8 +52,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        if partial is not None and os.path.exists(partial):
-            os.remove(partial)
+        if partial is not None:
+            # Gone after the move; and where it cannot be removed, the reason above is the news.
+            with suppress(OSError):
+                os.remove(partial)
 
 
 def sync(path: Path) -> None:
@@ -125,10 +128,11 @@ def remove_partials(folder: Path) -> None:
         Looked through at any depth; what a living process or another machine is writing stays.
     """
     start = f"{_PARTIAL}{platform.node()}@"
-    for path in folder.rglob(f"{_PARTIAL}*"):
-        owner = path.name.removeprefix(start).partition("-")[0]
-        if path.name.startswith(start) and owner.isdigit() and not process_alive(int(owner)):
-            path.unlink(missing_ok=True)
+    with suppress(OSError):  # a disk that fails here fails again where it matters, in a line
+        for path in folder.rglob(f"{_PARTIAL}*"):
+            owner = path.name.removeprefix(start).partition("-")[0]
+            if path.name.startswith(start) and owner.isdigit() and not process_alive(int(owner)):
+                path.unlink()
 
 
 def process_alive(process: int) -> bool:

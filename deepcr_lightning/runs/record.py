@@ -19,6 +19,7 @@ import deepcr_lightning
 from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.batches.inventory import take_inventory
+from deepcr_lightning.errors import InputError
 from deepcr_lightning.training.module import CosmicRayModule
 
 RECORD = "run.json"
@@ -82,9 +83,20 @@ def read_record(folder: Path) -> dict[str, Any]:
     -------
     dict
         Plain values.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
     """
     path = folder / RECORD
-    return json.loads(path.read_text()) if path.is_file() else {}
+    try:
+        found = json.loads(path.read_text()) if path.is_file() else {}
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("earlier", []), list):
+        raise InputError(f"{path}: is no record of a run; move it away, and resume again")
+    return found
 
 
 def versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import platform
 import resource
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import torch
 from conftest import small_disk
 
-from deepcr_lightning.atomic import make_folder_once, write_atomically
+from deepcr_lightning.atomic import make_folder_once, remove_partials, write_atomically
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
 from deepcr_lightning.training.checkpoint_io import RunCheckpoint
@@ -78,6 +79,22 @@ def test_a_call_that_fails_leaves_nothing(
             write_atomically(tmp_path / "a.txt", lambda partial: partial.write_text("after"))
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "before"
+
+
+@pytest.mark.parametrize("name", ["scandir", "unlink", "remove"])
+def test_what_cannot_be_tidied_up_stops_nothing(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / f".partial-{platform.node()}@{2**30}-x-a.fits").write_text("left by a process that is gone")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    def no_write(partial: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, name, fail)
+    remove_partials(tmp_path)
+    with pytest.raises(InputError, match="No space left"):
+        write_atomically(tmp_path / "a.fits", no_write)
 
 
 def test_a_file_system_without_locks_is_named_in_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from conftest import Result
 from deepcr_lightning.console.arguments import resume_overrides
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.models.model import load_model
+from deepcr_lightning.runs.record import read_record
 from deepcr_lightning.sweeps.grid import not_started, sweep_config
 from deepcr_lightning.sweeps.result import KILLED, read_result
 from deepcr_lightning.tiles.store import TileStore
@@ -253,6 +254,13 @@ def test_a_damaged_result_counts_as_killed(values: Any, tmp_path: Path) -> None:
     found = read_result(job)
     assert found is not None
     assert (found.status, found.overrides) == (KILLED, ["model.depth=2"])
+
+
+@pytest.mark.parametrize("text", ["[", "[" * 100_000, "[]", '{"earlier": 3}', "\x00", '{"a": ' * 5000])
+def test_a_damaged_record_is_refused_in_a_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputError, match=r"run\.json: is no record of a run; move it away"):
+        read_record(tmp_path)
 
 
 def test_a_sweep_of_a_thousand_million_jobs_is_not_written_down(tmp_path: Path) -> None:

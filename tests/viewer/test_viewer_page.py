@@ -216,6 +216,16 @@ def test_host_and_origin(host: str, origin: str | None, expected: bool) -> None:
     assert is_from_here(host, origin) is expected
 
 
+def test_the_page_shows_a_tag_of_a_header_and_runs_none(config: DictConfig, science: Path) -> None:
+    for path in science.glob("ivis0[12]*_flc.fits"):
+        fits.setval(path, "FILTER", value="<img src=x onerror=alert(1)>")
+        fits.setval(path, "INSTRUME", value="<script>")
+    shown = Client(window_maker(config)).part("title").text
+    assert "<img" not in shown.lower()
+    assert "<script" not in shown.lower()
+    assert "&lt;IMG SRC=X" in shown
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
