@@ -22,7 +22,8 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.models.model import Model, load_model
-from deepcr_lightning.prediction.predictor import ExposurePredictor, Failure
+from deepcr_lightning.prediction.mapping import ExposureMapping, Failure
+from deepcr_lightning.prediction.predictor import ExposurePredictor
 from deepcr_lightning.prediction.reader import ExposureReader
 from deepcr_lightning.prediction.summary import CLEANED, Summary
 from deepcr_lightning.prediction.survey_page import write_survey_page
@@ -69,7 +70,7 @@ def clean_all(model: Model, path: Path, output: Path, preview: bool) -> None:
     products = PRODUCTS if preview else PRODUCTS[:3]
     provenance = Provenance(model.path.name, model.sha256, 0.5, 1)
     writer = ProductWriter(places, output, provenance, summary, products=products)
-    predictor = ExposurePredictor(model)
+    predictor = ExposureMapping(ExposurePredictor(model), model.card.data.filters)
     reader = ExposureReader(list(places), writer.settings)
     failures = []
     for number in range(len(reader)):

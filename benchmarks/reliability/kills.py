@@ -158,7 +158,7 @@ def killed_saving(folder: Path, case: Path, after: float | None, sign: int) -> O
 
     end(start(lambda: work(10), case, case / "log"), after, sign)
     exposure = read_exposure(path)
-    for mask in case.glob("*_crmask.fits"):
+    for mask in case.glob("[!.]*_crmask.fits"):
         read_mask_file(mask, exposure)
     if end(start(lambda: work(1), case, case / "log")):
         return Outcome(CRASHED, "cannot save again: " + _tail(case / "log"), 0)

@@ -201,3 +201,8 @@ def filter_of(headers: Sequence[fits.Header]) -> str:
     """
     names = (text(header, key) for header in headers for key in FILTER_KEYS)
     return next((name for name in names if not _HOLE.fullmatch(name)), "NONE")
+
+
+def name_in_card(name: str) -> str:
+    """Write the name of a file as cards of products hold it: in ASCII, and its end alone if it is long."""
+    return in_ascii(name)[-60:].strip()

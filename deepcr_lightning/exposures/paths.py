@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from deepcr_lightning.console.counts import counted
-from deepcr_lightning.console.printable import require_printable
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.deliveries import choose_exposures
 from deepcr_lightning.exposures.product_names import is_product_name
@@ -147,8 +146,6 @@ def _found(option: str, part: str | Path) -> dict[Path, Path]:
         missing = "no FITS files there that hold an exposure" if named else "no such file or directory"
         missing = "is a pipe or a device, no file" if named == [path] and not path.is_dir() else missing
         raise InputError(f"{option}={part}: {missing}; give a directory, a file, a quoted glob, or a list")
-    for file in here:
-        require_printable(option, str(file))
     return here
 
 

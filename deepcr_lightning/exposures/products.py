@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import deepcr_lightning
 from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.cards import in_ascii
+from deepcr_lightning.exposures.cards import name_in_card
 from deepcr_lightning.exposures.chip import Chip
 from deepcr_lightning.exposures.chips import dq_plane, is_null, plane
 from deepcr_lightning.exposures.exposure import Exposure
@@ -79,11 +79,6 @@ class Provenance:
         header.add_history(f"threshold {self.threshold:g}, grown by {self.grow} pixel(s), {flagged:.4%} flagged.")
         if self.by_hand is not None:
             header.add_history("Mended by hand: {} pixel(s) added, {} removed.".format(*self.by_hand))
-
-
-def name_in_card(name: str) -> str:
-    """Write the name of a file as cards of products hold it: in ASCII, and its end alone if it is long."""
-    return in_ascii(name)[-60:].strip()
 
 
 def write_mask(

@@ -84,7 +84,7 @@ class MisfitError(InputError):
     """Weights that do not fit the network they are said to be of."""
 
 
-def network_with(make: Callable[[], Net], weights: Mapping[str, Tensor], path: Path) -> Net:
+def network_with(make: Callable[[], Net], weights: Mapping[str, Tensor], path: Path, described: bool = True) -> Net:
     """Build the network that a card describes, with the weights of its file.
 
     Parameters
@@ -95,6 +95,9 @@ def network_with(make: Callable[[], Net], weights: Mapping[str, Tensor], path: P
         Weights by their names in the network.
     path : Path
         Their file, for the message of an error.
+    described : bool
+        Whether the card alone says what is built, which may be larger than any memory; False for networks of the
+        user's own, which may look at their weights while they are built.
 
     Returns
     -------
@@ -109,11 +112,12 @@ def network_with(make: Callable[[], Net], weights: Mapping[str, Tensor], path: P
         If one is no finite number.
     """
     try:
-        # Without memory: what a damaged card describes may be larger than any.
-        with torch.device("meta"):
-            wanted = {name: value.shape for name, value in make().state_dict().items()}
-        if wanted != {name: value.shape for name, value in weights.items()}:
-            raise ValueError("their shapes differ")
+        if described:
+            # Without memory: what a damaged card describes may be larger than any.
+            with torch.device("meta"):
+                wanted = {name: value.shape for name, value in make().state_dict().items()}
+            if wanted != {name: value.shape for name, value in weights.items()}:
+                raise ValueError("their shapes differ")
         net = make()
         net.load_state_dict(weights)
     except InputError:

@@ -133,7 +133,7 @@ def _read_ours(path: Path, network: Choice | None) -> tuple[Network, FinderCard]
         raise InputError(f"ckpt_path={path}: is an inpainting network, not a detector; pass it as fill_ckpt_path=")
     chosen = _chosen(path, card, network)
     try:
-        net = network_with(lambda: make_network(chosen, card.network), weights_of(checkpoint), path)
+        net = network_with(lambda: make_network(chosen, card.network), weights_of(checkpoint), path, chosen in NETWORKS)
         net.load_state_dict(net.calibrated(net.state_dict(), *card.calibration))
     except MisfitError as error:
         if chosen in NETWORKS:

@@ -10,10 +10,11 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.cards import name_in_card
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.layout import open_fits, primary_header
 from deepcr_lightning.exposures.product_names import STAMP
-from deepcr_lightning.exposures.products import Provenance, name_in_card
+from deepcr_lightning.exposures.products import Provenance
 
 
 @dataclass(frozen=True, eq=False)

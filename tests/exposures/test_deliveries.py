@@ -149,14 +149,6 @@ def test_globs_in_folders_with_brackets(tmp_path: Path) -> None:
     assert len(find_exposures("input", f"{tmp_path}/[[M]*/*.fits")) == 2, "what is not there is a pattern"
 
 
-@pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\u2028b", "a\x85b", os.fsdecode(b"caf\xe9")])
-def test_names_that_no_table_can_hold_are_refused(tmp_path: Path, name: str) -> None:
-    write_hst(tmp_path / "good.fits", [IMAGE])
-    (tmp_path / f"{name}.fits").write_bytes((tmp_path / "good.fits").read_bytes())
-    with pytest.raises(InputError, match=r"^input='.*this name has signs that no line of text can hold; rename it"):
-        find_exposures("input", tmp_path)
-
-
 def test_lists_of_windows(tmp_path: Path) -> None:
     write_hst(tmp_path / "a.fits", [IMAGE])
     (tmp_path / "files.txt").write_bytes(f"\ufeff{tmp_path}/a.fits\r\n".encode())

@@ -180,7 +180,7 @@ def test_a_run_folder_names_no_code(planted: str, trained: Path, run_script: Run
         file.write(f"- '{planted}'\n")
     result = run_script("train.py", "ckpt_path=run/checkpoints/last.ckpt")
     assert result.status == 1
-    assert f"its run was started with {shlex.quote(planted)}; nothing is imported because a file" in result.err
+    assert f"has {planted!r}, which could run code of whoever wrote that file" in result.err
 
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
@@ -190,7 +190,7 @@ def test_resume(here: Path, run_script: Run) -> None:
     result = run_script("train.py", last, "trainer.max_epochs=2")
     assert result.status == 1
     assert all(f"{name}" in result.err for name in own)
-    assert "nothing is imported because a file names it" in result.err
+    assert "which could run code of whoever wrote that file" in result.err
     for n, wrong in enumerate(("torch.nn.Identity", "bce", "torch.optim.SGD")):
         typed = [*own[:n], f"{own[n].partition('=')[0]}={wrong}", *own[n + 1 :]]
         result = run_script("train.py", last, *typed, "trainer.max_epochs=2")
