@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +12,9 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
-from deepcr_lightning.inpainting import inpainter, star_shapes
 from deepcr_lightning.inpainting.fill_model import FillModel, load_fill_model
 from deepcr_lightning.inpainting.filler import CosmicRayFiller, load_filler
 from deepcr_lightning.inpainting.network import Filler
-from deepcr_lightning.inpainting.star_fit import StarFit
 from deepcr_lightning.models.card import FillerCard
 from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY
 from deepcr_lightning.models.model import load_model
@@ -63,36 +60,10 @@ def test_training_keeps_a_checkpoint_that_says_it_fills(run_folder: Path, tmp_pa
     model = load_fill_model(run_folder / "checkpoints" / "best.ckpt")
     assert model.card.kind == "filler"
     assert set(model.card.data.filters) == {"F336W", "F814W"}
-    assert "bright stars are too few" in (run_folder / "train.log").read_text()
     result = run_script("train.py", f"ckpt_path={run_folder}/checkpoints/last.ckpt", "trainer.max_epochs=2")
     assert result.status == 0, result.err
     last = torch.load(run_folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["global_step"] == 24, "two epochs of twelve steps"
-
-
-def test_shapes_of_stars_are_learned_before_the_rest_and_once(
-    survey: Path, tmp_path: Path, run_script: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(star_shapes, "_STEPS", 3)
-    monkeypatch.setattr(inpainter, "FEWEST", 4)
-    y, x = np.indices((64, 96))
-    for file in (survey / "science").iterdir():
-        with fits.open(file) as hdus:
-            for row, column in ((10, 10), (12, 50), (40, 20), (44, 75)):
-                hdus["SCI"].data += (4e3 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / 2)).astype(np.float32)
-            (tmp_path / "science").mkdir(exist_ok=True)
-            hdus.writeto(tmp_path / "science" / file.name)
-    data = ("data.science=science", f"data.darks={survey}/darks")
-    result = run_script("train.py", "experiment=inpaint", *data, *PLAIN, "trainer.max_epochs=1", "hydra.run.dir=run")
-    assert result.status == 0, result.err
-    table = load_fill_model(tmp_path / "run/checkpoints/last.ckpt").net.stars.table
-    assert not torch.equal(table, StarFit().table)
-    result = run_script("train.py", "ckpt_path=run/checkpoints/last.ckpt", "trainer.max_epochs=2")
-    assert result.status == 0, result.err
-    (found,) = re.findall(r"Shapes of stars, learned from (\d+):", (tmp_path / "run/train.log").read_text())
-    # Of the 24 tracks of the fixture, which jump from pixel to pixel, the finder takes single pixels for hot ones.
-    assert 4 <= int(found) <= 8 + 12, "two exposures of four stars: most cosmic rays are none"
-    assert torch.equal(load_fill_model(tmp_path / "run/checkpoints/last.ckpt").net.stars.table, table)
 
 
 def test_finders_and_fillers_are_told_apart(run_folder: Path, trained: Path, survey: Path, run_script: Run) -> None:
