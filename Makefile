@@ -11,9 +11,11 @@ DEMO := outputs/demo
 UNIVERSAL := outputs/universal
 UNIVERSAL_REAL := outputs/universal_real
 INPAINT := outputs/inpaint
+FILLER := outputs/filler
 THRESHOLDS := outputs/thresholds
 SHIPPED := deepcr_lightning/models/universal.ckpt
-.PHONY: demo universal universal-real inpaint thresholds test lint clean
+SHIPPED_FILLER := deepcr_lightning/models/filler.ckpt
+.PHONY: demo universal universal-real inpaint filler thresholds test lint clean
 .DEFAULT_GOAL := demo
 
 # The stamp says that what pyproject.toml and constraints.txt ask for is installed.
@@ -56,6 +58,12 @@ inpaint: $(VENV)/installed
 	@$(BIN)/python benchmarks/inpaint.py $(INPAINT)/test --fill-ckpt-path $(INPAINT)/run/checkpoints/best.ckpt \
 	  --picture docs/pictures/inpainting.png --json $(INPAINT)/scores.json
 	@$(BIN)/python benchmarks/inpaint_tables.py $(INPAINT)/scores.json
+
+filler: $(VENV)/installed
+	@$(BIN)/python train.py experiment=filler "data.science='$(UNIVERSAL)/train/*_[123]/science/*.fits'" \
+	  "data.darks='$(UNIVERSAL)/train/*_[123]/darks/*.fits'" data.test_fraction=0 hydra.run.dir=$(FILLER)
+	@$(BIN)/python -m deepcr_lightning.export $(FILLER)/checkpoints/best.ckpt $(SHIPPED_FILLER)
+	@$(BIN)/python benchmarks/fill_real.py --fill-ckpt-path $(SHIPPED_FILLER) --json $(FILLER)/fill_real.json
 
 thresholds: $(VENV)/installed
 	@$(BIN)/python -m deepcr_lightning.simulation $(THRESHOLDS)/simulated --filters F475W F814W --fields galaxy \

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from real_sky_sets import DATA, Picture, read_sets
 from scipy import ndimage
+from star_peaks import star_peaks
 
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.sky import sky_and_noise
@@ -94,9 +95,10 @@ def simulated_cases(folder: Path, exposures: int) -> Iterator[Case]:
         for path in files[:: max(1, len(files) // exposures)][:exposures]:
             exposure = read_exposure(path)
             truth = read_matching_truth(truths[exposure.root], exposure)
-            picture = Picture(exposure, truth, "", ())
             chip, known = exposure.chips[0], truth[exposure.chips[0].extver]
             assert known.charge is not None
+            stars = star_peaks(chip.electrons - known.charge, np.zeros_like(known.cr), known.ignore | chip.unusable)
+            picture = Picture(exposure, truth, "", (stars,))
             camera = place.name.rpartition("_")[0]
             case = _case(camera, CRS, picture, chip.electrons - known.charge, known.cr & ~chip.unusable, ~known.ignore)
             masks = [*masks[-8:], known.cr]

@@ -58,7 +58,7 @@ def predict(cfg: DictConfig) -> None:
     if "://" in str(cfg.output_dir):
         raise InputError(f"output_dir={cfg.output_dir}: must be a local directory")
     output_dir = Path(cfg.output_dir).expanduser()
-    filler = _filler(cfg) if cfg.fill == NETWORK else None
+    filler = CosmicRayFiller(load_fill_model(cfg.fill_ckpt_path)) if cfg.fill == NETWORK else None
     summary = Summary(output_dir)
     writer = ProductWriter(
         inputs,
@@ -96,12 +96,6 @@ def predict(cfg: DictConfig) -> None:
         if not trainer.is_global_zero:
             return
     report(writer, to_do)
-
-
-def _filler(cfg: DictConfig) -> CosmicRayFiller:
-    if cfg.fill_ckpt_path is None:
-        raise InputError("fill=network needs fill_ckpt_path=, the best.ckpt of a run of train.py experiment=inpaint")
-    return CosmicRayFiller(load_fill_model(cfg.fill_ckpt_path))
 
 
 def _plateau(

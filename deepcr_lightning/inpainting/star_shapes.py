@@ -11,8 +11,10 @@ from deepcr_lightning.inpainting.star_fit import StarFit, surroundings
 # Stars whose brightest pixel is some 800 electrons above the sky or more, normalised, and all of whose pixels within
 # two of that are known.
 _BRIGHT, _WHOLE_REACH = 20.0, 2
-# Fewer stars say nothing, and more nothing new.
-_FEWEST, _MOST = 5, 1000
+FEWEST = 5
+"""Fewer stars say nothing of the others."""
+# And more say nothing new.
+_MOST = 1000
 # A shape that a smaller share of the stars has is one of blends.
 _SHARE = 0.1
 # Rounds in which shapes are mended, the share that one may be off by before each, and how far in eighths of a pixel
@@ -48,7 +50,7 @@ def shapes_of_stars(stars: StarFit, image: Tensor, known: Tensor, noise: Tensor)
     Anderson & King 2000, PASP 112, 1360 (an effective PSF is mended by the mean of what it leaves of stars).
     """
     light, there, floor = whole_stars(image, known, noise)
-    if len(light) < _FEWEST:
+    if len(light) < FEWEST:
         return stars.table[1::2]  # of faint stars nobody tells finer steps
     brightest = light.amax(1).topk(min(_MOST, len(light))).indices
     light, there, floor = light[brightest], there[brightest], floor[brightest]

@@ -20,6 +20,8 @@ UNIVERSAL = "universal"
 """Name of the model that comes with the package."""
 SHIPPED = Path(__file__).with_name(f"{UNIVERSAL}.ckpt")
 """Its file."""
+SHIPPED_FILLER = Path(__file__).with_name("filler.ckpt")
+"""File of the network that fills which comes with the package."""
 _PUBLISHED = ("ACS-WFC", "WFC3-UVIS", "decam", "example_model")
 """What deepCR 0.3.1 registers; other files in the package do not say in which units they want an image."""
 

@@ -78,7 +78,7 @@ def test_finders_and_fillers_are_told_apart(run_folder: Path, trained: Path, sur
     for given, message in (
         ((f"ckpt_path={filler}",), "not a detector; pass it as fill_ckpt_path="),
         ((f"ckpt_path={finder}", f"fill_ckpt_path={finder}"), "not an inpainting network"),
-        ((f"ckpt_path={finder}",), "fill=network needs fill_ckpt_path="),
+        ((f"ckpt_path={finder}", "fill_ckpt_path=nowhere.ckpt"), "fill_ckpt_path=nowhere.ckpt: no such file"),
     ):
         result = run_script("predict.py", *settings, *given)
         assert result.status == 1
