@@ -6,9 +6,9 @@ empty holes     of the shape of real ones, cut into real images away from their 
 holes on stars  the same, one over each star that stands alone, so that one of its pixels is the peak
 
 The truth of a real pixel is what was observed, with its noise: a perfect fill has a mean square error of 1 in units of
-the noise. Fluxes are those in apertures of 3 pixels of radius, of stars that a hole touches there. Gains are mean
-square errors of median_5 over that of a way; means of them over sets are geometric. Intervals hold 95 of 100 drawings
-of the images of each set; a set of one image has none of its own.
+the noise. Fluxes are those in apertures of 3 pixels of radius, of stars that a hole touches there, where a set has ten
+of them. Gains are mean square errors of median_5 over that of a way; means of them over sets are geometric. Intervals
+hold 95 of 100 drawings of the images of each set; a set of one image has none of its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from deepcr_lightning.inpainting.filler import load_filler
 from deepcr_lightning.prediction.fill import DEFAULT, FILLS, Fill
 from deepcr_lightning.scores.intervals import interval, resampled
 
-RADIUS, EDGE, LEAST_SNR = 3.0, 6, 5.0
+RADIUS, EDGE, LEAST_SNR, FEWEST_STARS = 3.0, 6, 5.0, 10
 NOISE2, E2, MAGNITUDES = "noise2", "e2", "mag"
 Sums = dict[tuple[str, str, str], list[dict[str, NDArray[np.float64]]]]
 """By place, kind and unit: for each image, the sum and the number of square errors of each way."""
@@ -98,6 +98,8 @@ def rows_of(sums: Sums, ways: Iterable[str]) -> Iterator[Row]:
         gains: dict[str, list[tuple[float, NDArray[np.float64]]]] = defaultdict(list)
         for place in dict.fromkeys(place for place, *rest in sums if rest == [kind, unit]):
             images = sums[place, kind, unit]
+            if unit == MAGNITUDES and sum(image[DEFAULT][1] for image in images) < FEWEST_STARS:
+                continue
             drawn = resampled(len(images), seed=len(place))
             peer = np.array([image[DEFAULT] for image in images])
             for way in ways:

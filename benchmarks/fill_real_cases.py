@@ -92,7 +92,7 @@ def simulated_cases(folder: Path, exposures: int) -> Iterator[Case]:
     for place in found:
         truths = find_truths("truth", place / "truth")
         files = sorted((place / "science").glob("*.fits"))
-        for path in files[:: max(1, len(files) // exposures)][:exposures]:
+        for number, path in enumerate(files[:: max(1, len(files) // exposures)][:exposures]):
             exposure = read_exposure(path)
             truth = read_matching_truth(truths[exposure.root], exposure)
             chip, known = exposure.chips[0], truth[exposure.chips[0].extver]
@@ -103,10 +103,10 @@ def simulated_cases(folder: Path, exposures: int) -> Iterator[Case]:
             case = _case(camera, CRS, picture, chip.electrons - known.charge, known.cr & ~chip.unusable, ~known.ignore)
             masks = [*masks[-8:], known.cr]
             yield case
-            holes = _empty(masks, case.image.shape, len(masks) + len(path.name)) & ~ndimage.binary_dilation(
-                known.cr, _EIGHT
-            )
-            yield _case(camera, EMPTY, picture, case.under, holes & ~chip.unusable, ~known.ignore, case.under)
+            for kind in (EMPTY, STARS):
+                shape = known.cr.shape
+                holes = _empty(masks, shape, number) if kind == EMPTY else _on_stars(masks, shape, stars, number)
+                yield _case(camera, kind, picture, case.under, holes & ~chip.unusable, ~known.ignore, case.under)
 
 
 def _transplanted(name: str, picture: Picture, bases: list[Picture]) -> Case:
