@@ -6,9 +6,9 @@ empty holes     of the shape of real ones, cut into real images away from their 
 holes on stars  the same, one over each star that stands alone, so that one of its pixels is the peak
 
 The truth of a real pixel is what was observed, with its noise: a perfect fill has a mean square error of 1 in units of
-the noise. Fluxes are those in apertures of 3 pixels of radius, of stars that a hole touches there, where a set has ten
-of them. Gains are mean square errors of median_5 over that of a way; means of them over sets are geometric. Intervals
-hold 95 of 100 drawings of the images of each set; a set of one image has none of its own.
+the noise. Fluxes are those in apertures of 3 pixels of radius, of stars that a hole touches there, over the true flux,
+where a set has ten of them. Gains are mean square errors of median_5 over that of a way; means of them over sets are
+geometric. Intervals hold 95 of 100 drawings of the images of each set; a set of one image has none of its own.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from deepcr_lightning.prediction.fill import DEFAULT, FILLS, Fill
 from deepcr_lightning.scores.intervals import interval, resampled
 
 RADIUS, EDGE, LEAST_SNR, FEWEST_STARS = 3.0, 6, 5.0, 10
-NOISE2, E2, MAGNITUDES = "noise2", "e2", "mag"
+NOISE2, E2, FLUX = "noise2", "e2", "flux2"
 Sums = dict[tuple[str, str, str], list[dict[str, NDArray[np.float64]]]]
 """By place, kind and unit: for each image, the sum and the number of square errors of each way."""
 
 
 def measure(cases: Iterable[Case], ways: dict[str, Fill]) -> Sums:
-    """Fill every case in every way and add up square errors of pixels and of magnitudes."""
+    """Fill every case in every way and add up square errors of pixels and of fluxes."""
     sums: Sums = defaultdict(list)
     for case in cases:
         filled = {way: fill(case.image, case.mask, case.usable) for way, fill in ways.items()}
@@ -52,21 +52,16 @@ def measure(cases: Iterable[Case], ways: dict[str, Fill]) -> Sums:
         if len(places):
             right = _fluxes(case.under, places) - _background(case.under, places)
             worth = right > LEAST_SNR * np.sqrt(_fluxes(case.local**2, places))
-            made = {
-                way: _magnitudes((_fluxes(image, places) - _background(case.under, places))[worth], right[worth])
-                for way, image in filled.items()
-            }
             if worth.any():
-                sums[case.place, case.kind, MAGNITUDES].append({way: _sum(off) for way, off in made.items()})
+                off = {
+                    way: (_fluxes(image, places) - _fluxes(case.under, places)) / right for way, image in filled.items()
+                }
+                sums[case.place, case.kind, FLUX].append({way: _sum(each[worth]) for way, each in off.items()})
     return sums
 
 
 def _sum(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([np.square(values).sum(), values.size])
-
-
-def _magnitudes(flux: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(-2.5 * np.log10(np.maximum(flux / right, 0.01)))
 
 
 def _hit(case: Case) -> NDArray[np.float64]:
@@ -98,7 +93,7 @@ def rows_of(sums: Sums, ways: Iterable[str]) -> Iterator[Row]:
         gains: dict[str, list[tuple[float, NDArray[np.float64]]]] = defaultdict(list)
         for place in dict.fromkeys(place for place, *rest in sums if rest == [kind, unit]):
             images = sums[place, kind, unit]
-            if unit == MAGNITUDES and sum(image[DEFAULT][1] for image in images) < FEWEST_STARS:
+            if unit == FLUX and sum(image[DEFAULT][1] for image in images) < FEWEST_STARS:
                 continue
             drawn = resampled(len(images), seed=len(place))
             peer = np.array([image[DEFAULT] for image in images])
@@ -109,7 +104,7 @@ def rows_of(sums: Sums, ways: Iterable[str]) -> Iterator[Row]:
                 gains[way].append((gain, draws))
                 low, high = interval(draws)
                 number = int(peer[:, 1].sum())
-                name = f"{place}, {kind}, {number} {'stars' if unit == MAGNITUDES else 'pixels'}, {way}"
+                name = f"{place}, {kind}, {number} {'stars' if unit == FLUX else 'pixels'}, {way}"
                 yield Row(f"{name} ({low:.2f} to {high:.2f})", error, unit, DEFAULT, default, gain)
         for way, found in gains.items():
             mean = float(np.exp(np.mean(np.log([gain for gain, _ in found]))))
