@@ -38,7 +38,7 @@ FIELDS = (
 )
 """Sets of sky in which empty holes are cut."""
 CRS, EMPTY, STARS = "cosmic rays", "empty holes", "holes on stars"
-_APART, _LARGEST, _AWAY = 16, 60, 3
+_APART, _LARGEST, _AWAY, _IMPOSSIBLE = 16, 60, 3, 10.0
 _EIGHT = np.ones((3, 3), bool)
 Mask = NDArray[np.bool_]
 Image = NDArray[np.float32]
@@ -144,7 +144,9 @@ def _case(
     local = np.sqrt(noise**2 + np.maximum(ndimage.median_filter(under, 3) - sky, 0)).astype(np.float32)
     stars = picture.stars[0] if picture.stars else np.zeros((2, 0), np.int64)
     given = chip.electrons if image is None else image
-    return Case(name, kind, given, under, mask, usable, mask & sure & usable, local, stars)
+    # Where a simulated cosmic ray filled a pixel, and no DQ says so, more charge is taken off than was there.
+    real = under > sky - _IMPOSSIBLE * noise
+    return Case(name, kind, given, under, mask, usable, mask & sure & usable & real, local, stars)
 
 
 def _empty(masks: list[Mask], shape: tuple[int, ...], seed: int) -> Mask:

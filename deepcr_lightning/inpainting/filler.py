@@ -119,7 +119,7 @@ class CosmicRayFiller:
             known = fine & ~hole
             planes = planes_of(self.net.stars, image, known, ~fine & ~hole, levels[1])[0]
             made = in_tiles(self._filled, planes, margin=self.net.margin, step=self.net.step, tile=_TILE)
-            made = made.clamp(max=brightest(image, known, levels[1]))
+            made = made.clamp(*faintest_and_brightest(image, known, levels[1]))
             values = denormalise(made, *levels).cpu().numpy()
         filled[mask] = values[mask]
         return filled
@@ -128,8 +128,8 @@ class CosmicRayFiller:
         return self.net(planes[None], self._fused if self.device.type == "cpu" else None)[0, 0]
 
 
-def brightest(image: Tensor, known: Tensor, noise: float) -> float:
-    """Say how bright a filled pixel may be.
+def faintest_and_brightest(image: Tensor, known: Tensor, noise: float) -> tuple[float, float]:
+    """Say how faint and how bright a filled pixel may be.
 
     Parameters
     ----------
@@ -142,11 +142,12 @@ def brightest(image: Tensor, known: Tensor, noise: float) -> float:
 
     Returns
     -------
-    float
-        The brightest known pixel of an image with 5 bright stars or more that stand whole: a fit to the wings of a star
-        whose core is full, which no DQ says, promises several times what such pixels hold. Of fewer stars the one that
-        was hit may be the brightest by far: the most that any pixel holds.
+    faintest, brightest : float
+        Those of the known pixels; the brightest only of an image with 5 bright stars or more that stand whole: a fit to
+        the wings of a star whose core is full, which no DQ says, promises several times what such pixels hold. Of fewer
+        stars the one that was hit may be the brightest by far: the most that any pixel holds.
     """
     level = torch.full((1, 1, 1, 1), noise, device=image.device)
     light, *_ = whole_stars(image, known, level)
-    return float(image[known].max()) if len(light) >= FEWEST else HIGHEST
+    faintest, brightest = image[known].aminmax()
+    return float(faintest), float(brightest) if len(light) >= FEWEST else HIGHEST

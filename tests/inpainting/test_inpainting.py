@@ -167,6 +167,28 @@ def test_a_chip_in_tiles_is_that_of_the_whole(
     assert np.array_equal(fill(spoilt, mask, usable)[mask], fill(image, mask, usable)[mask])
 
 
+@pytest.mark.parametrize(("stars", "bounded"), [(40, True), (1, False)])
+def test_nothing_is_filled_fainter_or_brighter_than_what_is_known(stars: int, bounded: bool) -> None:
+    rng = np.random.default_rng(8)
+    image = rng.normal(30, 6, (96, 96)).astype(np.float32)
+    y, x = np.indices(image.shape)
+    places = rng.uniform(5, 91, (stars, 2))
+    for row, column in places:
+        image += 2e3 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / 2).astype(np.float32)
+    mask = rng.random(image.shape) < 0.02
+    row, column = np.rint(places[0]).astype(int)
+    mask[row - 1 : row + 2, column - 1 : column + 2] = True
+    for sign, holds in ((1, bounded), (-1, True)):
+        fill = untrained()
+        torch.nn.init.zeros_(fill.net.unet.out.weight)
+        torch.nn.init.constant_(fill.net.unet.out.bias, 50.0 * sign)
+        fill = CosmicRayFiller(FillModel(fill.net, FillerCard(network={}), Path("net.ckpt"), "0" * 64))
+        made = fill(image, mask)[mask]
+        known = image[~mask]
+        inside = made.max() <= known.max() * (1 + 1e-5) and made.min() >= known.min() - 1e-2
+        assert inside == holds
+
+
 @pytest.mark.parametrize("name", ["network", *FILLS])
 def test_bad_masks_are_refused(name: str, exposure: tuple[NDArray, NDArray, NDArray]) -> None:
     _, image, mask = exposure
