@@ -60,7 +60,7 @@ inpaint: $(VENV)/installed
 	@$(BIN)/python benchmarks/inpaint_tables.py $(INPAINT)/scores.json
 
 filler: $(VENV)/installed
-	@$(BIN)/python train.py experiment=filler "data.science='$(UNIVERSAL)/train/*_[123]/science/*.fits'" \
+	@$(BIN)/python train.py experiment=universal_filler "data.science='$(UNIVERSAL)/train/*_[123]/science/*.fits'" \
 	  "data.darks='$(UNIVERSAL)/train/*_[123]/darks/*.fits'" data.test_fraction=0 hydra.run.dir=$(FILLER)
 	@$(BIN)/python -m deepcr_lightning.export $(FILLER)/checkpoints/best.ckpt $(SHIPPED_FILLER)
 	@$(BIN)/python benchmarks/fill_real.py --fill-ckpt-path $(SHIPPED_FILLER) --json $(FILLER)/fill_real.json

@@ -97,16 +97,20 @@ def simulated_cases(folder: Path, exposures: int) -> Iterator[Case]:
             truth = read_matching_truth(truths[exposure.root], exposure)
             chip, known = exposure.chips[0], truth[exposure.chips[0].extver]
             assert known.charge is not None
-            stars = star_peaks(chip.electrons - known.charge, np.zeros_like(known.cr), known.ignore | chip.unusable)
+            under, camera = chip.electrons - known.charge, place.name.rpartition("_")[0]
+            sky, noise = sky_and_noise(under, ~chip.unusable)
+            stars = star_peaks(under, np.zeros_like(known.cr), known.ignore | chip.unusable)
             picture = Picture(exposure, truth, "", (stars,))
-            camera = place.name.rpartition("_")[0]
-            case = _case(camera, CRS, picture, chip.electrons - known.charge, known.cr & ~chip.unusable, ~known.ignore)
+            # Where a cosmic ray filled a pixel, and no DQ says so, more charge is taken off than there was.
+            full = under < sky - _IMPOSSIBLE * noise
+            sure = ~known.ignore & ~full
+            case = _case(camera, CRS, picture, under, known.cr & ~chip.unusable, sure)
             masks = [*masks[-8:], known.cr]
             yield case
             for kind in (EMPTY, STARS):
                 shape = known.cr.shape
                 holes = _empty(masks, shape, number) if kind == EMPTY else _on_stars(masks, shape, stars, number)
-                yield _case(camera, kind, picture, case.under, holes & ~chip.unusable, ~known.ignore, case.under)
+                yield _case(camera, kind, picture, under, (holes | full) & ~chip.unusable, sure, under)
 
 
 def _transplanted(name: str, picture: Picture, bases: list[Picture]) -> Case:
@@ -144,9 +148,7 @@ def _case(
     local = np.sqrt(noise**2 + np.maximum(ndimage.median_filter(under, 3) - sky, 0)).astype(np.float32)
     stars = picture.stars[0] if picture.stars else np.zeros((2, 0), np.int64)
     given = chip.electrons if image is None else image
-    # Where a simulated cosmic ray filled a pixel, and no DQ says so, more charge is taken off than was there.
-    real = under > sky - _IMPOSSIBLE * noise
-    return Case(name, kind, given, under, mask, usable, mask & sure & usable & real, local, stars)
+    return Case(name, kind, given, under, mask, usable, mask & sure & usable, local, stars)
 
 
 def _empty(masks: list[Mask], shape: tuple[int, ...], seed: int) -> Mask:
