@@ -11,9 +11,10 @@ BIN := $(VENV)/bin
 UNIVERSAL := outputs/universal
 UNIVERSAL_REAL := outputs/universal_real
 INPAINT := outputs/inpaint
+FILLER := outputs/filler
 THRESHOLDS := outputs/thresholds
 SHIPPED := deepcr_lightning/models
-.PHONY: demo universal universal-real inpaint thresholds test lint docs clean
+.PHONY: demo universal universal-real inpaint filler thresholds test lint docs clean
 .DEFAULT_GOAL := demo
 
 # The stamp says that what pyproject.toml and constraints.txt ask for is installed.
@@ -44,6 +45,12 @@ inpaint: $(VENV)/installed
 	@$(BIN)/python benchmarks/inpaint.py $(INPAINT)/test --fill-ckpt-path $(INPAINT)/run/checkpoints/best.ckpt \
 	  --picture docs/pictures/inpainting.png --json $(INPAINT)/scores.json
 	@$(BIN)/python benchmarks/inpaint_tables.py $(INPAINT)/scores.json
+
+filler: $(VENV)/installed
+	@$(BIN)/deepcr-lightning train experiment=universal_filler "data.science='$(UNIVERSAL)/train/*_[123]/science/*.fits'" \
+	  "data.darks='$(UNIVERSAL)/train/*_[123]/darks/*.fits'" data.test_fraction=0 hydra.run.dir=$(FILLER)
+	@$(BIN)/deepcr-lightning export $(FILLER)/checkpoints/best.ckpt $(SHIPPED)/filler.ckpt
+	@$(BIN)/python benchmarks/fill_real.py --fill-ckpt-path $(SHIPPED)/filler.ckpt --json $(FILLER)/fill_real.json
 
 thresholds: $(VENV)/installed
 	@$(BIN)/deepcr-lightning simulate $(THRESHOLDS)/simulated --filters F475W F814W --fields galaxy \

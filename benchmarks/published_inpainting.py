@@ -14,6 +14,8 @@ from deepcr_lightning.prediction.fill import Fill
 
 ELECTRONS = 100.0
 """Their unit (Zhang & Bloom 2020, table 3). The package gives them that of the mask network beside them."""
+# Pixels that the sides of an image must be a multiple of.
+_STEP = 4
 
 
 def published_fills() -> dict[str, Fill]:
@@ -37,10 +39,13 @@ def published_fills() -> dict[str, Fill]:
 def _fill(network: torch.nn.Module) -> Fill:
     def fill(electrons: NDArray[np.float32], mask: NDArray[np.bool_], usable: NDArray[np.bool_]) -> NDArray[np.float32]:
         # Unusable pixels are holes to it, too: every other way is told of them.
-        hole = torch.from_numpy(mask | ~usable)[None, None]
-        image = torch.from_numpy(np.where(usable, electrons, 0) / np.float32(ELECTRONS))[None, None]
+        beyond = [(0, -length % _STEP) for length in mask.shape]
+        hole = torch.from_numpy(np.pad(mask | ~usable, beyond, mode="symmetric"))[None, None]
+        known = np.where(usable, electrons, 0) / np.float32(ELECTRONS)
+        image = torch.from_numpy(np.pad(known, beyond, mode="symmetric"))[None, None]
         with torch.inference_mode():
             made = network(torch.cat([torch.where(hole, 0, image), hole.float()], dim=1))[0, 0]
-        return np.where(mask, made.numpy() * ELECTRONS, electrons).astype(np.float32)
+        rows, columns = mask.shape
+        return np.where(mask, made.numpy()[:rows, :columns] * ELECTRONS, electrons).astype(np.float32)
 
     return fill

@@ -61,7 +61,7 @@ def predict(cfg: DictConfig) -> None:
         for part, level in zip(model.parts, levels, strict=True)
     ]
     output_dir = _output_dir(cfg)
-    filler = _filler(cfg) if cfg.fill == NETWORK else None
+    filler = CosmicRayFiller(load_fill_model(cfg.fill_ckpt_path)) if cfg.fill == NETWORK else None
     summary = Summary(output_dir)
     writer = ProductWriter(
         inputs,
@@ -108,12 +108,6 @@ def _output_dir(cfg: DictConfig) -> Path:
     if "://" in str(cfg.output_dir):
         raise InputError(f"output_dir={cfg.output_dir}: must be a local directory")
     return Path(cfg.output_dir).expanduser()
-
-
-def _filler(cfg: DictConfig) -> CosmicRayFiller:
-    if cfg.fill_ckpt_path is None:
-        raise InputError("fill=network needs fill_ckpt_path=, the best.ckpt of a run of train experiment=inpaint")
-    return CosmicRayFiller(load_fill_model(cfg.fill_ckpt_path))
 
 
 def _plateau(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import deepcr_lightning
 from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.cards import name_in_card
+from deepcr_lightning.exposures.cards import in_ascii, name_in_card
 from deepcr_lightning.exposures.chip import Chip
 from deepcr_lightning.exposures.chips import dq_plane, is_null, plane
 from deepcr_lightning.exposures.exposure import Exposure

@@ -10,7 +10,7 @@ from deepcr_lightning.inpainting.network import Filler
 from deepcr_lightning.inpainting.planes import RECIPE
 from deepcr_lightning.models.card import FillerCard
 from deepcr_lightning.models.checkpoint import card_of, network_with, read_checkpoint, weights_of
-from deepcr_lightning.models.model_file import sha256_of
+from deepcr_lightning.models.model_file import SHIPPED_FILLER, sha256_of
 from deepcr_lightning.networks.choice import described
 from deepcr_lightning.networks.unet import fold_batch_norm
 
@@ -40,13 +40,14 @@ class FillModel:
         return f"FillModel({self.path.name}: {described(self.net)})"
 
 
-def load_fill_model(path: str | Path) -> FillModel:
+def load_fill_model(path: str | Path | None = None) -> FillModel:
     """Load a network that fills cosmic rays.
 
     Parameters
     ----------
-    path : str or Path
-        ``best.ckpt`` or ``last.ckpt`` of a run of ``experiment=inpaint``.
+    path : str or Path, optional
+        ``best.ckpt`` or ``last.ckpt`` of a run of ``experiment=inpaint``; the network that comes with the package by
+        default.
 
     Returns
     -------
@@ -58,9 +59,12 @@ def load_fill_model(path: str | Path) -> FillModel:
     InputError
         If there is no such file, its network finds cosmic rays, or it holds anything but plain values.
     """
-    file = Path(path).expanduser()
+    file = SHIPPED_FILLER if path is None else Path(path).expanduser()
     if not file.is_file():
-        raise InputError(f"fill_ckpt_path={path}: no such file; give the best.ckpt of a run of experiment=inpaint")
+        raise InputError(
+            f"fill_ckpt_path={file}: no such file; give the best.ckpt of a run of experiment=inpaint; without one the "
+            "network that comes with the package is taken"
+        )
     checkpoint = read_checkpoint(file)
     card = card_of(checkpoint, file)
     if not isinstance(card, FillerCard):

@@ -12,7 +12,9 @@ from torch import Tensor
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.inpainting.fill_model import FillModel, load_fill_model
+from deepcr_lightning.inpainting.holes import HIGHEST
 from deepcr_lightning.inpainting.planes import planes_of
+from deepcr_lightning.inpainting.star_shapes import FEWEST, whole_stars
 from deepcr_lightning.networks.choice import described
 from deepcr_lightning.networks.fused import fused
 from deepcr_lightning.networks.scale import denormalise, normalise
@@ -22,13 +24,13 @@ from deepcr_lightning.prediction.sliding_window import in_tiles
 _TILE = 704
 
 
-def load_filler(path: str | Path, device: str = "cpu") -> CosmicRayFiller:
+def load_filler(path: str | Path | None = None, device: str = "cpu") -> CosmicRayFiller:
     """Load a network that fills cosmic rays of arrays; ``deepcr_lightning.load_filler`` is this function.
 
     Parameters
     ----------
-    path : str or Path
-        ``best.ckpt`` of a run of ``experiment=inpaint``.
+    path : str or Path, optional
+        ``best.ckpt`` of a run of ``experiment=inpaint``; the network that comes with the package by default.
     device : str
         ``"cpu"`` or ``"cuda"``.
 
@@ -60,7 +62,7 @@ class CosmicRayFiller:
     --------
     >>> import deepcr_lightning  # doctest: +SKIP
     >>> mask = deepcr_lightning.load_model().find_cosmic_rays(image)  # doctest: +SKIP
-    >>> cleaned = deepcr_lightning.load_filler("best.ckpt")(image, mask)  # doctest: +SKIP
+    >>> cleaned = deepcr_lightning.load_filler()(image, mask)  # doctest: +SKIP
     """
 
     def __init__(self, model: FillModel) -> None:
@@ -121,9 +123,35 @@ class CosmicRayFiller:
             known = fine & ~hole
             planes = planes_of(self.net.stars, image, known, ~fine & ~hole, levels[1])[0]
             made = in_tiles(self._filled, planes, margin=self.net.margin, step=self.net.step, tile=_TILE)
+            made = made.clamp(*faintest_and_brightest(image, known, levels[1]))
             values = denormalise(made, *levels).cpu().numpy()
         filled[mask] = values[mask]
         return filled
 
     def _filled(self, planes: Tensor) -> Tensor:
         return self.net(planes[None], self._fused if self.device.type == "cpu" else None)[0, 0]
+
+
+def faintest_and_brightest(image: Tensor, known: Tensor, noise: float) -> tuple[float, float]:
+    """Say how faint and how bright a filled pixel may be.
+
+    Parameters
+    ----------
+    image : Tensor of float32, shape (1, 1, H, W)
+        Normalised.
+    known : Tensor of bool, shape (1, 1, H, W)
+        Pixels with a meaning.
+    noise : float
+        Noise of the sky in electrons.
+
+    Returns
+    -------
+    faintest, brightest : float
+        Those of the known pixels; the brightest only of an image with 5 bright stars or more that stand whole: a fit to
+        the wings of a star whose core is full, which no DQ says, promises several times what such pixels hold. Of fewer
+        stars the one that was hit may be the brightest by far: the most that any pixel holds.
+    """
+    level = torch.full((1, 1, 1, 1), noise, device=image.device)
+    light, *_ = whole_stars(image, known, level)
+    faintest, brightest = image[known].aminmax()
+    return float(faintest), float(brightest) if len(light) >= FEWEST else HIGHEST

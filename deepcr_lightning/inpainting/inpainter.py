@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from pathlib import Path
 
@@ -10,14 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deepcr_lightning.batches.science_tiles import science_tiles
-from deepcr_lightning.batches.selection import evenly_spaced
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.inpainting.hole_figure import plot_filled
 from deepcr_lightning.inpainting.holes import saturated_by_stars, spread_over_stars
 from deepcr_lightning.inpainting.network import Filler
 from deepcr_lightning.inpainting.planes import PARTS, RECIPE, planes_of
-from deepcr_lightning.inpainting.star_shapes import FEWEST, learn_shapes, whole_stars
 from deepcr_lightning.models.card import DataCard, FillerCard
 from deepcr_lightning.models.model import load_model
 from deepcr_lightning.models.model_file import UNIVERSAL
@@ -27,10 +23,6 @@ from deepcr_lightning.networks.scale import OURS, SOFTENING, denormalise, normal
 from deepcr_lightning.training.module import CosmicRayModule
 from deepcr_lightning.training.optimiser import ADAMW, check_rates, find_optimiser
 
-log = logging.getLogger(__name__)
-
-# Tiles that are searched for bright stars before training, at most.
-_TILES_SEARCHED = 4096
 _COPY_REACH = 8
 # Light that a pixel beside a saturated one counts as, at least, when stars to hit are drawn. Normalised: about 500
 # electrons above the sky.
@@ -109,24 +101,6 @@ class CosmicRayInpainter(CosmicRayModule):
             raise InputError(f"data.normalisation={data.normalisation}: the inpainting network needs {OURS}")
         if self.hparams["compile"] and stage == "fit":
             self.net.unet.compile()
-
-    def on_train_start(self) -> None:
-        """Learn the shapes of stars before the first step; a run that goes on has them."""
-        if self.global_step:
-            return
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        searched = evenly_spaced(data.tiles["train"], _TILES_SEARCHED)
-        stars = [self._stars_of(tiles) for tiles in science_tiles(data.store, data.bank, searched, self.device)]
-        light, known, noise = (torch.cat(part) for part in zip(*stars, strict=True))
-        if len(light) < FEWEST:
-            log.warning("%d bright stars are too few to learn their shape; Moffat profiles are used", len(light))
-            return
-        left = learn_shapes(self.net.stars, light, known, noise, data.seed)
-        log.info("Shapes of stars, learned from %d: the median residual is %.1f %% of a star", len(light), 100 * left)
-
-    def _stars_of(self, tiles: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        image = normalise(tiles["electrons"], tiles["sky"], tiles["noise"])
-        return whole_stars(image, tiles["usable"] & ~self._own(image, tiles["usable"]), tiles["noise"])
 
     def _own(self, image: Tensor, usable: Tensor) -> Tensor:
         """Find the CRs of science tiles, and a rim of a pixel."""

@@ -8,8 +8,9 @@ from torch import Tensor
 from deepcr_lightning.inpainting import star_fit
 from deepcr_lightning.inpainting.holes import bridge, saturated_by_stars
 from deepcr_lightning.inpainting.star_fit import StarFit
+from deepcr_lightning.inpainting.star_shapes import shapes_of_stars
 
-RECIPE = 5
+RECIPE = 6
 """Version of what `planes_of` gives: a network that learned from other planes is of no use here."""
 PARTS = (1, 1, 1, star_fit.PLANES)
 """Planes of the bridged image, of the known pixels, of those that stars have saturated, and of the fits."""
@@ -21,7 +22,7 @@ def planes_of(stars: StarFit, image: Tensor, known: Tensor, unusable: Tensor, no
     Parameters
     ----------
     stars : StarFit
-        Fits of stars, with the shapes that belong to the network.
+        Fits of stars, with the shapes from which those of each image are made.
     image : Tensor of float32, shape (B, 1, H, W)
         Normalised whole images (`networks.scale.normalise`): in a tile that is continued by reflection, a fit would
         take mirrored pixels for known.
@@ -41,5 +42,8 @@ def planes_of(stars: StarFit, image: Tensor, known: Tensor, unusable: Tensor, no
     saturated = saturated_by_stars(image, known, unusable)
     bridged = bridge(image, known)
     with torch.autocast(image.device.type, enabled=False):
-        fits = stars(bridged, known, saturated, noise)
+        levels = torch.as_tensor(noise, dtype=bridged.dtype, device=bridged.device).expand(len(image), 1, 1, 1)
+        parts = zip(image.float().split(1), known.split(1), levels.split(1), strict=True)
+        tables = [shapes_of_stars(stars, *part) for part in parts]
+        fits = stars(bridged, known, saturated, levels, tables)
     return torch.cat([bridged, known.to(bridged.dtype), saturated.to(bridged.dtype), fits], dim=1)

@@ -19,8 +19,8 @@ _REACH = 3
 # A shape is tabulated at so many places to the pixel on each axis, and a star may lie at twice as many, up to so many
 # of the latter from the pixel that is filled.
 _TABLED, _PHASES, _AWAY = 4, 8, 12
-# Full widths at half maximum, in pixels, and exponent of the Moffat profiles that training starts with.
-_WIDTHS, _BETA = (1.7, 1.9, 2.1, 2.4), 2.5
+# Full widths at half maximum, in pixels, and exponent of the Moffat profiles.
+_WIDTHS, _BETA = (1.3, 1.6, 1.9, 2.3, 2.8, 3.4, 4.1, 5.0, 6.2, 7.8), 2.5
 # How the weight of pixels falls with their distance, in pixels; what a shape may be off by; how flat a plane should be.
 _SIGMA, _MISFIT, _FLAT = 2.5, 0.07, 0.03
 # Stars of twice the flux are rarer by two to this power.
@@ -36,10 +36,10 @@ _SCORED_AT_ONCE, _SCORED_ON_GPU, _FITTED_AT_ONCE = 128, 4096, 16384
 class StarFit(nn.Module):
     """Fits of one star, on a plane of background, to the pixels around each pixel of a hole.
 
-    A star may be at any of 25 x 25 places within one and a half pixels of the hole's pixel, and have any of four
-    shapes, each of which is a table: a point-spread function (PSF), learned from whole stars before the rest of a
-    network is (`inpainting.star_shapes`). Flux and plane are least squares; the eight likeliest stars are averaged by
-    how likely they are.
+    A star may be at any of 25 x 25 places within one and a half pixels of the hole's pixel, and have any of some
+    shapes, each of which is a table: a point-spread function (PSF). Ten Moffat profiles of 1.3 to 7.8 pixels are what
+    the shapes of an image are made from (`inpainting.star_shapes`). Flux and plane are least squares; the eight
+    likeliest stars are averaged by how likely they are.
 
     References
     ----------
@@ -67,14 +67,21 @@ class StarFit(nn.Module):
         along = _PHASES * near - torch.arange(-_AWAY, _AWAY + 1).view(-1, 1) + extent  # (place, pixel)
         places = along[:, None, :, None] * (2 * extent + 1) + along[None, :, None, :]
         nearness = torch.exp(-(near[:, None] ** 2 + near**2).flatten() / (2 * _SIGMA**2))
-        self.register_buffer("table", -_BETA * torch.log1p((radius / core) ** 2))
+        self.register_buffer("table", -_BETA * torch.log1p((radius / core) ** 2), persistent=False)
         self.register_buffer("finer", finer, persistent=False)
         self.register_buffer("plane", plane, persistent=False)
         self.register_buffer("nearness", nearness, persistent=False)
         self.register_buffer("places", places.flatten(0, 1).flatten(1), persistent=False)
 
     @torch.no_grad()
-    def forward(self, bridged: Tensor, known: Tensor, saturated: Tensor, noise: Tensor | float) -> Tensor:
+    def forward(
+        self,
+        bridged: Tensor,
+        known: Tensor,
+        saturated: Tensor,
+        noise: Tensor | float,
+        tables: Sequence[Tensor] | None = None,
+    ) -> Tensor:
         """Fit stars to the holes that are near one.
 
         Parameters
@@ -86,6 +93,8 @@ class StarFit(nn.Module):
             are not fitted, for nobody fills them, and in crowded fields they are many.
         noise : Tensor of float32, shape (B, 1, 1, 1), or float
             Noise of the sky in electrons.
+        tables : sequence of Tensor of float32, shape (n, 37, 37), length B, optional
+            Logarithms of the shapes of the stars of each image; those of the attribute `table` by default.
 
         Returns
         -------
@@ -95,53 +104,61 @@ class StarFit(nn.Module):
             Elsewhere 0, 0 and 1. No gradient comes of it.
         """
         lit = F.max_pool2d((known & (bridged > _LIT)).float(), 2 * _LIT_REACH + 1, stride=1, padding=_LIT_REACH) > 0.5
-        tile, _, y, x = (wanted := torch.nonzero(lit & ~known & ~saturated)).unbind(1)
-        stars = self._stars(self.table)
-        fitted = [self._fit(*around, stars) for around in surroundings(bridged, known, wanted, noise)]
+        wanted = torch.nonzero(lit & ~known & ~saturated)
+        tile, _, y, x = wanted.unbind(1)
+        fitted = []
+        for image, table in enumerate(tables or [self.table] * len(bridged)):
+            stars = self._stars(table)
+            around = surroundings(bridged, known, wanted[tile == image], noise)
+            fitted += [self._fit(*some, stars) for some in around]
         values, spread, unexplained = torch.cat(fitted).unbind(1)
         made = torch.stack([values - bridged[tile, 0, y, x], spread, unexplained], 1)
         nothing = torch.tensor([0, 0, 1], dtype=made.dtype, device=made.device)
         planes = nothing.expand(len(bridged), *bridged.shape[2:], PLANES)
         return planes.index_put((tile, y, x), made).permute(0, 3, 1, 2)
 
-    def unexplained(self, table: Tensor, light: Tensor, known: Tensor, noise: Tensor) -> Tensor:
-        """Say how much of the light around pixels the shapes of a table leave unexplained, with its gradient.
+    @torch.no_grad()
+    def residuals(
+        self, table: Tensor, light: Tensor, known: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Fit the likeliest star to what lies around pixels, and say what it leaves.
 
         Parameters
         ----------
-        table : Tensor of float32, shape (4, 37, 37)
+        table : Tensor of float32, shape (k, 37, 37)
             Logarithms of shapes, as the attribute `table`.
         light, known, noise
             From `surroundings`.
 
         Returns
         -------
-        Tensor of float32, shape (n,)
-            Share of the variance, 0 to 1.
+        shape : Tensor of int64, shape (n,)
+            Which of the shapes it has.
+        cells : Tensor of int64, shape (n, 49)
+            Cell of the table at eighths of a pixel, of 73 x 73, that each pixel is at.
+        left : Tensor of float32, shape (n, 49)
+            What is left of each pixel, over the flux of the star.
+        weight : Tensor of float32, shape (n, 49)
+            Inverse of the variance of the former; 0 where a pixel is not known.
         """
-        return self._fit(light, known, noise, self._stars(table))[:, 2]
+        found, weight, plane, _, likely, flux, left, *_ = self._likely_stars(light, known, noise, self._stars(table))
+        flux = flux[:, :1].clamp(min=_LEAST)
+        model = flux * likely[:, 0] + (left[:, 0, :, None] * plane).sum(1)
+        shape, place = found[:, 0].div(len(self.places), rounding_mode="floor"), found[:, 0] % len(self.places)
+        return shape, self.places[place], (light - model) / flux, weight * flux**2
 
     def _stars(self, table: Tensor) -> Tensor:
         """Give all stars, (star, pixel)."""
         return self._shapes(table).flatten(1)[:, self.places].flatten(0, 1)
 
     def _shapes(self, table: Tensor) -> Tensor:
-        """Give the shapes at eighths of a pixel, shape (4, 73, 73)."""
+        """Give the shapes at eighths of a pixel, shape (k, 73, 73)."""
         table = table - table.flatten(1).logsumexp(1)[:, None, None]
         return (self.finer @ table @ self.finer.T).exp()
 
     def _fit(self, light: Tensor, known: Tensor, noise: Tensor, stars: Tensor) -> Tensor:
-        weight = known * self.nearness / (noise**2 + light.clamp(min=0) + (_MISFIT * light) ** 2)
-        plane = self._orthonormal_plane(weight)
-        # What the parts of the plane, the light, and 1 are multiplied by, to be summed over the pixels around.
-        weights = torch.cat([plane * weight[:, None], (weight * light)[:, None], weight[:, None]], 1)
-        behind = (weights[:, :3] * light[:, None]).sum(2)
-        likely = stars[self._likeliest(weights, behind, noise, stars)]  # (hole pixel, star, pixel)
-        onto = (likely @ weights[:, :4].transpose(1, 2)).unbind(2)
-        square = (likely**2 @ weight[..., None])[..., 0]
-        score, flux, explained = self._score(onto, square, behind, noise)
+        _, weight, plane, behind, likely, flux, left, score, explained = self._likely_stars(light, known, noise, stars)
         middle = likely.shape[2] // 2
-        left = behind[:, None] - flux[..., None] * torch.stack(onto[:3], 2)
         value = flux * likely[..., middle] + (left * plane[:, None, :, middle]).sum(2)
         value = normalise(value, 0.0, noise).clamp(LOWEST, HIGHEST)
         share = score.softmax(1)
@@ -150,6 +167,26 @@ class StarFit(nn.Module):
         variance = (weight * light**2).sum(1) - (behind**2).sum(1)
         unexplained = 1 - (share * explained).sum(1) / (variance + 1e-6)
         return torch.stack([mean, spread, unexplained.clamp(0, 1)], 1)
+
+    def _likely_stars(self, light: Tensor, known: Tensor, noise: Tensor, stars: Tensor) -> tuple[Tensor, ...]:
+        """Fit the likeliest stars, n of each pixel, the likeliest first.
+
+        Returns their indices; the weights of the pixels around; the parts of a plane, orthonormal under these, and how
+        much of each is in the light; the stars, their fluxes, what is left of the plane beside each, (n, 3), and their
+        scores, with how much of chi squared they explain.
+        """
+        weight = known * self.nearness / (noise**2 + light.clamp(min=0) + (_MISFIT * light) ** 2)
+        plane = self._orthonormal_plane(weight)
+        # What the parts of the plane, the light, and 1 are multiplied by, to be summed over the pixels around.
+        weights = torch.cat([plane * weight[:, None], (weight * light)[:, None], weight[:, None]], 1)
+        behind = (weights[:, :3] * light[:, None]).sum(2)
+        found = self._likeliest(weights, behind, noise, stars)
+        likely = stars[found]  # (hole pixel, star, pixel)
+        onto = (likely @ weights[:, :4].transpose(1, 2)).unbind(2)
+        square = (likely**2 @ weight[..., None])[..., 0]
+        score, flux, explained = self._score(onto, square, behind, noise)
+        left = behind[:, None] - flux[..., None] * torch.stack(onto[:3], 2)
+        return found, weight, plane, behind, likely, flux, left, score, explained
 
     def _orthonormal_plane(self, weight: Tensor) -> Tensor:
         """Make the parts of a plane orthonormal under weights, and less so the steeper ones: (hole pixel, 3, pixel)."""

@@ -1,4 +1,4 @@
-"""Shapes of stars, learned from complete stars in the science exposures."""
+"""Shapes of the stars of an image, learned from its own bright stars."""
 
 from __future__ import annotations
 
@@ -8,14 +8,58 @@ from torch import Tensor
 
 from deepcr_lightning.inpainting.star_fit import StarFit, surroundings
 
-FEWEST = 100
-"""Fewer stars teach their own noise, and the shapes that a network starts with are better."""
-# Stars whose brightest pixel is some 1300 electrons above the sky or more, normalised, and all of whose pixels within
+# Stars whose brightest pixel is some 800 electrons above the sky or more, normalised, and all of whose pixels within
 # two of that are known.
-_BRIGHT, _WHOLE_REACH = 25.0, 2
-_STEPS, _AT_ONCE, _RATE, _WARM_UP = 600, 256, 0.1, 0.1
-# A share of light below which what is left is noise, and how smooth the logarithm of a shape is asked to be.
-_UNEXPLAINED, _SMOOTH = 0.01, 1.0
+_BRIGHT, _WHOLE_REACH = 20.0, 2
+FEWEST = 5
+"""Fewer stars say nothing of the others."""
+# And more say nothing new.
+_MOST = 1000
+# A shape that a smaller share of the stars has is one of blends.
+_SHARE = 0.1
+# Rounds in which shapes are mended, the share that one may be off by before each, and how far in eighths of a pixel
+# what is left of a star counts.
+_ROUNDS, _OFF, _SMOOTH = 4, 0.05, 2.5
+# Stars of which more than so many times the median is left are blends.
+_BLEND = 2.0
+
+
+@torch.no_grad()
+def shapes_of_stars(stars: StarFit, image: Tensor, known: Tensor, noise: Tensor) -> Tensor:
+    """Choose the shapes that the stars of an image have, and mend them by what they leave of these stars.
+
+    Parameters
+    ----------
+    stars : StarFit
+        Fits of stars with the shapes to choose from.
+    image : Tensor of float32, shape (1, 1, H, W)
+        Normalised.
+    known : Tensor of bool, shape (1, 1, H, W)
+        Pixels with a meaning.
+    noise : Tensor of float32, shape (1, 1, 1, 1)
+        Noise of the sky in electrons.
+
+    Returns
+    -------
+    Tensor of float32, shape (k, 37, 37)
+        Logarithms of shapes, as the attribute `table` of a StarFit; every second one of its own where fewer than 5
+        bright stars stand whole.
+
+    References
+    ----------
+    Anderson & King 2000, PASP 112, 1360 (an effective PSF is mended by the mean of what it leaves of stars).
+    """
+    light, there, floor = whole_stars(image, known, noise)
+    if len(light) < FEWEST:
+        return stars.table[1::2]  # of faint stars nobody tells finer steps
+    brightest = light.amax(1).topk(min(_MOST, len(light))).indices
+    light, there, floor = light[brightest], there[brightest], floor[brightest]
+    shape, *_ = stars.residuals(stars.table, light, there, floor)
+    votes = torch.bincount(shape, minlength=len(stars.table))
+    table = stars.table[votes >= _SHARE * len(shape)]
+    for _ in range(_ROUNDS):
+        table = _mended(stars, table, light, there, floor)
+    return table
 
 
 def whole_stars(image: Tensor, known: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,41 +89,21 @@ def whole_stars(image: Tensor, known: Tensor, noise: Tensor) -> tuple[Tensor, Te
     return light, there, floor
 
 
-def learn_shapes(stars: StarFit, light: Tensor, known: Tensor, noise: Tensor, seed: int) -> float:
-    """Learn the shapes that explain stars best, and leave them in the network.
-
-    Parameters
-    ----------
-    stars : StarFit
-    light, known, noise
-        From `whole_stars`, of one star at least.
-    seed : int
-        Seed of the draws of stars.
-
-    Returns
-    -------
-    float
-        Median share of the variance of a star that the shapes leave unexplained.
-
-    Notes
-    -----
-    The mean logarithm of that share is made least: in it the many stars that stand alone outweigh the blends, which no
-    shape should learn. Of tables that explain as much the smoothest is wanted: their third differences are kept small,
-    which a Gaussian has none of.
-    """
-    table = stars.table.clone().requires_grad_()
-    optimiser = torch.optim.Adam([table], _RATE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=_STEPS, pct_start=_WARM_UP)
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(_STEPS):
-        some = torch.randint(len(light), (_AT_ONCE,), generator=generator).to(light.device)
-        left = stars.unexplained(table, light[some], known[some], noise[some])
-        rough = table.diff(n=3, dim=1).square().mean() + table.diff(n=3, dim=2).square().mean()
-        optimiser.zero_grad()
-        ((left + _UNEXPLAINED).log().mean() + _SMOOTH * rough).backward()
-        optimiser.step()
-        schedule.step()
-    with torch.no_grad():
-        stars.table.copy_(table)
-        parts = zip(*(part.split(_AT_ONCE) for part in (light, known, noise)), strict=True)
-        return float(torch.cat([stars.unexplained(stars.table, *part) for part in parts]).median())
+def _mended(stars: StarFit, table: Tensor, light: Tensor, known: Tensor, noise: Tensor) -> Tensor:
+    """Change shapes by the mean of what they leave of their stars, less where this is uncertain."""
+    shape, cells, left, weight = stars.residuals(table, light, known, noise)
+    missed = (weight * left**2).sum(1) / weight.sum(1)
+    weight = weight * (missed <= _BLEND * missed.median())[:, None]
+    side = 2 * table.shape[-1] - 1
+    cells = (shape[:, None] * side**2 + cells).flatten()
+    sums = left.new_zeros(2, len(table) * side**2)
+    sums.index_add_(1, cells, torch.stack([weight * left, weight]).flatten(1))
+    sums = sums.view(-1, 1, side, side)
+    away = torch.arange(-8, 9, device=left.device) / _SMOOTH
+    near = torch.exp(-0.5 * away**2)
+    for kernel in (near[:, None], near[None]):
+        sums = F.conv2d(sums, kernel[None, None], padding=tuple(n // 2 for n in kernel.shape))
+    residual, worth = sums[..., ::2, ::2].view(2, *table.shape)
+    now = (table - table.flatten(1).logsumexp(1)[:, None, None]).exp()
+    change = residual / (worth * now + 1 / (_OFF**2 * now))
+    return table + torch.log1p(change.clamp(-0.5, 0.5))

@@ -23,6 +23,8 @@ OF_HUBBLE = "universal-hst"
 """Name of its second part, for exposures of HST."""
 SHIPPED = {name: Path(__file__).with_name(f"{name}.ckpt") for name in (UNIVERSAL, OF_HUBBLE)}
 """Their files."""
+SHIPPED_FILLER = Path(__file__).with_name("filler.ckpt")
+"""File of the network that fills which comes with the package."""
 _PUBLISHED = ("ACS-WFC", "WFC3-UVIS", "decam", "example_model")
 """What deepCR 0.3.1 registers; other files in the package do not say in which units they want an image."""
 _CODE = "GLOBAL"

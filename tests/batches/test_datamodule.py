@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from deepcr_lightning.batches.bank import TileBank, choose_cache
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.batches.dataset import PairedTiles, distinct, uniform_of
-from deepcr_lightning.batches.science_tiles import science_tiles
 from deepcr_lightning.batches.selection import tile_groups
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.tiles.build import build_store
@@ -96,25 +95,6 @@ def test_val_tiles_are_thinned_evenly(survey: Path, tmp_path: Path) -> None:
     assert few.tiles["val"][0] == everything.tiles["val"][0]
     assert few.tiles["val"][-1] == everything.tiles["val"][-1]
     assert len(few.tiles["train"]) == len(everything.tiles["train"])
-
-
-def test_science_tiles_are_given_as_they_are(survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = datamodule(survey, tmp_path)
-    assert data.store is not None
-    assert data.bank is not None
-    chosen = data.tiles["train"][:4]
-    (tiles,) = science_tiles(data.store, data.bank, chosen, torch.device("cpu"))
-    assert np.array_equal(tiles["electrons"][:, 0], data.store.electrons[chosen])
-    assert np.array_equal(tiles["usable"][:, 0], data.store.usable[chosen])
-    for name in ("sky", "noise"):
-        assert tiles[name].shape == (4, 1, 1, 1)
-        assert np.allclose(tiles[name].flatten(), data.store.table[name][chosen])
-    monkeypatch.setattr("deepcr_lightning.batches.science_tiles._AT_ONCE", 2)
-    again = science_tiles(data.store, data.bank, chosen[:3], torch.device("cpu"))
-    assert [len(some["sky"]) for some in again] == [2, 1]
-    train = data.tiles["train"]
-    every = science_tiles(data.store, data.bank, train, torch.device("cpu"))
-    assert sum(len(some["sky"]) for some in every) == len(train)
 
 
 def test_dark_share_of_the_set(survey: Path, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +12,9 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
-from deepcr_lightning.inpainting import inpainter, star_shapes
 from deepcr_lightning.inpainting.fill_model import FillModel, load_fill_model
 from deepcr_lightning.inpainting.filler import CosmicRayFiller, load_filler
 from deepcr_lightning.inpainting.network import Filler
-from deepcr_lightning.inpainting.star_fit import StarFit
 from deepcr_lightning.models.card import FillerCard
 from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY
 from deepcr_lightning.models.model import load_model
@@ -63,36 +60,10 @@ def test_training_keeps_a_checkpoint_that_says_it_fills(run_folder: Path, tmp_pa
     model = load_fill_model(run_folder / "checkpoints" / "best.ckpt")
     assert model.card.kind == "filler"
     assert set(model.card.data.filters) == {"F336W", "F814W"}
-    assert "bright stars are too few" in (run_folder / "train.log").read_text()
     result = run_script("train.py", f"ckpt_path={run_folder}/checkpoints/last.ckpt", "trainer.max_epochs=2")
     assert result.status == 0, result.err
     last = torch.load(run_folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["global_step"] == 24, "two epochs of twelve steps"
-
-
-def test_shapes_of_stars_are_learned_before_the_rest_and_once(
-    survey: Path, tmp_path: Path, run_script: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(star_shapes, "_STEPS", 3)
-    monkeypatch.setattr(inpainter, "FEWEST", 4)
-    y, x = np.indices((64, 96))
-    for file in (survey / "science").iterdir():
-        with fits.open(file) as hdus:
-            for row, column in ((10, 10), (12, 50), (40, 20), (44, 75)):
-                hdus["SCI"].data += (4e3 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / 2)).astype(np.float32)
-            (tmp_path / "science").mkdir(exist_ok=True)
-            hdus.writeto(tmp_path / "science" / file.name)
-    data = ("data.science=science", f"data.darks={survey}/darks")
-    result = run_script("train.py", "experiment=inpaint", *data, *PLAIN, "trainer.max_epochs=1", "hydra.run.dir=run")
-    assert result.status == 0, result.err
-    table = load_fill_model(tmp_path / "run/checkpoints/last.ckpt").net.stars.table
-    assert not torch.equal(table, StarFit().table)
-    result = run_script("train.py", "ckpt_path=run/checkpoints/last.ckpt", "trainer.max_epochs=2")
-    assert result.status == 0, result.err
-    (found,) = re.findall(r"Shapes of stars, learned from (\d+):", (tmp_path / "run/train.log").read_text())
-    # Of the 24 tracks of the fixture, which jump from pixel to pixel, the finder takes single pixels for hot ones.
-    assert 4 <= int(found) <= 8 + 12, "two exposures of four stars: most cosmic rays are none"
-    assert torch.equal(load_fill_model(tmp_path / "run/checkpoints/last.ckpt").net.stars.table, table)
 
 
 def test_finders_and_fillers_are_told_apart(run_folder: Path, trained: Path, survey: Path, run_script: Run) -> None:
@@ -107,7 +78,7 @@ def test_finders_and_fillers_are_told_apart(run_folder: Path, trained: Path, sur
     for given, message in (
         ((f"ckpt_path={filler}",), "not a detector; pass it as fill_ckpt_path="),
         ((f"ckpt_path={finder}", f"fill_ckpt_path={finder}"), "not an inpainting network"),
-        ((f"ckpt_path={finder}",), "fill=network needs fill_ckpt_path="),
+        ((f"ckpt_path={finder}", "fill_ckpt_path=nowhere.ckpt"), "fill_ckpt_path=nowhere.ckpt: no such file"),
     ):
         result = run_script("predict.py", *settings, *given)
         assert result.status == 1
@@ -194,6 +165,28 @@ def test_a_chip_in_tiles_is_that_of_the_whole(
     spoilt = np.where(mask, np.float32(6e4), np.where(bad, np.float32(3e3), image))
     usable = ~bad
     assert np.array_equal(fill(spoilt, mask, usable)[mask], fill(image, mask, usable)[mask])
+
+
+@pytest.mark.parametrize(("stars", "bounded"), [(40, True), (1, False)])
+def test_nothing_is_filled_fainter_or_brighter_than_what_is_known(stars: int, bounded: bool) -> None:
+    rng = np.random.default_rng(8)
+    image = rng.normal(30, 6, (96, 96)).astype(np.float32)
+    y, x = np.indices(image.shape)
+    places = rng.uniform(5, 91, (stars, 2))
+    for row, column in places:
+        image += 2e3 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / 2).astype(np.float32)
+    mask = rng.random(image.shape) < 0.02
+    row, column = np.rint(places[0]).astype(int)
+    mask[row - 1 : row + 2, column - 1 : column + 2] = True
+    for sign, holds in ((1, bounded), (-1, True)):
+        fill = untrained()
+        torch.nn.init.zeros_(fill.net.unet.out.weight)
+        torch.nn.init.constant_(fill.net.unet.out.bias, 50.0 * sign)
+        fill = CosmicRayFiller(FillModel(fill.net, FillerCard(network={}), Path("net.ckpt"), "0" * 64))
+        made = fill(image, mask)[mask]
+        known = image[~mask]
+        inside = made.max() <= known.max() * (1 + 1e-5) and made.min() >= known.min() - 1e-2
+        assert inside == holds
 
 
 @pytest.mark.parametrize("name", ["network", *FILLS])

@@ -1,34 +1,34 @@
-"""The shapes of stars that are learned before a network is trained to fill."""
+"""The shapes of stars that an image teaches."""
 
 from __future__ import annotations
 
-import pytest
 import torch
 from test_star_fit import NOISE, errors, field
 from torch import Tensor
 
-from deepcr_lightning.inpainting import star_shapes
 from deepcr_lightning.inpainting.star_fit import StarFit
-from deepcr_lightning.inpainting.star_shapes import learn_shapes, whole_stars
+from deepcr_lightning.inpainting.star_shapes import shapes_of_stars, whole_stars
 
-WIDTH, OBLONG = 2.4, 1.2
+WIDTH, OBLONG = 2.5, 1.2
+LEVEL = torch.full((1, 1, 1, 1), NOISE)
 
 
 def stars(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Make normalised images of a whole star each; all pixels are known."""
+    """Make an image of whole stars, side by side; all of its pixels are known."""
     image, truth = field(count, seed, WIDTH, OBLONG)
     whole = torch.where(image < 1e3, image, truth)
-    return whole, torch.ones_like(whole, dtype=torch.bool), torch.full((count, 1, 1, 1), NOISE)
+    row = whole.permute(1, 2, 0, 3).reshape(1, 1, whole.shape[2], -1)
+    return row, torch.ones_like(row, dtype=torch.bool), LEVEL
 
 
-def test_another_psf_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(star_shapes, "_STEPS", 100)
+def test_the_psf_of_an_image_is_learned_from_its_stars() -> None:
     fit = StarFit()
     before, _ = errors(fit, 3, WIDTH, OBLONG)
-    left = learn_shapes(fit, *whole_stars(*stars(500, 5)), seed=1)
-    assert 0 < left < 0.05
+    table = shapes_of_stars(fit, *stars(200, 5))
+    assert table.shape[1:] == fit.table.shape[1:]
+    fit.table = table
     after, _ = errors(fit, 3, WIDTH, OBLONG)
-    assert after < 0.5 * before
+    assert after < 0.6 * before
     shape = fit.table.softmax(-1).mean(0)  # along rows
     other = fit.table.softmax(-2).mean(0)
     middle = len(shape) // 2
@@ -36,23 +36,28 @@ def test_another_psf_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fit.table.diff(n=3, dim=1).square().mean() < 0.05, "noise is not learned"
 
 
-@pytest.mark.parametrize("deterministic", [True, False])
-def test_a_run_that_begins_again_learns_the_same(monkeypatch: pytest.MonkeyPatch, deterministic: bool) -> None:
-    """To the bit with trainer.deterministic=true; without it several threads add up gradients in any order."""
-    monkeypatch.setattr(star_shapes, "_STEPS", 5)
-    one, other = StarFit(), StarFit()
-    torch.use_deterministic_algorithms(deterministic)
-    try:
-        for fit in (one, other):
-            learn_shapes(fit, *whole_stars(*stars(300, 5)), seed=1)
-    finally:
-        torch.use_deterministic_algorithms(False)
-    # Two threads have made a difference of 2e-4, another seed makes one of 0.5.
-    torch.testing.assert_close(one.table, other.table, rtol=0, atol=0 if deterministic else 0.01)
+def test_an_image_with_few_bright_stars_keeps_the_shapes_of_the_network() -> None:
+    fit = StarFit()
+    image, known, noise = stars(4, 5)
+    for table in (shapes_of_stars(fit, image, known, noise), shapes_of_stars(fit, 0 * image, known, noise)):
+        assert torch.equal(table, fit.table[1::2])
+
+
+def test_pixels_that_are_unknown_teach_nothing() -> None:
+    fit = StarFit()
+    image, known, noise = stars(40, 7)
+    hidden = known.clone()
+    hidden[..., ::7, ::5] = False
+    expected = shapes_of_stars(fit, image, hidden, noise)
+    spoilt = torch.where(hidden, image, torch.nan)
+    assert torch.equal(shapes_of_stars(fit, spoilt, hidden, noise), expected)
+    assert not torch.equal(shapes_of_stars(fit, image, known, noise), expected)
 
 
 def test_stars_that_lack_a_pixel_of_the_core_or_are_faint_teach_nothing() -> None:
-    image, known, noise = stars(4, 6)
+    image, truth = field(4, 6, WIDTH, OBLONG)
+    image, noise = torch.where(image < 1e3, image, truth), LEVEL.expand(4, 1, 1, 1)
+    known = torch.ones_like(image, dtype=torch.bool)
     light, there, _ = whole_stars(image, known, noise)
     assert len(light) == 4
     assert there.all()
@@ -61,7 +66,7 @@ def test_stars_that_lack_a_pixel_of_the_core_or_are_faint_teach_nothing() -> Non
     image[2, 0, 10, 13] = torch.nan
     image[3] = image[3].clamp(max=10)
     edge = image[:1].roll(9, 2)  # the core ends a pixel from the edge: what lies beyond is not known
-    assert edge[..., -2, :].max() > 25
+    assert edge[..., -2, :].max() > 20
     assert not len(whole_stars(edge, known[:1], noise[:1])[0])
     light, there, _ = whole_stars(image, known, noise)
     assert len(light) == 2

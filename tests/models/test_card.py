@@ -63,7 +63,7 @@ FILLS = {
     "kind": "filler",
     "version": "0.1.0",
     "network": {"depth": 1, "hidden": 2, "norm": "none"},
-    "recipe": 5,
+    "recipe": 6,
     "normalisation": "stabilised-10",
     "data": EARLIEST["data"],
     "run": None,

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 from PIL import Image
+from regions import Regions
 from scipy import ndimage
 
 from deepcr_lightning.errors import InputError
@@ -112,6 +113,25 @@ def test_regions_lie_around_their_events(tmp_path: Path, system: str, kind: str,
             inside = Outline(pixels).contains_points(np.stack([x.ravel(), y.ravel()], 1)).reshape(40, 50)
             assert inside[groups == number].all()
             assert inside.sum() <= 4 * (groups == number).sum(), "no wider than the event"
+
+
+@pytest.mark.parametrize("kind", ["RA---TAN-SIP DEC--TAN-SIP", ""])
+def test_another_reader_of_regions_finds_the_pixels_of_the_events(tmp_path: Path, kind: str) -> None:
+    rng = np.random.default_rng(5)
+    path = write_hst(tmp_path / "a_flc.fits", [rng.normal(30, 5, (40, 50)) for _ in range(2)])
+    exposure = read_exposure(add_wcs(path, "ICRS", kind) if kind else path)
+    masks = [rng.random((40, 50)) < 0.03 for _ in range(2)]
+    write_regions(tmp_path / "a.reg", exposure, masks)
+    found = Regions.read(tmp_path / "a.reg", format="ds9")
+    for chip, mask in zip(exposure.chips, masks, strict=True):
+        mine = [region for region in found if region.meta["tag"] == [f"SCI,{chip.extver}"]]
+        inside = np.zeros(mask.shape, bool)
+        for region in mine:
+            outline = region.to_pixel(WCS(chip.wcs)) if kind else region
+            inside |= outline.to_mask("center").to_image(mask.shape) > 0
+        assert len(mine) == ndimage.label(mask, np.ones((3, 3)))[1]
+        assert inside[mask].all()
+        assert inside.mean() < 3 * mask.mean()
 
 
 @settings(max_examples=30, deadline=None)

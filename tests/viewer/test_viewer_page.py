@@ -25,7 +25,7 @@ pytest.importorskip("bokeh", reason="the page needs the extra view")
 from bokeh.document import Document
 from tornado.ioloop import IOLoop
 
-from deepcr_lightning.commands.view import apply_to_all, window_maker
+from deepcr_lightning.commands.view import apply_to_all, view, window_maker
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.viewer.page_server import PageServer, is_from_here
 from deepcr_lightning.viewer.window import Window
@@ -264,6 +264,53 @@ def test_masks_that_predict_made_beside_the_input_are_found(science: Path, tmp_p
     window_maker(cfg)
     assert cfg.output_dir == str(made)
     assert f"output_dir={made}" in apply_to_all(cfg, 0.37, 1)
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (b"no image", "cannot be read as FITS"),
+        (b"", "Empty or corrupt FITS file"),
+        ("table", "holds no 2-D image"),
+    ],
+)
+def test_a_file_that_is_no_image_is_named(
+    config: DictConfig, tmp_path: Path, contents: bytes | str, message: str
+) -> None:
+    path = tmp_path / "odd.fits"
+    if isinstance(contents, bytes):
+        path.write_bytes(contents)
+    else:
+        fits.BinTableHDU(np.zeros(3, [("x", "f4")])).writeto(path)
+    config.input = str(path)
+    client = Client(window_maker(config))
+    client.wait_for("status", "text", lambda text: message in text and "odd.fits" in text)
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize(
+    ("display", "browser", "opened"), [("", True, False), (":0", True, True), (":0", False, False)]
+)
+def test_without_a_display_the_address_is_said_and_no_browser_opened(
+    config: DictConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    display: str,
+    browser: bool,
+    opened: bool,
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setenv("DISPLAY", display)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("webbrowser.open", seen.append)
+    monkeypatch.setattr(PageServer, "start", lambda server: server.io_loop.add_callback(server.io_loop.stop))
+    monkeypatch.setattr(PageServer, "stop", lambda server: None)
+    config.browser = browser
+    with caplog.at_level("INFO", logger="view"):
+        view(config)
+    (said,) = [record.getMessage() for record in caplog.records if "http://127.0.0.1:" in record.getMessage()]
+    assert [f"{address}; Ctrl+C ends" for address in seen] == ([said] if opened else [])
 
 
 def test_the_command_for_all_is_for_a_shell(tmp_path: Path) -> None:
