@@ -68,8 +68,8 @@ def clean_all(model: Model, path: Path, output: Path, preview: bool) -> None:
     places = find_exposures("input", path)
     summary = Summary(output)
     products = PRODUCTS if preview else PRODUCTS[:3]
-    provenance = Provenance(model.path.name, model.sha256, 0.5, 1)
-    writer = ProductWriter(places, output, provenance, summary, products=products)
+    provenances = [Provenance(part.path.name, part.sha256, 0.5, 1) for part in model.parts]
+    writer = ProductWriter(places, output, provenances, summary, products=products)
     predictor = ExposureMapping(ExposurePredictor(model), model.card.data.filters)
     reader = ExposureReader(list(places), writer.settings)
     failures = []

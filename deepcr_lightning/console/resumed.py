@@ -51,18 +51,19 @@ def saved_overrides(file: Path, typed: Iterable[str]) -> list[str]:
         raise InputError(f"{file}: is no list of options; remove it, and give those of the run yourself")
     known = set(typed)
     kept = [text for text in map(str, texts) if text.partition("=")[0] not in known]
-    for text in kept:
-        try:
-            override = OverridesParser.create().parse_override(text)
-            harmless = not text.startswith("-") and _harmless(override)
-        except (HydraException, RecursionError):
-            harmless = False
-        if not harmless:
-            raise InputError(
-                f"{file}: has {text!r}, which could run code of whoever wrote that file; if it is yours, type it again "
-                "behind ckpt_path="
-            )
+    if harmful := [text for text in kept if not _is_harmless(text)]:
+        raise InputError(
+            f"{file}: has {', '.join(map(repr, harmful))}, which could run code of whoever wrote that file; if it is "
+            "yours, type it again behind ckpt_path="
+        )
     return kept
+
+
+def _is_harmless(text: str) -> bool:
+    try:
+        return not text.startswith("-") and _harmless(OverridesParser.create().parse_override(text))
+    except (HydraException, RecursionError):
+        return False
 
 
 def _harmless(override: Override) -> bool:

@@ -42,6 +42,8 @@ PATHS = {
 """Options whose value is a path, and not a text in which signs have a meaning."""
 _NUMBERS = {"tile", "workers", "port", "max"}
 """Options whose value is a number, though they are null by default."""
+_OR_TEXT = {"cloud"}
+"""Options that are true or false, or an address."""
 _FLAGS = {"--help", "-h", "--hydra-help", "--resolve", "--run", "-r", "--multirun", "-m", "--version"}
 _FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
 _FLAGS_WITH_VALUE |= {"--config-dir", "-cd", "--shell-completion", "-sc", "--experimental-rerun", "--info", "-i"}
@@ -177,7 +179,7 @@ def _require_kind(argument: str, known: dict[str, Any], sweep: bool) -> None:
         return
     option, given = name.lstrip("+"), read.value()
     default = 0 if option in _NUMBERS else known.get(option)
-    if isinstance(default, bool) and not isinstance(given, bool):
+    if isinstance(default, bool) and not isinstance(given, bool) and option not in _OR_TEXT:
         raise InputError(f"{argument}: must be true or false")
     # Those of groups may be words as well: trainer.devices=auto.
     if _is_number(default) and not _is_number(given) and "." not in option:

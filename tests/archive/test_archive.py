@@ -129,7 +129,7 @@ def test_searches(archive: StandIn, run_script: Run, tmp_path: Path, overrides: 
         (["proposal=16801", "product=flt"], "product=flt is not there; the archive has _flc of 6 observations"),
         (["proposal=16801", "product=drz"], "product=drz: choose from flc, flt"),
         (["proposal=16801", "max=0"], "max=0: must be 1 or more"),
-        (["proposal=16801", "max=few"], "max=few: must be a whole number"),
+        (["proposal=16801", "max=few"], "max=few: must be a number"),
         (["cone=[1,2]"], "cone=[1, 2]: must be [RA,DEC,RADIUS]"),
         (["cone=[400,2,1]"], "RA must be 0 to 360"),
         ([], "none of proposal=, target=, cone= is given"),

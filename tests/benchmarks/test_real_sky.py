@@ -14,22 +14,22 @@ from conftest import REAL_DATA, REPOSITORY, SKY, add_cosmic_rays, scene, write_h
 from numpy.typing import NDArray
 
 LEAST = {
-    "mean, sets with truth": {"average_precision": 0.983, "f1": 0.935, "purity": 0.94},
+    "mean, sets with truth": {"average_precision": 0.987, "f1": 0.94, "purity": 0.95},
     "decam_sfft": {"average_precision": 0.998},
     "hsc_crs": {"average_precision": 0.999},
-    "hst_pluto": {"average_precision": 0.995, "purity": 0.98},
-    "kast_ucsc": {"average_precision": 0.94},
+    "hst_pluto": {"average_precision": 0.998, "purity": 0.99},
+    "kast_ucsc": {"average_precision": 0.97},
     "sbig_agsq": {"average_precision": 0.965},
     "tr_m13_blue": {"average_precision": 0.999},
     "tr_stargate": {"average_precision": 0.995},
-    "tr_wfpc2_f336w": {"average_precision": 0.968},
-    "wfpc2_f336w": {"average_precision": 0.994, "completeness": 0.985, "purity": 0.935},
-    "uvis_2013fy27": {"average_precision": 0.9993, "completeness": 0.965, "purity": 0.997},
+    "tr_wfpc2_f336w": {"average_precision": 0.976},
+    "wfpc2_f336w": {"average_precision": 0.996, "completeness": 0.985, "purity": 0.95},
+    "uvis_2013fy27": {"average_precision": 0.9993, "completeness": 0.97, "purity": 0.997},
 }
 """Floors: scores of the model that we ship less a small margin."""
 MOST = {
-    "mean, sets with truth": {"calibration_error_likely": 0.04, "strict_calibration_error_likely": 0.05},
-    "mean, controls and transplants": {"flagged": 0.0007, "stars": 0.006},
+    "mean, sets with truth": {"calibration_error_likely": 0.043, "strict_calibration_error_likely": 0.054},
+    "mean, controls and transplants": {"flagged": 0.0009, "stars": 0.003},
 }
 """Ceilings in the same way."""
 

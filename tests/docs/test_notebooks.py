@@ -29,6 +29,7 @@ def run_command(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     if name == "-m":
         module, *arguments = arguments
         monkeypatch.setattr(sys, "argv", [module, *arguments, *FAST[module]])
+        monkeypatch.delitem(sys.modules, f"{module}.__main__", raising=False)
         with pytest.raises(SystemExit) as stop:
             runpy.run_module(module, run_name="__main__")
         assert not stop.value.code

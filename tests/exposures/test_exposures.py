@@ -262,8 +262,8 @@ def test_a_detector_is_read_by_its_own_row(tmp_path: Path, caplog: pytest.LogCap
             exposure = read_exposure(path)
             assert np.flatnonzero(exposure.chips[0].unusable.diagonal()).tolist() == wanted, (instrument, detector)
             assert exposure.row is instrument_of(instrument, detector or "NONE")
-    ignored = [record.args for record in caplog.records if "DQ bits" in record.message]
-    assert ignored == [("ACS/SBC",), ("DECAM",)]
+    ignored = [record.getMessage().partition(":")[0] for record in caplog.records if "DQ bits" in record.getMessage()]
+    assert ignored == ["ACS/SBC", "DECAM"]
 
 
 @given(st.text(max_size=12))

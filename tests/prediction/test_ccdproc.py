@@ -1,4 +1,4 @@
-"""The step of a pipeline of ccdproc that docs/data.md shows."""
+"""The step of a pipeline of ccdproc that docs/guide/arrays.md shows."""
 
 from __future__ import annotations
 

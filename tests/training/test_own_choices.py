@@ -234,7 +234,7 @@ def test_export(best: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert export_main([str(best), "out.pth", "--network", "mycr.Dilated"]) == 1
     assert "deepCR has no network like Dilated" in capsys.readouterr().err
     assert export_main([str(best), "out.ckpt", "--network", "mycr.Dilated"]) == 0
-    assert "python predict.py network=mycr.Dilated ckpt_path=out.ckpt" in capsys.readouterr().out
+    assert "predict network=mycr.Dilated ckpt_path=out.ckpt" in capsys.readouterr().out
     image = torch.randn(1, 1, 30, 40)
     handed, whole = (load_model(path, "mycr.Dilated").net(image) for path in ("out.ckpt", best))
     torch.testing.assert_close(handed, whole)
