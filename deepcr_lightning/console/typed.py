@@ -75,7 +75,7 @@ def understood(arguments: Sequence[str], command: str) -> list[str]:
     SystemExit
         After ``--version``, which prints the version of this package.
     """
-    arguments = list(arguments)
+    arguments = _of_view(arguments) if command == "view" else list(arguments)
     if "--version" in arguments:
         print(f"deepcr-lightning {deepcr_lightning.__version__}")
         raise SystemExit(0)
@@ -95,6 +95,20 @@ def understood(arguments: Sequence[str], command: str) -> list[str]:
         _require_option(argument, after, known)
         made.append(_with_quotes(argument, sweep))
         _require_kind(made[-1], known, sweep)
+    return made
+
+
+def _of_view(arguments: Sequence[str]) -> list[str]:
+    """Read a file or folder and ``--no-browser`` as they are typed to programs that show files."""
+    made: list[str] = []
+    for argument in arguments:
+        plain = "=" not in argument and not argument.startswith("-")
+        if argument == "--no-browser":
+            made.append("browser=false")
+        elif plain and _exists(argument) and not (made and made[-1] in _FLAGS_WITH_VALUE):
+            made.append(f"input={argument}")
+        else:
+            made.append(argument)
     return made
 
 

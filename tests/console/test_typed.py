@@ -244,3 +244,14 @@ def test_an_interrupt_says_how_to_go_on(
     assert result.status == 130
     assert "Stopped; the same command goes on with the exposures that are left" in result.out
     assert predict(run_script, trained, "input=in", "output_dir=out").status == 0
+
+
+def test_view_takes_a_file_as_other_programs_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a b.fits").touch()
+    (tmp_path / "own").mkdir()
+    assert understood(["a b.fits", "--no-browser", "grow=1"], "view") == ["input='a b.fits'", "browser=false", "grow=1"]
+    assert understood(["--config-dir", "own", "own"], "view") == ["--config-dir", "own", "input=own"]
+    for arguments, command in ((["nowhere.fits"], "view"), (["a b.fits"], "predict"), (["--no-browser"], "predict")):
+        with pytest.raises(InputError, match="written as"):
+            understood(arguments, command)
