@@ -11,7 +11,7 @@ SHORT = {
     "hostile_fits": ["--count", "40", "--seed", "7"],
     "hostile_models": ["--count", "60"],
     "wild_numbers": ["--count", "20"],
-    "determinism": ["--count", "4"],
+    "determinism": ["--count", "2"],  # resumed runs and tiles have tests of their own
     "disk": ["--count", "1", "--kinds", "full", "fault", "train"],
     "kills": ["--count", "1"],
 }
