@@ -63,7 +63,9 @@ def train(folder: Path, name: str) -> Path:
 def score(folder: Path, checkpoint: str | Path, filters: tuple[str, ...], place: Path) -> Report:
     """Score a network on the test exposures of some filters, by group."""
     report = place / "evaluation.json"
-    if not report.exists() or json.loads(report.read_text())["sha256"] != load_model(checkpoint).sha256:
+    if not report.exists() or json.loads(report.read_text()).get("parts") != [
+        part.sha256 for part in load_model(checkpoint).parts
+    ]:
         files = sorted((folder / "test" / "science").glob("*.fits"))
         chosen = ",".join(f"'{file}'" for file in files if fits.getval(file, "FILTER") in filters)
         given = (f"ckpt_path={checkpoint}", f"input=[{chosen}]", f"truth={folder}/test/truth")

@@ -71,6 +71,8 @@ def sync(path: Path) -> None:
     OSError
         If the file cannot be written to the disk. File systems that cannot do this with folders are believed.
     """
+    if os.name == "nt" and path.is_dir():  # where folders cannot be opened
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -63,7 +63,10 @@ def _export(path: str, out: Path, network: str | None) -> str:
         return hand_on(model.path, out)
     if not isinstance(model, Model):
         raise InputError(f"{out}: an inpainting network has no such form; the ending must be .ckpt")
-    return export(model, out)
+    told = export(model, out)
+    if model.hubble is not None:
+        told += f"\n{model.hubble.path.stem}, its part for exposures of HST, is exported by that name"
+    return told
 
 
 if __name__ == "__main__":

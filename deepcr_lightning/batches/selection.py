@@ -95,7 +95,7 @@ def evenly_spaced(tiles: NDArray[np.int64], count: int | None) -> NDArray[np.int
 
 
 def check_balance(balance: str | Sequence[str]) -> list[str]:
-    """Raise if tiles cannot be sorted that way.
+    """Read the names by which tiles are sorted.
 
     Parameters
     ----------

@@ -90,7 +90,12 @@ def evaluate(cfg: DictConfig) -> None:
     if not scored:
         raise InputError(f"input={cfg.input}: no exposure could be scored; the first one: {unread[0]}")
     report = make_report(scored, threshold)
-    report |= {"checkpoint": str(model.path), "sha256": model.sha256, "plateau_divided_by": predictor.plateau}
+    report |= {
+        "checkpoint": str(model.path),
+        "sha256": model.sha256,
+        "parts": [part.sha256 for part in model.parts],
+        "plateau_divided_by": predictor.plateau,
+    }
     if darks is not None:
         report["rate_scatter_of_darks"] = rate_scatter(darks)
     if peers:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from deepcr_lightning.commands.common import plain
 from deepcr_lightning.console.device import choose_device
@@ -131,12 +131,8 @@ def _check(cfg: DictConfig, products: Sequence[str], known: Sequence[str]) -> No
         raise InputError(f"grow={cfg.grow}: must be 0 to 5 whole pixels")
     if cfg.dq_bit not in [1 << n for n in range(16)]:
         raise InputError(f"dq_bit={cfg.dq_bit}: must be a power of 2 from 1 to 32768")
-    check_target(_target(cfg))
+    check_target(plain(cfg.threshold))
     find_model_file(cfg.ckpt_path)
-
-
-def _target(cfg: DictConfig) -> Any:
-    return OmegaConf.to_container(cfg.threshold) if OmegaConf.is_config(cfg.threshold) else cfg.threshold
 
 
 def searcher(cfg: DictConfig) -> Callable[[Exposure], tuple[list[NDArray], Provenance]]:
@@ -151,7 +147,7 @@ def searcher(cfg: DictConfig) -> Callable[[Exposure], tuple[list[NDArray], Prove
             predictor = ExposurePredictor(model, cfg.tile).to(device)
             held.append(predictor)
         model = held[0].fitting(exposure.header).model
-        threshold = float(model_threshold(model, _target(cfg)))
+        threshold = float(model_threshold(model, plain(cfg.threshold)))
         return held[0].probabilities(exposure), Provenance(model.path.name, model.sha256, threshold, int(cfg.grow))
 
     return search

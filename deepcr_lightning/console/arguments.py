@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from deepcr_lightning.console.printable import printable
 from deepcr_lightning.console.resumed import saved_overrides
 from deepcr_lightning.console.typed import override, plain_path
 from deepcr_lightning.errors import InputError
@@ -31,22 +32,6 @@ def fail(message: str) -> NoReturn:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
     raise SystemExit(1)
-
-
-def printable(text: str) -> str:
-    r"""Write a text so that names of files in it cannot move the cursor of a terminal, or stop a log.
-
-    Parameters
-    ----------
-    text : str
-        Any text.
-
-    Returns
-    -------
-    str
-        With escapes such as ``\x1b`` for what is no printable sign, line feed or tabulator.
-    """
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else ascii(sign)[1:-1] for sign in text)
 
 
 def fine_tuning_overrides(arguments: Sequence[str]) -> list[str]:

@@ -20,8 +20,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from deepcr_lightning.console.allocator import keep_freed_memory
-from deepcr_lightning.console.arguments import fail, printable
+from deepcr_lightning.console.arguments import fail
 from deepcr_lightning.console.device import uses_gpu
+from deepcr_lightning.console.printable import printable
 from deepcr_lightning.console.run_folder import discard
 from deepcr_lightning.errors import InputError
 

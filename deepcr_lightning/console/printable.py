@@ -27,3 +27,19 @@ def require_printable(option: str, text: str) -> None:
     """
     if any(unicodedata.category(sign) in _UNPRINTABLE for sign in text):
         raise InputError(f"{option}={text!a}: this name has signs that no line of text can hold; rename it")
+
+
+def printable(text: str) -> str:
+    r"""Write a text so that names of files in it cannot move the cursor of a terminal, or stop a log.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    str
+        With escapes such as ``\x1b`` for what is no printable sign, line feed or tabulator.
+    """
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else ascii(sign)[1:-1] for sign in text)

@@ -153,12 +153,12 @@ def refuse_large(path: Path, data: BinaryIO, images: Iterable[fits.ImageHDU]) ->
     """
     pixels = size = 0
     for image in images:
-        count = 1
-        for length in image.shape:
-            count *= int(length)
+        count = math.prod(map(int, image.shape))
         pixels += count
         size += count * abs(int(image.header.get("BITPIX", 8))) // 8
     _refuse_bomb(path, size, data.seek(0, io.SEEK_END))
+    if not hasattr(os, "sysconf"):  # on Windows
+        return
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if pixels * _BYTES_A_PIXEL > memory:
         raise InputError(

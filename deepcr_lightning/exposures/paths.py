@@ -92,7 +92,7 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
     Raises
     ------
     InputError
-        If there is no value, a part of it matches no FITS file, or a name has signs that no table can hold.
+        If there is no value, or a part of it matches no FITS file.
     """
     if value is None or value == "" or value == []:
         raise InputError(f"{option}= is not given; name a directory, a file, a quoted glob, or a list of these")
