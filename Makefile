@@ -2,6 +2,7 @@
 # make universal   the model that comes with the package: simulate cameras, train, write it, score it on real images (two hours on two cores)
 # make universal-real   the same from real exposures of the archive and darks near them (needs a network, 50 GB and hours)
 # make inpaint   the network that fills cosmic rays: simulate, train, compare it with other ways
+# make filler   the network that fills which comes with the package, on exposures of make universal
 # make thresholds   the study of docs/studies/star_counts.md: simulated fields, star counts at each threshold, figures (minutes)
 # make test   environment, lint, types, tests
 # make docs   the site, in docs/_build/html; a warning is an error

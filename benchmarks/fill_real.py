@@ -95,7 +95,7 @@ def rows_of(sums: Sums, ways: Iterable[str]) -> Iterator[Row]:
             images = sums[place, kind, unit]
             if unit == FLUX and sum(image[DEFAULT][1] for image in images) < FEWEST_STARS:
                 continue
-            drawn = resampled(len(images), seed=len(place))
+            drawn = resampled(len(images))
             peer = np.array([image[DEFAULT] for image in images])
             for way in ways:
                 ours = np.array([image[way] for image in images])

@@ -108,8 +108,7 @@ def simulated_cases(folder: Path, exposures: int) -> Iterator[Case]:
             masks = [*masks[-8:], known.cr]
             yield case
             for kind in (EMPTY, STARS):
-                shape = known.cr.shape
-                holes = _empty(masks, shape, number) if kind == EMPTY else _on_stars(masks, shape, stars, number)
+                holes = _holes(kind, masks, known.cr.shape, stars, number)
                 yield _case(camera, kind, picture, under, (holes | full) & ~chip.unusable, sure, under)
 
 
@@ -133,8 +132,7 @@ def _cut(name: str, picture: Picture, masks: list[Mask], seed: int) -> Iterator[
     own = ndimage.binary_dilation(known.cr, _EIGHT)
     away = ~ndimage.binary_dilation(known.cr, _EIGHT, _AWAY) & ~known.ignore
     for kind in (EMPTY, STARS):
-        shape = chip.electrons.shape
-        holes = _empty(masks, shape, seed) if kind == EMPTY else _on_stars(masks, shape, picture.stars[0], seed)
+        holes = _holes(kind, masks, chip.electrons.shape, picture.stars[0], seed)
         mask = (holes | own) & ~chip.unusable
         yield _case(name, kind, picture, chip.electrons, mask, away & holes)
 
@@ -149,6 +147,10 @@ def _case(
     stars = picture.stars[0] if picture.stars else np.zeros((2, 0), np.int64)
     given = chip.electrons if image is None else image
     return Case(name, kind, given, under, mask, usable, mask & sure & usable, local, stars)
+
+
+def _holes(kind: str, masks: list[Mask], shape: tuple[int, ...], stars: NDArray[np.int64], seed: int) -> Mask:
+    return _empty(masks, shape, seed) if kind == EMPTY else _on_stars(masks, shape, stars, seed)
 
 
 def _empty(masks: list[Mask], shape: tuple[int, ...], seed: int) -> Mask:

@@ -26,6 +26,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from arithmetic import MATRIX, flops, matrix_peak
 from report import Row, parser, publish
 from torch import Tensor
 
@@ -37,7 +38,6 @@ from deepcr_lightning.training.segmenter import CosmicRaySegmenter
 
 ROUNDS, SECONDS, BATCH, SIZE = 5, 12.0, 16, 256
 MILD = {"turns": True, "flux": [0.5, 1.0], "sky": [-0.3, 0.5], "charge": [0.7, 1.4], "layers": [1, 2]}
-MATRIX = 3072
 PEER_HIDDEN = 32
 QUARTERS = ("first quarter", "second quarter", "third quarter", "last quarter")
 
@@ -275,30 +275,6 @@ def cut_layers(data: LabelFreeDataModule, rng: np.random.Generator, count: int) 
         place = np.s_[y : y + SIZE, x : x + SIZE]
         mask = data.store.kind(layer)[place] == COSMIC_RAY
         yield np.stack([data.store.charge(layer)[place], mask]).astype(np.float32)
-
-
-def flops(model: CosmicRaySegmenter, batch: dict[str, Tensor]) -> float:
-    """Count the floating-point operations of a step, forward and backward."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        model.loss(model(batch["image"]), batch["cr_mask"], batch["ignore"], batch["dark_share"]).backward()
-    return counter.get_total_flops()
-
-
-def matrix_peak(device: torch.device) -> float:
-    """Gflop/s of a large matrix product in the precision that training multiplies in."""
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    a, b = (torch.randn(MATRIX, MATRIX, device=device, dtype=dtype) for _ in range(2))
-    seconds = []
-    for _ in range(6):
-        start = time.perf_counter()
-        product = a @ b
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-        del product
-    return 2 * MATRIX**3 / median(seconds[1:]) / 1e9
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Synthetic exposures and a way to call the scripts."""
+"""Synthetic exposures in files, and a way to call the scripts."""
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import resource
 import runpy
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from archive_server import StandIn
-    from torch import Tensor
 
 os.environ.setdefault("WANDB_MODE", "disabled")
 # Networks this small run no faster on two threads, and much slower on a busy machine.
@@ -27,11 +26,10 @@ import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
 from omegaconf import DictConfig
+from skies import READ_NOISE, add_cosmic_rays, scene
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_DATA = REPOSITORY.parent / "shared" / "data"
-
-SKY, READ_NOISE = 30.0, 3.1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,78 +53,6 @@ class Result:
     status: int
     out: str
     err: str
-
-
-def add_cosmic_rays(image: NDArray, rng: np.random.Generator, count: int) -> NDArray[np.bool_]:
-    """Add short bright tracks to an image; return where."""
-    mask = np.zeros(image.shape, bool)
-    for _ in range(count):
-        y, x = (rng.integers(2, length - 6) for length in image.shape)
-        for step in range(rng.integers(2, 5)):
-            place = (y + step * rng.integers(0, 2), x + step)
-            image[place] += rng.uniform(200, 2000)
-            mask[place] = True
-    return mask
-
-
-def scene(shape: tuple[int, int], rng: np.random.Generator, stars: int) -> NDArray:
-    """Make a sky with round stars, in electrons, with Poisson and read noise."""
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    expected = np.full(shape, SKY)
-    for _ in range(stars):
-        cy, cx = rng.uniform(0, shape[0]), rng.uniform(0, shape[1])
-        expected += rng.uniform(200, 5000) / 5 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 1.6)
-    return rng.poisson(expected) + rng.normal(0, READ_NOISE, shape)
-
-
-def moffat(y: NDArray, x: NDArray, fwhm: float, trail: float = 0.0) -> NDArray:
-    """Moffat light of peak 1 around the origin, drawn out at 30 degrees."""
-    scale = fwhm / (2 * math.sqrt(2**0.4 - 1))
-    places = np.linspace(-trail / 2, trail / 2, 1 + 2 * int(trail))
-    return np.mean([(1 + ((x - 0.87 * t) ** 2 + (y - 0.5 * t) ** 2) / scale**2) ** -2.5 for t in places], axis=0)
-
-
-def star_field(fwhm: float, count: int, rng: np.random.Generator, size: int = 320, trail: float = 0.0) -> NDArray:
-    """Stars with peaks of 30 to 1000 times the noise, integrated over the pixels."""
-    light = np.zeros((size, size))
-    fine_pixels = 3
-    reach = int(4 * fwhm + trail) + 2
-    fine = (np.arange((2 * reach + 1) * fine_pixels) + 0.5) / fine_pixels - 0.5 - reach
-    for _ in range(count):
-        row, column = rng.integers(reach, size - reach, 2)
-        dy, dx = rng.uniform(-0.5, 0.5, 2)
-        stamp = moffat(fine[:, None] - dy, fine[None, :] - dx, fwhm, trail)
-        stamp = stamp.reshape(2 * reach + 1, fine_pixels, -1, fine_pixels).mean((1, 3))
-        peak = 8 * 10 ** rng.uniform(1.5, 3)
-        light[row - reach : row + reach + 1, column - reach : column + reach + 1] += peak * stamp / stamp.max()
-    return light
-
-
-def observe(light: NDArray, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Observe light on a sky of 50 electrons, with a read noise of 4."""
-    return (rng.poisson(50 + light) + rng.normal(0, 4, light.shape)).astype(np.float32)
-
-
-SHAPE = (120, 120)
-"""Shape of the images of `sky_of`."""
-
-
-def sky_of(flux: NDArray, y: NDArray, x: NDArray, rng: np.random.Generator) -> NDArray:
-    """Stars of the PSF that photometry can know, on a sky with noise, in electrons."""
-    from deepcr_lightning.photometry.psf_of_stars import gaussian_psf
-
-    expected = np.full(SHAPE, SKY)
-    row, column = np.rint(y).astype(int), np.rint(x).astype(int)
-    stamps = gaussian_psf(1.8).stamps(y - row, x - column, 5) * flux[:, None, None]
-    for top, left, stamp in zip(row - 5, column - 5, stamps, strict=True):
-        expected[top : top + 11, left : left + 11] += stamp
-    return rng.poisson(np.maximum(expected, 0)) + rng.normal(0, READ_NOISE, SHAPE)
-
-
-def grid_of_stars(rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-    """Places of 81 stars that do not touch."""
-    y, x = (10 + 12 * axis.ravel() + rng.uniform(-2, 2, 81) for axis in np.mgrid[:9, :9])
-    return y, x
 
 
 def write_hst(
@@ -178,35 +104,6 @@ def write_truth(path: Path, mask: NDArray, charge: NDArray | None = None, field:
     path.parent.mkdir(parents=True, exist_ok=True)
     hdus.writeto(path, overwrite=True)
     return path
-
-
-def weights_of(norm: str, hidden: int = 4, prefix: str = "module.") -> dict[str, Tensor]:
-    """Random weights under the names of the package deepCR."""
-    import torch
-
-    torch.manual_seed(3)
-    convolutions = {"inc.conv.conv": (1, 1), "down1.mpconv.1.conv": (1, 2), "up8.conv.conv": (2, 1)}
-    state: dict[str, Tensor] = {
-        "up8.up.weight": torch.randn(2 * hidden, hidden, 2, 2) / 4,
-        "up8.up.bias": torch.randn(hidden),
-        "outc.conv.weight": torch.randn(1, hidden, 1, 1),
-        "outc.conv.bias": torch.randn(1),
-    }
-    for name, (inputs, outputs) in convolutions.items():
-        first = 1 if name.startswith("inc") else inputs * hidden
-        for place, channels in enumerate((first, outputs * hidden)):
-            key = f"{name}.{place * (2 if norm == 'weight' else 3)}"
-            weight = torch.randn(outputs * hidden, channels, 3, 3) / 5
-            state[f"{key}.bias"] = torch.randn(outputs * hidden)
-            if norm == "weight":
-                state |= {f"{key}.weight_v": weight, f"{key}.weight_g": torch.rand(outputs * hidden, 1, 1, 1) + 0.5}
-            else:
-                state[f"{key}.weight"] = weight
-                after = f"{name}.{place * 3 + 1}"
-                for kind in ("weight", "bias", "running_mean", "running_var"):
-                    state[f"{after}.{kind}"] = torch.rand(outputs * hidden) + 0.2
-                state[f"{after}.num_batches_tracked"] = torch.tensor(7)
-    return {prefix + key: value for key, value in state.items()}
 
 
 def reference(path: str) -> Path:
@@ -300,6 +197,10 @@ def run_script(
     return run
 
 
+ON_CPU = ("trainer.accelerator=cpu", "keep_freed_memory=false")
+"""Overrides for a command that runs a network in the process of the tests."""
+
+
 def predict(
     run_script: Callable[..., Result], trained: Path, source: object, *overrides: str, output: str = "out"
 ) -> Result:
@@ -309,8 +210,7 @@ def predict(
         f"ckpt_path={trained}/checkpoints/best.ckpt",
         f"input={source}",
         f"output_dir={output}",
-        "trainer.accelerator=cpu",
-        "keep_freed_memory=false",
+        *ON_CPU,
         *overrides,
     )
 
@@ -321,9 +221,8 @@ TINY = (
     "data.tiles_per_epoch=48",
     "model.depth=2",
     "model.hidden=4",
-    "trainer.accelerator=cpu",
+    *ON_CPU,
     "trainer.max_epochs=2",
-    "keep_freed_memory=false",
 )
 """Overrides that make a run of a second or two; its figures take as long again."""
 
@@ -339,6 +238,25 @@ def trained(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         assert call_script(monkeypatch, folder, "train.py", *data, *TINY, f"hydra.run.dir={folder}/run") == 0
     return folder / "run"
+
+
+@pytest.fixture
+def viewed(survey: Path, tmp_path: Path) -> Path:
+    """A folder for the page of view: two exposures, a truth file, and a file that is no image."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for n in (1, 2):
+        shutil.copy(survey / "science" / f"ivis0{n}a0q_flc.fits", folder)
+    write_truth(folder / "ivis01a0q_truth.fits", np.eye(64, 96) > 0)
+    (folder / "ivis03a0q_flc.fits").write_text("no image")
+    return folder
+
+
+@pytest.fixture
+def view_config(viewed: Path, trained: Path, tmp_path: Path) -> DictConfig:
+    """The config of view for that folder, with the tiny network."""
+    overrides = [f"ckpt_path={trained}/checkpoints/best.ckpt", f"input={viewed}", f"output_dir={tmp_path}/out"]
+    return composed("view", [*overrides, "trainer=cpu", "threshold=0.05", "products=[mask,clean]"], tmp_path)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ class Tally:
     faults : list of str
         One line each.
     slowest : float
-        Seconds of the slowest case.
+        Seconds of the slowest case; 0 if they are not measured.
     """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -48,7 +48,8 @@ class Tally:
             tried = sum(self.counts[kind, outcome] for outcome in outcomes)
             counts = "".join(f"  {self.counts[kind, outcome]:17}" for outcome in outcomes)
             print(f"{kind:{width}}  {tried:7}{counts}")
-        print(f"slowest case: {self.slowest:.1f} s")
+        if self.slowest > 0:
+            print(f"slowest case: {self.slowest:.2f} s")
         for fault in self.faults:
             print(f"FAULT {fault}")
         if file is not None:
@@ -70,25 +71,26 @@ class Tally:
                 }
 
 
-def options(description: str | None, count: int) -> argparse.ArgumentParser:
+def options(description: str | None, count: int | None = None) -> argparse.ArgumentParser:
     """Make the command line of a campaign.
 
     Parameters
     ----------
     description : str, optional
         Of the campaign.
-    count : int
-        Cases by default.
+    count : int, optional
+        Cases by default, of a campaign that draws them.
 
     Returns
     -------
     argparse.ArgumentParser
-        With ``--count``, ``--seed``, ``--minutes`` and ``--json``.
+        With ``--json`` and, if cases are drawn, ``--count``, ``--seed`` and ``--minutes``.
     """
     made = argparse.ArgumentParser(description=description)
-    made.add_argument("--count", type=int, default=count, help="cases to try (default: %(default)s)")
-    made.add_argument("--seed", type=int, default=1, help="of what is drawn (default: %(default)s)")
-    made.add_argument("--minutes", type=float, default=10.0, help="no further case after this (default: %(default)s)")
+    if count is not None:
+        made.add_argument("--count", type=int, default=count, help="cases to try (default: %(default)s)")
+        made.add_argument("--seed", type=int, default=1, help="of what is drawn (default: %(default)s)")
+        made.add_argument("--minutes", type=float, default=10.0, help="no case begins later (default: %(default)s)")
     made.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
     return made
 

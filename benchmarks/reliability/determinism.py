@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 from campaign import Tally, options, until
-from scripts_in_forks import end, script, start, warm_up
-from small_survey import TINY, make_survey
+from scripts_in_forks import end, start, warm_up
+from small_survey import EPOCHS, make_survey
 from watched import CRASHED, RIGHT, WRONG, Outcome
+from works import training
 
 from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction.predictor import ExposurePredictor
@@ -48,12 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     return tally.publish(chosen.json)
 
 
-def train(folder: Path, run: Path, seed: int, threads: int = 1, *more: str) -> Callable[[], object]:
-    """Make the work of a training run on so many threads."""
-    data = [f"data.{kind}={folder}/survey/{kind}" for kind in ("science", "darks")]
-    work = script(
-        "train.py", *data, f"data.store_dir={run}_tiles", f"hydra.run.dir={run}", f"seed={seed}", *TINY, *more
-    )
+def train(folder: Path, run: Path, seed: int, threads: int = 1) -> Callable[[], object]:
+    """Make the work of a training run, or of going on with it, on so many threads."""
+    work = training(folder / "survey", run, f"seed={seed}")
 
     def on_threads() -> None:
         torch.set_num_threads(threads)
@@ -67,30 +65,29 @@ def alike(one: Path, other: Path, log: Path) -> Outcome:
     for name in ("best", "last"):
         states = [torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True) for run in (one, other)]
         if states[0]["epoch"] != states[1]["epoch"]:
-            return Outcome(WRONG, f"{name} is of epochs {states[0]['epoch']} and {states[1]['epoch']}", 0)
+            return Outcome(WRONG, f"{name} is of epochs {states[0]['epoch']} and {states[1]['epoch']}")
         for key, value in states[0]["state_dict"].items():
             if not torch.equal(value, states[1]["state_dict"][key]):
-                return Outcome(WRONG, f"{name}: {key} differs: {log.read_text()[-300:]}", 0)
-    return Outcome(RIGHT, "", 0)
+                return Outcome(WRONG, f"{name}: {key} differs: {log.read_text()[-300:]}")
+    return Outcome(RIGHT, "")
 
 
 def _twice(folder: Path, case: Path, seed: int, threads: int) -> Outcome:
     for run in ("one", "other"):
         if end(start(train(folder, case / run, seed, threads), case, case / "log")):
-            return Outcome(CRASHED, (case / "log").read_text()[-500:], 0)
+            return Outcome(CRASHED, (case / "log").read_text()[-500:])
     return alike(case / "one", case / "other", case / "log")
 
 
 def resumed(folder: Path, case: Path, seed: int) -> Outcome:
-    """Kill a run after each of its three epochs, and go on with it in another process."""
+    """Kill a run after each of its epochs, and go on with it in another process."""
     if end(start(train(folder, case / "one", seed), case, case / "log")):
-        return Outcome(CRASHED, (case / "log").read_text()[-500:], 0)
-    last = case / "other" / "checkpoints" / "last.ckpt"
-    works = [train(folder, case / "other", seed), *(script("train.py", f"ckpt_path={last}") for _ in range(3))]
-    for number, work in enumerate(works):
-        status = end(start(until_epoch(work), case, case / "log"))
-        if status != (-signal.SIGKILL if number < len(works) - 1 else 0):
-            return Outcome(CRASHED, f"status {status}: " + (case / "log").read_text()[-500:], 0)
+        return Outcome(CRASHED, (case / "log").read_text()[-500:])
+    for wanted in (*(-signal.SIGKILL,) * EPOCHS, 0):
+        work = until_epoch(train(folder, case / "other", seed))
+        status = end(start(work, case, case / "log"))
+        if status != wanted:
+            return Outcome(CRASHED, f"status {status}: " + (case / "log").read_text()[-500:])
     return alike(case / "one", case / "other", case / "log")
 
 
@@ -126,8 +123,8 @@ def tiles(folder: Path, case: Path, seed: int) -> Outcome:
     maps = [ExposurePredictor(model, tile).chip_probability(image, unusable) for tile in (1024, 256, 97)]
     furthest = max(float(np.abs(maps[0] - other).max()) for other in maps[1:])
     if furthest > TOLERANCE:
-        return Outcome(WRONG, f"maps differ by {furthest:.2g}", 0)
-    return Outcome(RIGHT, "", 0)
+        return Outcome(WRONG, f"maps differ by {furthest:.2g}")
+    return Outcome(RIGHT, "")
 
 
 KINDS: Mapping[str, Callable[[Path, Path, int], Outcome]] = {

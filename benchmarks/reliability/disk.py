@@ -19,15 +19,15 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import numpy as np
 from campaign import Tally, options, until
 from faults import break_calls
-from kills import PRODUCTS, train, whole
-from scripts_in_forks import end, script, start, warm_up
-from small_survey import make_survey
+from scripts_in_forks import end, start, warm_up
 from watched import CRASHED, RIGHT, WRONG, Outcome
+from works import cleaning_survey, left_behind, survey_and_reference, training, whole
 
 ERRORS = ("EIO", "ESTALE", "EAGAIN", "ENOLCK", "EROFS", "ENOSPC", "EDQUOT", "EACCES")
 
@@ -41,9 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     tally = Tally()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_survey(folder / "survey", count=3)
-        if end(start(train(folder, folder / "reference"), folder, folder / "log")):
-            raise SystemExit((folder / "log").read_text()[-2000:])
+        survey_and_reference(folder, count=3)
         for kind in chosen.kinds:
             if kind == "readonly" and not can_mount():
                 print("readonly: left out, since this user may not mount")
@@ -82,20 +80,13 @@ def disk(place: Path, size: int) -> Any:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def cleaning(folder: Path, output: Path, run: Path) -> Callable[[], object]:
-    """Make the work of cleaning the survey."""
-    best = folder / "reference" / "checkpoints" / "best.ckpt"
-    common = [f"ckpt_path={best}", f"input={folder}/survey/science", f"output_dir={output}", PRODUCTS]
-    return script("predict.py", *common, "trainer.accelerator=cpu", "keep_freed_memory=false", f"hydra.run.dir={run}")
-
-
 def full(folder: Path, case: Path, rng: np.random.Generator) -> Outcome:
     """Let the disk be full at some byte of what a survey needs."""
     size = int(rng.integers(1, 700) * 4096 if can_mount() else rng.integers(1, 200_000))
     if not can_mount():
-        return judged(folder, case, case / "out", limited(cleaning(folder, case / "out", case / "run"), size))
+        return judged(folder, case, case / "out", limited(cleaning_survey(folder, case / "out", case / "run"), size))
     with disk(case / "disk", size) as become:
-        work = cleaning(folder, case / "disk" / "out", case / "run")
+        work = cleaning_survey(folder, case / "disk" / "out", case / "run")
         return judged(folder, case, case / "disk" / "out", work, lambda: become("size=64m"))
 
 
@@ -112,11 +103,9 @@ def limited(work: Callable[[], object], size: int) -> Callable[[], object]:
 def readonly(folder: Path, case: Path, rng: np.random.Generator) -> Outcome:
     """Let the disk become read-only at some moment."""
     with disk(case / "disk", 1 << 26) as become:
-        work = cleaning(folder, case / "disk" / "out", case / "run")
+        work = cleaning_survey(folder, case / "disk" / "out", case / "run")
 
         def turned() -> None:
-            from threading import Timer
-
             Timer(float(rng.uniform(0, 3)), lambda: become("ro")).start()
             work()
 
@@ -131,32 +120,33 @@ def fault(folder: Path, case: Path, rng: np.random.Generator) -> Outcome:
 
     def broken() -> None:
         break_calls(output, number, after, once, seed)
-        cleaning(folder, output, case / "run")()
+        cleaning_survey(folder, output, case / "run")()
 
     return judged(folder, case, output, broken)
 
 
-def training(folder: Path, case: Path, rng: np.random.Generator) -> Outcome:
+def broken_training(folder: Path, case: Path, rng: np.random.Generator) -> Outcome:
     """Let the disk of a run and of its store be full, or a call fail, while a network is trained."""
     run, log = case / "run", case / "log"
     if rng.random() < 0.5:
         size = int(rng.integers(200, 300_000))
-        work = limited(train(folder, run), size)
+        work = limited(training(folder / "survey", run), size)
     else:
         number = getattr(errno, str(rng.choice(ERRORS)))
         after, once, seed = int(rng.integers(0, 25)), bool(rng.random() < 0.5), int(rng.integers(1 << 30))
 
         def work() -> None:
             break_calls(case, number, after, once, seed)
-            train(folder, run)()
+            training(folder / "survey", run)()
 
     status = end(start(work, case, log))
     if told := _traceback(log, status):
-        return Outcome(CRASHED, told, 0)
-    if status and end(start(train(folder, run), case, log)):
-        return Outcome(CRASHED, "does not go on: " + log.read_text()[-500:], 0)
-    left = [str(path) for path in case.rglob(".partial-*")]
-    return Outcome(WRONG, f"left behind: {left}", 0) if left else Outcome(RIGHT, "", 0)
+        return Outcome(CRASHED, told)
+    left = _left_behind(case, log, status)
+    if status and end(start(training(folder / "survey", run), case, log)):
+        return Outcome(CRASHED, "does not go on: " + log.read_text()[-500:])
+    left = left or left_behind(case)
+    return Outcome(WRONG, f"left behind: {left}") if left else Outcome(RIGHT, "")
 
 
 def judged(
@@ -166,15 +156,22 @@ def judged(
     log = case / "log"
     status = end(start(work, case, log))
     if told := _traceback(log, status):
-        return Outcome(CRASHED, told, 0)
+        return Outcome(CRASHED, told)
     said = log.read_text().strip().splitlines()[-1:]
+    left = _left_behind(output, log, status)
     mend()
-    if left := [path.name for path in output.glob(".partial-*") if os.access(output, os.W_OK)] if not status else []:
-        return Outcome(WRONG, f"left behind: {left}", 0)
-    if end(start(cleaning(folder, output, case / "again"), case, log)):
-        return Outcome(CRASHED, "does not go on: " + log.read_text()[-500:], 0)
+    if left:
+        return Outcome(WRONG, f"left behind: {left}")
+    if end(start(cleaning_survey(folder, output, case / "again"), case, log)):
+        return Outcome(CRASHED, "does not go on: " + log.read_text()[-500:])
     found = whole(folder, output)
-    return found if found.survived else Outcome(found.kind, f"{found.words}; before: {said}", 0)
+    return found if found.survived else Outcome(found.kind, f"{found.words}; before: {said}")
+
+
+def _left_behind(place: Path, log: Path, status: int) -> list[str]:
+    """Name what the bad disk holds half written, before the next run tidies up, unless it let nothing be removed."""
+    kept = not os.access(place, os.W_OK) or "(a fault: os.unlink" in log.read_text()
+    return [] if status and kept else left_behind(place)
 
 
 def _traceback(log: Path, status: int) -> str:
@@ -188,7 +185,7 @@ KINDS: Mapping[str, Callable[[Path, Path, np.random.Generator], Outcome]] = {
     "full": full,
     "readonly": readonly,
     "fault": fault,
-    "train": training,
+    "train": broken_training,
 }
 
 

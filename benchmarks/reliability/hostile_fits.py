@@ -8,17 +8,22 @@ finite, a file outside the output folder, ten seconds or two gigabytes are fault
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from astropy.io import fits
 from campaign import Tally, options, until
-from fits_mutations import HEAVY, LIGHT, Mutation, Originals
+from fits_bombs import HEAVY
+from fits_mutations import LIGHT
+from fits_originals import Mutation, Originals
 from watched import watch
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
 from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.models.model import Model, load_model
@@ -51,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
             path = mutate(originals, place, rng)
             outcome = watch(partial(clean_all, model, path, place / "out", number % PREVIEWS == 0))
             tally.add(kind, f"seed {chosen.seed}, case {number}", outcome)
-            _forget(place)
+            shutil.rmtree(place, ignore_errors=True)
     return tally.publish(chosen.json)
 
 
@@ -102,10 +107,6 @@ def clean_all(model: Model, path: Path, output: Path, preview: bool) -> None:
 
 
 def _look_at(writer: ProductWriter, name: Path) -> None:
-    from astropy.io import fits
-
-    from deepcr_lightning.exposures.exposure import read_exposure
-
     exposure = read_exposure(name, timed=False)
     with fits.open(writer.outputs(name)["mask"]) as hdus:
         for chip in exposure.chips:
@@ -121,12 +122,6 @@ def _files(folder: Path, without: Path) -> dict[str, tuple[int, int]]:
             status = path.stat()
             found[str(path)] = status.st_size, status.st_mtime_ns
     return found
-
-
-def _forget(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python benchmarks/reliability/load.py [--exposures 2000] [--processes 20] [--jobs 500] [--side 12000] [--json FILE]
 
 Memory, open files and threads of a run are looked at while it goes on: those of its last third may not be above those
-of the one before, and its second half may not take much longer than its first.
+of the one before, and an exposure of its second half may not take much more of the processor than one of its first.
 """
 
 from __future__ import annotations
@@ -15,23 +15,29 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from campaign import Tally, options
-from scripts_in_forks import end, script, start, warm_up
+from scripts_in_forks import end, start, warm_up
 from small_survey import make_survey
 from watched import CRASHED, RIGHT, WRONG, Outcome
+from works import cleaning
 
 GROWTH = 1.1
 """Memory, files and threads may differ by so much between two thirds of a run."""
+PASSING = 5
+"""So many files and threads more may be there at a moment, as they come and go."""
 SLOWER = 1.5
+"""The second half of a run may take so many times the processor that its first half takes, an exposure."""
+PAUSE = 0.05
+"""Seconds between two looks at a process."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Put on the load that is asked for; give the number of faults."""
-    parser = options(__doc__, 1)
+    parser = options(__doc__)
     for name, value in (("exposures", 2000), ("processes", 20), ("jobs", 500), ("side", 12_000)):
         parser.add_argument(f"--{name}", type=int, default=value, help="0 leaves it out (default: %(default)s)")
     chosen = parser.parse_args(arguments)
@@ -43,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
             with tempfile.TemporaryDirectory() as name:
                 outcome = work(Path(name), size)
             print(f"{kind} {size}: {outcome.words}")
-            tally.add(f"{kind}, {size}", f"seed {chosen.seed}", outcome)
+            tally.add(f"{kind}, {size}", f"--{kind} {size}", outcome)
     return tally.publish(chosen.json)
 
 
@@ -54,35 +60,40 @@ def exposures(folder: Path, count: int) -> Outcome:
     (folder / "in").mkdir()
     for number in range(count):
         shutil.copy(sources[number % 6], folder / "in" / f"ivis{number:05d}q_flc.fits")
-    options = [f"input={folder}/in", f"output_dir={folder}/out", "trainer.accelerator=cpu", "keep_freed_memory=false"]
-    process = start(script("predict.py", *options), folder, folder / "log")
-    samples: list[tuple[float, int, int, int, int]] = []
-    while os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            samples.append((time.monotonic(), len(list((folder / "out").glob("*_crmask.fits"))), *_taken(process)))
-        time.sleep(0.5)
+    process = start(cleaning(folder / "in", folder / "out"), folder, folder / "log")
+    samples = [
+        (seconds, len(list((folder / "out").glob("*_crmask.fits"))), *taken)
+        for seconds, *taken in _while_it_runs(process)
+    ]
     if end(process):
-        return Outcome(CRASHED, (folder / "log").read_text()[-500:], 0)
+        return Outcome(CRASHED, (folder / "log").read_text()[-500:])
     rows = (folder / "out" / "summary.csv").read_text().splitlines()[1:]
-    made = [sample for sample in samples if sample[1] > count / 10]
+    made = [sample for sample in samples if count / 10 < sample[1] < count]  # neither beginning nor end
     if len(rows) != count or len(made) < 6:
-        return Outcome(WRONG, f"{len(rows)} rows, {len(made)} samples", 0)
+        return Outcome(WRONG, f"{len(rows)} rows, {len(made)} samples")
     third = len(made) // 3
     middle, last = (np.max([sample[2:] for sample in part], axis=0) for part in (made[third:-third], made[-third:]))
-    rate = [(part[-1][0] - part[0][0]) / max(1, part[-1][1] - part[0][1]) for part in (made[: len(made) // 2], made)]
+    halves = made[: len(made) // 2], made[len(made) // 2 :]
+    rate = [(part[-1][0] - part[0][0]) / max(1, part[-1][1] - part[0][1]) for part in halves]
     words = (
         f"memory {middle[0] / 1e6:.0f} then {last[0] / 1e6:.0f} MB, files {middle[1]} then {last[1]}, "
-        f"threads {middle[2]} then {last[2]}; {1e3 * rate[0]:.0f} ms an exposure in the first half, "
-        f"{1e3 * rate[1]:.0f} in all"
+        f"threads {middle[2]} then {last[2]}; {1e3 * rate[0]:.0f} ms of the processor an exposure in "
+        f"the first half, {1e3 * rate[1]:.0f} in the second"
     )
-    flat = bool((last <= GROWTH * middle + 2).all()) and rate[1] < SLOWER * rate[0]
-    return Outcome(RIGHT if flat else WRONG, words, 0)
+    flat = bool((last <= GROWTH * middle + PASSING).all()) and rate[1] < SLOWER * rate[0]
+    return Outcome(RIGHT if flat else WRONG, words)
 
 
-def _taken(process: int) -> tuple[int, int, int]:
+def _while_it_runs(process: int) -> Iterator[tuple[float, int, int, int]]:
+    """Give seconds of the processor, bytes of memory, open files and threads of a process again and again."""
     place = Path(f"/proc/{process}")
-    resident = int((place / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return resident, len(os.listdir(place / "fd")), len(os.listdir(place / "task"))
+    while os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        with contextlib.suppress(OSError, IndexError, ValueError):  # it may end between two looks
+            used = sum(map(int, (place / "stat").read_text().rpartition(")")[2].split()[11:13]))
+            resident = int((place / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            counts = len(os.listdir(place / "fd")), len(os.listdir(place / "task"))
+            yield used / os.sysconf("SC_CLK_TCK"), resident, *counts
+        time.sleep(PAUSE)
 
 
 def processes(folder: Path, count: int) -> Outcome:
@@ -101,7 +112,7 @@ def processes(folder: Path, count: int) -> Outcome:
     told = {(folder / f"log{number}").read_text().splitlines()[-1] for number in range(count)}
     stores = [path.name for path in (folder / "tiles").iterdir() if path.is_dir()]
     words = f"{failed} failed, {len(stores)} folders, {len(told)} different answers"
-    return Outcome(RIGHT if (failed, len(stores), len(told)) == (0, 1, 1) else WRONG, words, 0)
+    return Outcome(RIGHT if (failed, len(stores), len(told)) == (0, 1, 1) else WRONG, words)
 
 
 def jobs(folder: Path, count: int) -> Outcome:
@@ -119,7 +130,7 @@ def jobs(folder: Path, count: int) -> Outcome:
         collect(folder)
     rows = (folder / "sweep.csv").read_text().splitlines()
     words = f"{len(rows) - 1} rows in {time.process_time() - begun:.1f} s of the processor"
-    return Outcome(RIGHT if len(rows) == count + 1 else WRONG, words, 0)
+    return Outcome(RIGHT if len(rows) == count + 1 else WRONG, words)
 
 
 def side(folder: Path, length: int) -> Outcome:
@@ -133,16 +144,11 @@ def side(folder: Path, length: int) -> Outcome:
     with fits.StreamingHDU(folder / "large.fits", header) as file:
         for row in range(0, length, 1000):
             file.write(np.roll(block, row // 7, axis=1)[: length - row])
-    options = [f"input={folder}/large.fits", f"output_dir={folder}/out", "trainer.accelerator=cpu"]
-    process = start(script("predict.py", *options), folder, folder / "log")
-    most = 0
-    while os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            most = max(most, _taken(process)[0])
-        time.sleep(0.2)
+    process = start(cleaning(folder / "large.fits", folder / "out"), folder, folder / "log")
+    most = max(resident for _, resident, *_ in _while_it_runs(process))
     if end(process):
-        return Outcome(CRASHED, (folder / "log").read_text()[-500:], 0)
-    return Outcome(RIGHT, f"{most / 1e9:.1f} GB at most, {most / length**2:.0f} bytes a pixel", 0)
+        return Outcome(CRASHED, (folder / "log").read_text()[-500:])
+    return Outcome(RIGHT, f"{most / 1e9:.1f} GB at most, {most / length**2:.0f} bytes a pixel")
 
 
 LOADS: dict[str, Callable[[Path, int], Outcome]] = {

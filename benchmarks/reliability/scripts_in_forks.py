@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
@@ -49,6 +50,9 @@ def start(work: Callable[[], object], folder: Path, log: Path) -> int:
     sys.stdout.flush()
     child = os.fork()
     if child:
+        # Here and in the child, as either may be the first: a signal to the group has to find one.
+        with suppress(OSError):
+            os.setpgid(child, child)
         return child
     status = 99
     try:
@@ -57,6 +61,8 @@ def start(work: Callable[[], object], folder: Path, log: Path) -> int:
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(file, 1)
         os.dup2(file, 2)
+        # Those of now may be a buffer of pytest, and the log would be empty.
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
         work()
         status = 0
     except SystemExit as stop:

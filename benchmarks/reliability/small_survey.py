@@ -8,6 +8,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+EPOCHS = 3
 TINY = (
     "data.tile_size=32",
     "data.batch_size=4",
@@ -16,7 +17,7 @@ TINY = (
     "model.depth=1",
     "model.hidden=4",
     "trainer.accelerator=cpu",
-    "trainer.max_epochs=3",
+    f"trainer.max_epochs={EPOCHS}",
     "keep_freed_memory=false",
     "callbacks.figures.every=9",
 )

@@ -37,12 +37,12 @@ class Outcome:
     words : str
         The message, or what was wrong.
     seconds : float
-        Time of the processor that it took.
+        Time of the processor that it took; 0 if nobody measured it.
     """
 
     kind: str
     words: str
-    seconds: float
+    seconds: float = 0.0
 
     @property
     def survived(self) -> bool:

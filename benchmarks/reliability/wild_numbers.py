@@ -18,12 +18,13 @@ import torch
 from astropy.io import fits
 from campaign import Tally, options, until
 from numpy.typing import NDArray
-from scripts_in_forks import end, script, start, warm_up
-from small_survey import TINY, make_survey
-from watched import CRASHED, RIGHT, WRONG, Outcome, watch
+from scripts_in_forks import end, start, warm_up
+from small_survey import make_survey
+from watched import CRASHED, REFUSED, RIGHT, WRONG, Outcome, watch
+from works import training
 
 import deepcr_lightning
-from deepcr_lightning.errors import InputError
+from deepcr_lightning.models.model import Model
 
 TRAIN_EVERY = 20
 VALUES = np.array([np.nan, np.inf, -np.inf, 1e38, -1e38, 3.4e38, 1e30, 1e20, 65535, 1e-38, 1e-45, 0, -1, -1e6])
@@ -63,14 +64,11 @@ def wild(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray:
     return image
 
 
-def search(model: object, image: NDArray) -> None:
-    """Search an image, and look at what comes of it."""
+def search(model: Model, image: NDArray) -> None:
+    """Search an image, and look at what comes of it; what the model refuses is for `watch` to see."""
     with np.errstate(all="ignore"):
-        try:
-            found = model.clean(image)  # type: ignore[attr-defined]
-            single = np.asarray(image).astype(np.float32)
-        except InputError:
-            return
+        found = model.clean(image)
+        single = np.asarray(image).astype(np.float32)
     lost = ~np.isfinite(single)
     assert found.mask.shape == image.shape
     assert not (found.mask & lost).any(), "a mask on pixels that are no numbers"
@@ -88,18 +86,19 @@ def train(folder: Path, case: Path, rng: np.random.Generator) -> Outcome:
         if rng.random() < 0.6:
             with fits.open(path, mode="update") as hdus, np.errstate(all="ignore"):
                 hdus["SCI"].data[:] = wild(rng, hdus["SCI"].data.shape).astype(np.float32)
-    data = [f"data.{kind}={case}/survey/{kind}" for kind in ("science", "darks")]
-    more = [*TINY, "trainer.max_epochs=1", f"data.store_dir={case}/tiles", f"hydra.run.dir={case}/run"]
-    status = end(start(script("train.py", *data, *more), case, case / "log"))
+    status = end(start(training(case / "survey", case / "run", "trainer.max_epochs=1"), case, case / "log"))
     log = (case / "log").read_text()
     if status not in (0, 1) or "Traceback" in log:
-        return Outcome(CRASHED, " | ".join(log.strip().splitlines()[-5:])[-900:], 0)
-    for path in case.glob("run/checkpoints/*.ckpt"):
+        return Outcome(CRASHED, " | ".join(log.strip().splitlines()[-5:])[-900:])
+    checkpoints = list(case.glob("run/checkpoints/*.ckpt"))
+    for path in checkpoints:
         weights = torch.load(path, weights_only=True)["state_dict"]
         if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
-            return Outcome(WRONG, f"{path.name} has weights that are no numbers", 0)
+            return Outcome(WRONG, f"{path.name} has weights that are no numbers")
     shutil.rmtree(case)
-    return Outcome(RIGHT, "", 0)
+    if status:
+        return Outcome(REFUSED, log.strip().splitlines()[-1])
+    return Outcome(RIGHT, "") if checkpoints else Outcome(WRONG, "trained, and kept no weights")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,6 @@ def parser() -> argparse.ArgumentParser:
     """Make the parser of the command line, which takes no options."""
     return argparse.ArgumentParser(
         prog="deepcr-lightning demo",
-        description="Simulate exposures, train a network on them without labels, clean others and score it: 3 to 6 "
+        description="Simulate exposures, train a network on them without labels, clean others and score it: 4 to 7 "
         f"minutes on two cores. All of it goes to {FOLDER} in the current folder.",
     )

@@ -20,6 +20,7 @@ log = logging.getLogger("train")
 
 FOLDER = Path("outputs/simulated")
 _USUAL = ("F336W",)
+_SET: dict[str, Any] = {"exposures": 12, "darks": 6, "size": (384, 384), "chips": 1, "dithers": 1}
 _SMALL = {"trainer.max_epochs": 5, "data.tiles_per_epoch": 240, "data.val_tiles": 64, "data.batch_size": 4}
 """A minute or two on two cores; what the user sets instead is kept."""
 
@@ -76,4 +77,4 @@ def _filters(cfg: DictConfig) -> list[str]:
 
 
 def _simulate(place: Path, filters: Sequence[str]) -> None:
-    simulate_set(place, filters=filters, exposures=12, darks=6, size=(384, 384), chips=1, dithers=1)
+    simulate_set(place, filters=filters, **_SET)

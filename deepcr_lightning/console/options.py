@@ -138,6 +138,33 @@ def option_defaults(name: str) -> dict[str, Any]:
     return options | {"hydra": None}
 
 
+def nested_names(name: str) -> set[str]:
+    """Name what the config of a command and all choices of its groups set below the first dot, as ``model.copies``.
+
+    Parameters
+    ----------
+    name : str
+        Name of the command's config.
+
+    Returns
+    -------
+    set of str
+    """
+    own = config_folder() / f"{name}.yaml"
+    files = [(own, "")]
+    for group, *_ in _groups(own):
+        files += [(file, _package(file, group)) for file in sorted((config_folder() / group).glob("*.yaml"))]
+    return {name for file, package in files for name in _flat(_plain(file), package) if "." in name}
+
+
+def _flat(values: dict[str, Any], above: str) -> Iterator[str]:
+    for key, value in values.items():
+        name = f"{above}.{key}".removeprefix(".")
+        yield name
+        if isinstance(value, dict):
+            yield from _flat(value, name)
+
+
 def _plain(file: Path) -> dict[str, Any]:
     return dict(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
 

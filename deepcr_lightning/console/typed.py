@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 import deepcr_lightning
-from deepcr_lightning.console.options import option_defaults
+from deepcr_lightning.console.options import nested_names, option_defaults
 from deepcr_lightning.console.printable import require_printable
 from deepcr_lightning.errors import InputError
 
@@ -48,6 +48,7 @@ _FLAGS = {"--help", "-h", "--hydra-help", "--resolve", "--run", "-r", "--multiru
 _FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
 _FLAGS_WITH_VALUE |= {"--config-dir", "-cd", "--shell-completion", "-sc", "--experimental-rerun", "--info", "-i"}
 _ARCHIVE = "mast:"
+_ADDS_CONFIGS = {"--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"}
 _HOME = re.compile(r"(?<=[\[,=])~(?=/|$)")
 _PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)[a-z/][\w./+-]*", re.ASCII | re.I)
 
@@ -83,6 +84,10 @@ def understood(arguments: Sequence[str], command: str) -> list[str]:
         name, _, value = argument.partition("=")
         require_printable(name, value)
     known = option_defaults(command)
+    # A folder of the user's may bring configs with options of their own.
+    names = [one.partition("=")[0] for one in arguments]
+    dotted = any("." in name for name in names) and _ADDS_CONFIGS.isdisjoint(names)
+    nested = nested_names(command) if dotted else set()
     sweep = not {"-m", "--multirun"}.isdisjoint(arguments)
     made, value_of_flag = [], False
     for place, argument in enumerate(arguments):
@@ -93,6 +98,8 @@ def understood(arguments: Sequence[str], command: str) -> list[str]:
             continue
         after = arguments[place + 1] if place + 1 < len(arguments) else ""
         _require_option(argument, after, known)
+        if nested:
+            _require_nested(argument, nested)
         made.append(_with_quotes(argument, sweep))
         _require_kind(made[-1], known, sweep)
     return made
@@ -198,6 +205,20 @@ def _require_kind(argument: str, known: dict[str, Any], sweep: bool) -> None:
     # Those of groups may be words as well: trainer.devices=auto.
     if _is_number(default) and not _is_number(given) and "." not in option:
         raise InputError(f"{argument}: must be a number")
+
+
+def _require_nested(argument: str, nested: set[str]) -> None:
+    """Raise if neither a command nor any choice of its groups sets an option such as ``data.sience``."""
+    name, _, value = argument.partition("=")
+    group = name.partition(".")[0]
+    siblings = sorted(option for option in nested if option.startswith(f"{group}."))
+    if "." not in name or not name[0].isalpha() or group == "hydra" or not siblings:
+        return
+    # What is below an option, such as model.settings.width, is for whoever reads that.
+    if not any(f"{name}.".startswith(f"{option}.") for option in siblings):
+        near = difflib.get_close_matches(name, siblings, n=1)
+        cure = f"did you mean {near[0]}={value}?" if near else "--help lists the options"
+        raise InputError(f"{argument}: there is no option {name}; {cure}")
 
 
 def _is_number(value: Any) -> bool:

@@ -16,7 +16,7 @@ def resampled(exposures: int, seed: int = 1) -> NDArray[np.float64]:
     Parameters
     ----------
     exposures : int
-        At least 2.
+        At least 1. One alone is in every draw, and the interval has no width.
     seed : int
 
     Returns

@@ -14,7 +14,7 @@ import pytest
 import torch
 from archive_server import StandIn
 from astropy.io import fits
-from conftest import PLAIN, REPOSITORY, Result, last_line
+from conftest import ON_CPU, PLAIN, REPOSITORY, Result, last_line
 
 from deepcr_lightning.archive import transfer
 from deepcr_lightning.archive.address import Address, read_address
@@ -38,8 +38,7 @@ def predict(run_script: Run, trained: Path, source: str, *overrides: str) -> Res
         f"input={source}",
         "output_dir=out",
         "download_dir=cache",
-        "trainer.accelerator=cpu",
-        "keep_freed_memory=false",
+        *ON_CPU,
         *overrides,
     )
 
@@ -57,7 +56,7 @@ def test_exposures_of_a_proposal_come_and_go(
 ) -> None:
     local = run_script(
         "predict.py", f"ckpt_path={trained}/checkpoints/best.ckpt", f"input={survey}/science", "output_dir=local",
-        "trainer.accelerator=cpu", "keep_freed_memory=false",
+        *ON_CPU,
     )  # fmt: skip
     assert local.status == 0, local.err
     result = predict(run_script, trained, "mast:16801?filter=F336W", "products=[mask,dq_copy]")

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import observe, star_field, write_hst
+from conftest import write_hst
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skies import observe, star_field
 
 from deepcr_lightning.batches.bank import TileBank, choose_cache
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule

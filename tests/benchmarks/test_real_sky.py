@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import REAL_DATA, REPOSITORY, SKY, add_cosmic_rays, scene, write_hst, write_truth
+from conftest import REAL_DATA, REPOSITORY, write_hst, write_truth
 from numpy.typing import NDArray
+from skies import SKY, add_cosmic_rays, scene
 
 LEAST = {
     "mean, sets with truth": {"average_precision": 0.987, "f1": 0.94, "purity": 0.95},

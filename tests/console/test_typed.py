@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PLAIN, Result, last_line, write_hst
+from conftest import ON_CPU, PLAIN, Result, last_line, write_hst
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -142,7 +142,7 @@ def image(path: Path) -> Path:
 
 
 def predict(run_script: Run, trained: Path, *overrides: str) -> Result:
-    model = (f"ckpt_path={trained}/checkpoints/best.ckpt", "trainer.accelerator=cpu", "keep_freed_memory=false")
+    model = (f"ckpt_path={trained}/checkpoints/best.ckpt", *ON_CPU)
     return run_script("predict.py", *model, *overrides)
 
 
@@ -255,3 +255,29 @@ def test_view_takes_a_file_as_other_programs_do(tmp_path: Path, monkeypatch: pyt
     for arguments, command in ((["nowhere.fits"], "view"), (["a b.fits"], "predict"), (["--no-browser"], "predict")):
         with pytest.raises(InputError, match="written as"):
             understood(arguments, command)
+
+
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [
+        ("data.sience=x", "data.science=x"),
+        ("trainer.max_epoch=3", "trainer.max_epochs=3"),
+        ("model.deph=2", "model.depth=2"),
+    ],
+)
+def test_a_mistyped_option_of_a_group_gets_the_nearest_name(typed: str, near: str) -> None:
+    with pytest.raises(InputError, match=f"^{typed}: there is no option .*; did you mean {near}\\?$"):
+        understood([typed], "train")
+    assert understood(["--config-dir", "own", typed], "train")[-1] == typed, "configs of the user's may have it"
+
+
+def test_options_of_any_choice_of_a_group_are_known() -> None:
+    for typed in ("model.copies=3", "data.groups=x", "logger.csv.save_dir=x", "data.augmentation.charge=[1,2]"):
+        assert understood([typed], "train") == [typed]
+    for typed in (
+        "model.settings.width=3",
+        "callbacks.figures=null",
+        "+trainer.limit_train_batches=3",
+        "~callbacks.figures",
+    ):
+        assert understood([typed], "train") == [typed]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 from astropy.io import fits
-from conftest import PLAIN, Result, add_cosmic_rays, scene, write_hst, write_truth
+from conftest import ON_CPU, PLAIN, Result, write_hst, write_truth
+from skies import add_cosmic_rays, scene
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.truth import read_truth
@@ -25,8 +26,7 @@ def evaluate(run_script: Run, trained: Path, survey: Path, *overrides: str) -> R
         "evaluate.py",
         f"ckpt_path={trained}/checkpoints/best.ckpt",
         f"input={survey}/science",
-        "trainer.accelerator=cpu",
-        "keep_freed_memory=false",
+        *ON_CPU,
         "output_dir=out",
         *overrides,
     )

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import READ_NOISE, Result
+from conftest import ON_CPU, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skies import READ_NOISE
 
 from deepcr_lightning.evaluation.difference import COMPARED, difference
 from deepcr_lightning.evaluation.lacosmic import GRID, USUAL, best_at, envelope, grid_scores, read_noise
@@ -34,8 +35,7 @@ def evaluate(run_script: Run, model: str, survey: Path, *overrides: str) -> Resu
         "evaluate.py",
         f"ckpt_path={model}",
         f"input=[{','.join(f'{survey}/science/{root}_flc.fits' for root in ROOTS)}]",
-        "trainer.accelerator=cpu",
-        "keep_freed_memory=false",
+        *ON_CPU,
         "output_dir=out",
         *overrides,
     )

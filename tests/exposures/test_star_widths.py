@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import add_cosmic_rays, observe, star_field
 from numpy.typing import NDArray
+from skies import add_cosmic_rays, observe, star_field
 
 from deepcr_lightning.exposures.light_peaks import joined, light_peaks
 from deepcr_lightning.exposures.sight import has_lines

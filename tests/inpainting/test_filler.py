@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import add_cosmic_rays, scene
+from skies import add_cosmic_rays, scene
 from torch import Tensor
 
 from deepcr_lightning.exposures.sky import sky_and_noise

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import add_cosmic_rays, scene
+from skies import add_cosmic_rays, scene
 
 from deepcr_lightning.inpainting.holes import bridge, saturated_by_stars, spread_over_stars
 from deepcr_lightning.inpainting.inpainter import CosmicRayInpainter, square_error

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from astropy.io import fits
-from conftest import PLAIN, TINY, Result, add_cosmic_rays, call_script, scene
+from conftest import PLAIN, TINY, Result, call_script
 from numpy.typing import NDArray
+from skies import add_cosmic_rays, scene
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure

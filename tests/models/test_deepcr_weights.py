@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import REAL_DATA, weights_of
+from conftest import REAL_DATA
+from deepcr_state import weights_of
 from torch import Tensor
 
 import deepcr_lightning

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from astropy.table import Table
-from conftest import READ_NOISE, SHAPE, SKY, grid_of_stars, sky_of
+from skies import READ_NOISE, SHAPE, SKY, grid_of_stars, sky_of
 
 from deepcr_lightning.photometry.measure import ChipReference, measure, prepare
 from deepcr_lightning.photometry.psf_of_stars import gaussian_psf

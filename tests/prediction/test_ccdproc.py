@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
-from conftest import scene
+from conftest import REPOSITORY
 from numpy.typing import NDArray
+from skies import scene
 
 import deepcr_lightning
 
 ccdproc = pytest.importorskip("ccdproc", reason="it brings a dozen packages more, which nothing else here needs")
 
+PAGE = (REPOSITORY / "docs" / "guide" / "arrays.md").read_text()
+[PIPELINE] = [code for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "ccdproc" in code]
 GAIN, BIAS, NOISE = 1.4, 300.0, 4.0
 
 
@@ -32,10 +38,15 @@ def test_the_step_works_between_the_others(field: tuple[NDArray, NDArray]) -> No
     flat = 1 + 0.05 * np.sin(np.arange(light.shape[1]) / 40) * np.ones(light.shape)
     ccd = CCDData(light * flat / GAIN + BIAS, unit=u.adu, meta={"OBJECT": "M31"})
     ccd = ccdproc.create_deviation(ccd, gain=GAIN * u.electron / u.adu, readnoise=NOISE * u.electron)
-    ccd = ccdproc.subtract_bias(ccd, CCDData(np.full(light.shape, BIAS), unit=u.adu))
-    ccd = ccdproc.flat_correct(ccd, CCDData(flat, unit=u.dimensionless_unscaled), norm_value=1.0)
-    before = ccdproc.gain_correct(ccd, GAIN * u.electron / u.adu)
-    ccd = deepcr_lightning.clean(before).cleaned
+    *earlier, step = PIPELINE.splitlines()
+    assert "deepcr_lightning.clean" in step
+    names: dict[str, Any] = {"ccdproc": ccdproc, "deepcr_lightning": deepcr_lightning, "u": u, "ccd": ccd}
+    names["bias"] = CCDData(np.full(light.shape, BIAS), unit=u.adu)
+    names["flat"] = CCDData(flat, unit=u.dimensionless_unscaled)
+    exec("\n".join(earlier), names)
+    before = names["ccd"]
+    exec(step, names)
+    ccd = names["ccd"]
     assert isinstance(ccd, CCDData)
     assert ccd.unit == u.electron
     assert ccd.meta["OBJECT"] == "M31"

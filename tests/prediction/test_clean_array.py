@@ -13,7 +13,8 @@ from astropy.io import fits
 from astropy.nddata import CCDData, NDData, StdDevUncertainty
 from astropy.nddata.flag_collection import FlagCollection
 from astropy.utils.masked import Masked
-from conftest import Result, add_cosmic_rays, predict, scene, write_hst
+from conftest import Result, predict, write_hst
+from skies import add_cosmic_rays, scene
 
 import deepcr_lightning
 from deepcr_lightning.errors import InputError

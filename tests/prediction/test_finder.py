@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 from astropy.nddata import CCDData, NDData
-from conftest import weights_of, write_hst
+from conftest import write_hst
+from deepcr_state import weights_of
 
 import deepcr_lightning
 from deepcr_lightning.errors import InputError

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import REPOSITORY, Result, write_hst
+from conftest import ON_CPU, REPOSITORY, Result, write_hst
 from upath import UPath
 
 from deepcr_lightning.atomic import remove_partials
@@ -24,17 +24,16 @@ from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
 from deepcr_lightning.prediction.writer import ProductWriter
 
 Run = Callable[..., Result]
-SETTINGS = ("trainer.accelerator=cpu", "keep_freed_memory=false")
 
 
 def command(trained: Path, source: object, *overrides: str) -> list[str]:
     checkpoint = f"ckpt_path={trained}/checkpoints/best.ckpt"
-    return [sys.executable, str(REPOSITORY / "predict.py"), checkpoint, f"input={source}", *SETTINGS, *overrides]
+    return [sys.executable, str(REPOSITORY / "predict.py"), checkpoint, f"input={source}", *ON_CPU, *overrides]
 
 
 def predict(run_script: Run, trained: Path, source: object, *overrides: str) -> Result:
     checkpoint = f"ckpt_path={trained}/checkpoints/best.ckpt"
-    return run_script("predict.py", checkpoint, f"input={source}", "output_dir=out", *SETTINGS, *overrides)
+    return run_script("predict.py", checkpoint, f"input={source}", "output_dir=out", *ON_CPU, *overrides)
 
 
 def table(folder: Path) -> dict[str, dict[str, str]]:
@@ -157,7 +156,7 @@ def test_products_found_by_a_glob_are_not_cleaned_again(
     for _ in range(2):
         settings = ("products=[dq_copy]", "output_dir=in/out")
         checkpoint = f"ckpt_path={trained}/checkpoints/best.ckpt"
-        result = run_script("predict.py", checkpoint, "input='in/**/*_flc.fits'", *settings, *SETTINGS)
+        result = run_script("predict.py", checkpoint, "input='in/**/*_flc.fits'", *settings, *ON_CPU)
         assert result.status == 0, result.err
     assert "6 exposures already had their products" in result.out
 
@@ -178,7 +177,7 @@ def test_products_of_another_threshold_are_named(survey: Path, trained: Path, ru
 
 def test_places_that_are_no_local_directory_are_refused(survey: Path, trained: Path, run_script: Run) -> None:
     checkpoint = f"ckpt_path={trained}/checkpoints/best.ckpt"
-    result = run_script("predict.py", checkpoint, f"input={survey}/science", "output_dir=s3://a/b", *SETTINGS)
+    result = run_script("predict.py", checkpoint, f"input={survey}/science", "output_dir=s3://a/b", *ON_CPU)
     assert result.status == 1
     assert "output_dir=s3://a/b: must be a local directory" in result.err
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Result, observe, reference, star_field, write_hst
+from conftest import ON_CPU, Result, reference, write_hst
+from skies import observe, star_field
 
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.sight import look_at
@@ -27,7 +28,7 @@ def predict(
     run_script: Run, checkpoint: Path, source: Path, threshold: float = 0.9999
 ) -> tuple[list[str], dict[str, str]]:
     """Clean one exposure; return the warnings of what differs from the training data, and its row of the summary."""
-    settings = ("output_dir=out", "overwrite=true", "trainer.accelerator=cpu", "keep_freed_memory=false")
+    settings = ("output_dir=out", "overwrite=true", *ON_CPU)
     result = run_script("predict.py", f"ckpt_path={checkpoint}", f"input={source}", f"threshold={threshold}", *settings)
     assert result.status == 0, result.err
     with Path("out/summary.csv").open(newline="") as file:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
@@ -14,11 +16,20 @@ SHORT = {
     "determinism": ["--count", "2"],  # resumed runs and tiles have tests of their own
     "disk": ["--count", "1", "--kinds", "full", "fault", "train"],
     "kills": ["--count", "1"],
+    "load": ["--exposures", "60", "--processes", "4", "--jobs", "20", "--side", "500"],
 }
+READ = {"hostile_models": ["model"], "wild_numbers": ["prediction", "training"]}
+"""Kinds of which some case has to be read: where all is refused, nothing can be."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHORT)
-def test_a_short_campaign(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_campaign(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks" / "reliability"))
-    assert importlib.import_module(name).main(SHORT[name]) == 0, capsys.readouterr().out
+    rows = tmp_path / "rows.json"
+    assert importlib.import_module(name).main([*SHORT[name], "--json", str(rows)]) == 0, capsys.readouterr().out
+    right = [row for row in json.loads(rows.read_text()) if row["name"].endswith("right result")]
+    for kind in READ.get(name, [""]):
+        assert sum(row["value"] for row in right if row["name"].startswith(kind)) > 0, f"no {kind} was right"

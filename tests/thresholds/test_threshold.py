@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from conftest import READ_NOISE, SHAPE, Result, add_cosmic_rays, grid_of_stars, sky_of, write_hst, write_truth
+from conftest import Result, write_hst, write_truth
+from skies import READ_NOISE, SHAPE, add_cosmic_rays, grid_of_stars, sky_of
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.photometry.star_lists import Stars, find_shift, join_filters

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import READ_NOISE, Result, add_cosmic_rays, call_script, scene, write_hst
+from conftest import ON_CPU, Result, call_script, write_hst
 from numpy.typing import NDArray
+from skies import READ_NOISE, add_cosmic_rays, scene
 
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.models.card import FillerCard
@@ -26,8 +27,7 @@ from deepcr_lightning.training.judgement import judge
 Run = Callable[..., Result]
 QUICK = (
     "+trainer.enable_progress_bar=false",
-    "trainer.accelerator=cpu",
-    "keep_freed_memory=false",
+    *ON_CPU,
     "data.tile_size=64",
     "data.test_fraction=0",
     "seed=2",
@@ -135,7 +135,7 @@ def test_where_added_and_own_differ_the_model_it_started_from_is_kept(
     for name in ("threshold", "curves", "data", "normalisation"):
         assert getattr(kept.card, name) == getattr(start, name)
     # It predicts, is handed on without a path, and is no state to go on from.
-    options = ("products=[mask]", "trainer.accelerator=cpu", "keep_freed_memory=false")
+    options = ("products=[mask]", *ON_CPU)
     assert run_script("predict.py", f"ckpt_path={best}", f"input={exposure}", "output_dir=out", *options).status == 0
     lean = lean_checkpoint(best)[DESCRIPTION_KEY]
     assert lean["run"]["judgement"]["words"] == words

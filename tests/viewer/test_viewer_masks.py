@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import Result, add_cosmic_rays, predict, scene, write_hst
+from conftest import Result, predict, write_hst
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skies import add_cosmic_rays, scene
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure, read_exposure

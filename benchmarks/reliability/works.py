@@ -1,0 +1,108 @@
+"""The works that campaigns disturb: training on the small survey, cleaning it, and what is to be there afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from astropy.io import fits
+from scripts_in_forks import end, script, start
+from small_survey import TINY, make_survey
+from watched import RIGHT, WRONG, Outcome
+
+PRODUCTS = "products=[mask,dq_copy,clean,preview,regions]"
+
+
+def survey_and_reference(folder: Path, count: int = 6) -> None:
+    """Write the survey into ``survey``, and train on it undisturbed into ``reference``.
+
+    Parameters
+    ----------
+    folder : Path
+        Where both are made.
+    count : int
+        Exposures of the survey.
+    """
+    make_survey(folder / "survey", count=count)
+    log = folder / "log"
+    if end(start(training(folder / "survey", folder / "reference"), folder, log)):
+        raise SystemExit(log.read_text()[-2000:])
+
+
+def training(survey: Path, run: Path, *more: str) -> Callable[[], object]:
+    """Make the work of a training run, or of going on with it where it has begun.
+
+    Parameters
+    ----------
+    survey : Path
+        From `make_survey`.
+    run : Path
+        Folder of the run; its tiles are beside it.
+    *more : str
+        Options of a run that begins.
+
+    Returns
+    -------
+    callable
+    """
+    last = run / "checkpoints" / "last.ckpt"
+    if last.is_file():
+        return script("train.py", f"ckpt_path={last}")
+    data = [f"data.{kind}={survey}/{kind}" for kind in ("science", "darks")]
+    return script("train.py", *data, f"data.store_dir={run}_tiles", f"hydra.run.dir={run}", *TINY, *more)
+
+
+def cleaning(source: Path, output: Path, *more: str) -> Callable[[], object]:
+    """Make the work of cleaning what a path names."""
+    common = [f"input={source}", f"output_dir={output}", "trainer.accelerator=cpu", "keep_freed_memory=false"]
+    return script("predict.py", *common, *more)
+
+
+def cleaning_survey(folder: Path, output: Path, run: Path) -> Callable[[], object]:
+    """Make the work of cleaning the survey with the network of the reference, into all products.
+
+    Parameters
+    ----------
+    folder : Path
+        From `survey_and_reference`.
+    output : Path
+        Where the products go.
+    run : Path
+        Where Hydra keeps its log.
+
+    Returns
+    -------
+    callable
+    """
+    best = folder / "reference" / "checkpoints" / "best.ckpt"
+    return cleaning(folder / "survey" / "science", output, f"ckpt_path={best}", PRODUCTS, f"hydra.run.dir={run}")
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Name what is half written in a folder, at any depth."""
+    return sorted(path.name for path in folder.rglob(".partial-*"))
+
+
+def whole(folder: Path, output: Path) -> Outcome:
+    """Look whether the survey is cleaned: all products whole, and a row for each exposure."""
+    names = sorted(path.name for path in (folder / "survey" / "science").iterdir())
+    roots = [name.partition("_")[0] for name in names]
+    endings = ("_crmask.fits", "_flc.fits", "_crclean.fits", "_crpreview.png", "_crregions.reg")
+    wanted = {f"{root}{ending}" for root in roots for ending in endings}
+    there = {path.name for path in output.iterdir()}
+    if wanted - there:
+        return Outcome(WRONG, f"lost: {sorted(wanted - there)}")
+    if left := left_behind(output):
+        return Outcome(WRONG, f"left behind: {left}")
+    for name in wanted:
+        if name.endswith(".fits"):
+            with fits.open(output / name) as hdus:
+                if any(hdu.data is None for hdu in hdus[1:]):
+                    return Outcome(WRONG, f"half written: {name}")
+        elif not (output / name).read_bytes().endswith((b"IEND\xaeB`\x82", b"\n")):
+            return Outcome(WRONG, f"half written: {name}")
+    rows = (output / "summary.csv").read_text().splitlines()[1:]
+    found = sorted(Path(row.partition(",")[0]).name for row in rows)
+    if found != names or not all(",cleaned," in row for row in rows):
+        return Outcome(WRONG, f"the table has {rows}")
+    return Outcome(RIGHT, "")
