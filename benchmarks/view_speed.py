@@ -3,8 +3,8 @@
     python benchmarks/view_speed.py [--json FILE]
 
 Simulates one exposure of two chips in a crowded field, masks it with the universal model, and opens the page on both.
-Medians, from the outside: another chip until it is drawn, another layer until it is visible, another threshold until the
-mask has its new count; and once the page until its first chip is there. Set beside the two seconds that were wanted.
+Medians, from the outside: another chip until it is drawn, another layer until it is visible, another threshold until
+the mask has its new count; and once the page until its first chip is there. The peer is the two seconds of patience.
 Chromium and its driver are looked for on the PATH.
 """
 
