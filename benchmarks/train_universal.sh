@@ -14,9 +14,9 @@ python=${PYTHON:-python}
 data=${DATA:-../shared/data}
 
 cameras="wfc3_uvis acs_wfc acs_hrc wfpc2_wf wfpc2_pc stis thinned short_focus front_illuminated lsst deep_depletion
-  acs_wfc_resampled thinned_resampled deep_depletion_resampled"
+  acs_wfc_resampled thinned_resampled deep_depletion_resampled thinned_binned deep_depletion_binned"
 hst="wfc3_uvis acs_wfc acs_hrc wfpc2_wf wfpc2_pc stis acs_wfc_resampled"
-slits="stis thinned lsst deep_depletion"
+slits="stis thinned lsst deep_depletion thinned_binned deep_depletion_binned"
 fields="sparse cluster galaxy nebula ellipticals"
 
 for seed in $seeds; do

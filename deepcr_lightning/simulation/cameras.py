@@ -65,6 +65,8 @@ class Camera:
     resampled : bool
         Whether its files hold images that were shifted and turned by interpolation, darks included: the CRs of such an
         image were interpolated with it.
+    binned : bool
+        Whether pixels are added two by two, in pairs along a row or in pairs along a column, before they are read.
     """
 
     instrument: str
@@ -87,8 +89,10 @@ class Camera:
     moving: float = 0.15
     unflagged: float = 0.0
     resampled: bool = False
+    binned: bool = False
 
 
+_BINNINGS = ((2, 2), (1, 2), (2, 1))
 # Moving sources of an exposure that has any, in a field of 512 x 512 pixels: with tens of them, networks miss worms.
 _MOVING = (1.0, 4.0)
 
@@ -129,6 +133,11 @@ CAMERAS: dict[str, Camera] = {
 CAMERAS |= {
     f"{name}_resampled": replace(CAMERAS[name], detector=f"{CAMERAS[name].detector}-RESAMPLED", resampled=True)
     for name in ("acs_wfc", "thinned", "deep_depletion")
+}
+# As spectrographs and amateurs often read: lines as narrow as stars in space, CRs that end after a few pixels.
+CAMERAS |= {
+    f"{name}_binned": replace(CAMERAS[name], detector=f"{CAMERAS[name].detector}-BINNED", fwhm=(2.2, 8.0), binned=True)
+    for name in ("thinned", "deep_depletion")
 }
 """By the name that ``--camera`` takes."""
 
@@ -193,6 +202,7 @@ def draw_exposures(camera: Camera, filters: list[str], visits: int, rng: np.rand
     angles = rng.uniform(0, np.pi, count)
     moving = np.where(rng.random(count) < camera.moving, spread(count, _MOVING, rng), 0)
     chances = rng.random((3, count))
+    binnings = rng.integers(len(_BINNINGS), size=count) if camera.binned else None
     made = []
     for i, name in enumerate(filters):
         width = float(drawn["fwhm"][i])
@@ -220,6 +230,7 @@ def draw_exposures(camera: Camera, filters: list[str], visits: int, rng: np.rand
                 flash=not camera.ground and bool(chances[0, i] < 0.5),
                 flagged=not visits or bool(chances[2, i] >= camera.unflagged),
                 resampled=camera.resampled,
+                binning=(1, 1) if binnings is None else _BINNINGS[binnings[i]],
                 flattened=bool(chances[1, i] < (0.3 if camera.ground else 0.05)),
                 scale=float(drawn["scale"][i]),
                 instrument=camera.instrument,

@@ -58,6 +58,9 @@ class Conditions:
         Whether the file has a DQ array that says which pixels are bad or full.
     resampled : bool
         Whether the image was shifted and turned by interpolation, which correlates its noise.
+    binning : (int, int)
+        How many rows and columns of pixels are added up, with their charge, before they are read. `psf`, `trail` and
+        `pitch` are of the pixels before that.
     flattened : bool
         Whether the sky was subtracted.
     scale : float
@@ -68,7 +71,7 @@ class Conditions:
     Raises
     ------
     InputError
-        If a factor or the read noise is not positive.
+        If a factor, the read noise or the binning is not positive.
     """
 
     stars: float = 1.0
@@ -91,6 +94,7 @@ class Conditions:
     flash: bool = True
     flagged: bool = True
     resampled: bool = False
+    binning: tuple[int, int] = (1, 1)
     flattened: bool = False
     scale: float = 1.0
     instrument: str = "WFC3"
@@ -100,6 +104,8 @@ class Conditions:
         for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise InputError(f"conditions: {name} must be positive, got {getattr(self, name)}")
+        if min(self.binning) < 1:
+            raise InputError(f"conditions: binning must be positive, got {self.binning}")
 
 
 USUAL = Conditions()

@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
+from astropy.nddata import block_reduce
 from astropy.table import Table, vstack
 from tqdm import tqdm
 
@@ -128,8 +129,10 @@ def simulate_set(
         return draw_chip(settings.size, np.random.default_rng([seed, 3, number]))
 
     @lru_cache(maxsize=1)
-    def scene_of(visit: int, field: str, stars: float) -> Scene:
-        return draw_scene(field, settings.pointing, np.random.default_rng([seed, 4, visit]), stars)
+    def scene_of(visit: int, field: str, stars: float, binning: tuple[int, int]) -> Scene:
+        rows, columns = settings.pointing
+        pointing = (rows * binning[0], columns * binning[1])
+        return draw_scene(field, pointing, np.random.default_rng([seed, 4, visit]), stars)
 
     written: list[Path] = []
     for exposure in tqdm(planned, desc="Simulating", unit="file", disable=None if progress else True):
@@ -138,8 +141,8 @@ def simulate_set(
         if all(path.exists() for path in targets.values()):
             continue
         defects = [chip_defects(number) for number in range(settings.chips)]
-        stars_factor = exposure.conditions.stars
-        scene = None if exposure.is_dark else scene_of(exposure.visit, exposure.field, stars_factor)
+        way = exposure.conditions
+        scene = None if exposure.is_dark else scene_of(exposure.visit, exposure.field, way.stars, way.binning)
         simulated, stars = simulate_exposure(exposure, settings, defects, scene)
         truth = truth_hdus(exposure, simulated)
         write_atomically(targets["truth"], partial(truth.writeto, overwrite=True))
@@ -184,20 +187,26 @@ def simulate_exposure(
     row = instrument_of(conditions.instrument, conditions.detector)
     seconds = cosmic_ray_time(planned.seconds, planned.flash / FLASH_RATE, row, settings.size)
     rate = CR_RATE * float(np.exp(rng.normal(0, _RATE_SCATTER)))
+    down, along = conditions.binning
+    shape = (height * down, width * along)
     simulated: list[SimulatedChip] = []
     tables: list[Table] = []
     for number, chip in enumerate(defects):
-        light = np.zeros(settings.size)
+        light = np.zeros(shape)
         if scene is not None:
-            origin = (planned.dither[0] + number * (height + CHIP_GAP), planned.dither[1])
-            light, table = render_scene(scene, planned.filter_name, settings.size, origin, conditions)
+            origin = (planned.dither[0] + number * down * (height + CHIP_GAP), planned.dither[1])
+            light, table = render_scene(scene, planned.filter_name, shape, origin, conditions)
+            # The middle of the first pixel stays 0.
+            table["y"], table["x"] = (table["y"] + 0.5) / down - 0.5, (table["x"] + 0.5) / along - 0.5
             table.add_column(np.full(len(table), number + 1), name="extver", index=0)
             tables.append(table)
             if conditions.moving:
                 # A stream of its own: an exposure without them is what it was.
                 ways = np.random.default_rng([settings.seed, 8, planned.index, number])
                 add_moving_sources(light, planned.seconds, planned.filter_name, conditions, ways)
-        charge = draw_cosmic_rays((height, width), seconds, rng, conditions, rate)
+        charge = draw_cosmic_rays(shape, seconds, rng, conditions, rate)
+        if conditions.binning != (1, 1):
+            light, charge = (block_reduce(image, conditions.binning) for image in (light, charge))
         # The amplifiers lie below chip 2 (EXTVER 1) and above chip 1.
         charge = trail_charge(charge, _TRANSFER_LOSS, readout_row=-number)
         frame = expose(

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.simulation.conditions import Conditions
 
-_LINES_PER_COLUMN = (0.01, 0.2)
+_LINES_PER_COLUMN = (0.01, 0.4)
 _LINE_RATES = (0.1, 100.0)
+_EDGE = (0.3, 4.0)
 _TRACES = 3
 _TRACE_RATES = (0.05, 50.0)
 _FWHM_OVER_SIGMA = 2.3548
@@ -32,6 +33,8 @@ class Spectrum:
         The continuum of each object by column, around 1.
     slit : (float, float)
         First and last row that the slit lights, as shares of the rows.
+    edge : float
+        Over how many pixels the light fades at an end of the slit.
     """
 
     columns: NDArray[np.float64]
@@ -40,6 +43,7 @@ class Spectrum:
     traces: NDArray[np.float64]
     texture: NDArray[np.float64]
     slit: tuple[float, float]
+    edge: float
 
 
 def draw_spectrum(shape: tuple[int, int], rng: np.random.Generator) -> Spectrum:
@@ -74,6 +78,7 @@ def draw_spectrum(shape: tuple[int, int], rng: np.random.Generator) -> Spectrum:
         ),
         texture=np.array(textures).reshape(traces, width),
         slit=(float(rng.uniform(-0.3, 0.3)), float(rng.uniform(0.7, 1.3))),
+        edge=float(_log_uniform(_EDGE, rng)[0]),
     )
 
 
@@ -111,7 +116,7 @@ def add_spectrum(
         # Seeing has wings, along the slit as on the sky.
         light += rate * texture * (0.85 * np.exp(-0.5 * across**2) + 0.15 / (1 + (across / 2) ** 2) ** 1.5)
     first, last = (share * height for share in spectrum.slit)
-    lit = np.clip((y - first) / 2, 0, 1) * np.clip((last - y) / 2, 0, 1)
+    lit = np.clip((y - first) / spectrum.edge, 0, 1) * np.clip((last - y) / spectrum.edge, 0, 1)
     image += conditions.light * light
     image *= lit[:, None]
 

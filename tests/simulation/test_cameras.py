@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -153,6 +154,48 @@ def test_resampling_correlates_noise_and_moves_the_truth_along(tmp_path: Path) -
         found[name] = max(correlations), float(np.median(contrasts))
     assert found["thinned_resampled"][0] > found["thinned"][0] + 0.05
     assert min(contrast for _, contrast in found.values()) > 3
+
+
+def test_binned_pixels_hold_the_stars_and_cosmic_rays_of_the_pixels_they_are_made_of(tmp_path: Path) -> None:
+    for binning in ((2, 2), (1, 2), (2, 1)):
+        folder = tmp_path / f"{binning}"
+        (path, dark) = simulate_set(
+            folder, filters=["F606W"], exposures=1, darks=1, size=(100, 120), chips=1, fields=["cluster"],
+            conditions=Conditions(binning=binning, psf=2.0, alphas=40.0, crs=0.2, silicon=1.0), seed=4, dithers=1,
+            exposure_times=(4, 5), progress=False,
+        )  # fmt: skip
+        exposure = read_exposure(path)
+        (chip,) = exposure.chips
+        assert chip.electrons.shape == (100, 120)
+        stars = Table.read(next((folder / "stars").glob("*.ecsv")))
+        truth = read_matching_truth(folder / "truth" / f"{exposure.root}_truth.fits", exposure)[1]
+        inner = stars[(stars["x"] > 4) & (stars["x"] < 115) & (stars["y"] > 4) & (stars["y"] < 95)]
+        inner.sort("rate", reverse=True)
+        seen = 0
+        for star in inner[:60]:
+            y, x = round(star["y"]), round(star["x"])
+            near = np.s_[y - 2 : y + 3, x - 2 : x + 3]
+            if not (truth.cr[near] | chip.unusable[near]).any():
+                peak = np.unravel_index(chip.electrons[near].argmax(), (5, 5))
+                seen += abs(peak[0] - 2) <= 1 and abs(peak[1] - 2) <= 1
+        assert seen > 5
+        # Alpha particles are round before pixels are added up.
+        tall, wide = [], []
+        plane = fits.getdata(folder / "truth" / dark.name.replace("_flc", "_truth"), "CRCHARGE")
+        places, count = ndimage.label(plane > 200)
+        for rows, columns in ndimage.find_objects(places):
+            tall.append(rows.stop - rows.start)
+            wide.append(columns.stop - columns.start)
+        assert count > 5
+        ratio = np.mean(tall) / np.mean(wide)
+        assert ratio == pytest.approx(binning[1] / binning[0], rel=0.3)
+
+
+def test_a_binned_camera_draws_every_binning_and_others_none() -> None:
+    found = draw_exposures(get_camera("thinned_binned"), ["F606W"] * 30, 30, np.random.default_rng(1))
+    assert {conditions.binning for conditions in found} == {(2, 2), (1, 2), (2, 1)}
+    plain = draw_exposures(get_camera("thinned"), ["F606W"] * 30, 30, np.random.default_rng(1))
+    assert {conditions.binning for conditions in plain} == {(1, 1)}
 
 
 def test_a_long_slit_has_lines_along_columns(tmp_path: Path) -> None:
