@@ -111,13 +111,16 @@ def main() -> None:
     options.add_argument("models", nargs="*", metavar="MODEL", help="universal, ACS-WFC and WFC3-UVIS by default")
     options.add_argument("--data", type=Path, default=DATA, help="folder with real, uvis_2013fy27 and weights")
     options.add_argument("--sets", nargs="+", metavar="SET", help="sets to score; all by default")
+    options.add_argument(
+        "--binned", nargs=2, type=int, default=(1, 1), metavar=("ROWS", "COLUMNS"), help="pixels added up before"
+    )
     options.add_argument("--json", type=Path, metavar="FILE", help=f"write all figures there, beside those of {PEER}")
     options.add_argument("--sheets", type=Path, metavar="DIR", help="draw worst false pixels and misses of every set")
     chosen = options.parse_args()
     names = list(dict.fromkeys(chosen.models or ("universal", PEER, "WFC3-UVIS")))
     scores: dict[str, dict[str, Scores]] = {}
     try:
-        sets = read_sets(chosen.data, chosen.sets)
+        sets = read_sets(chosen.data, chosen.sets, tuple(chosen.binned))
         for name in names + [PEER] * (chosen.json is not None and PEER not in names):
             begun = time.monotonic()
             methods = open_method(name, chosen.data)
