@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,9 +54,18 @@ def main() -> None:
     shift = float(SHIFTS[np.argmin(means[:, 0])]) if options.shift is None else options.shift
     print(f"{options.out} has {shift:+.1f}")
     checkpoint = lean_checkpoint(options.model)
-    scale, before = checkpoint[DESCRIPTION_KEY]["calibration"]
-    checkpoint[DESCRIPTION_KEY]["calibration"] = [scale, before + shift]
+    checkpoint[DESCRIPTION_KEY] = shifted(checkpoint[DESCRIPTION_KEY], shift)
     write_atomically(options.out, lambda partial: torch.save(checkpoint, partial))
+
+
+def shifted(description: dict[str, Any], shift: float) -> dict[str, Any]:
+    """Describe the model whose logits are shifted: thresholds of its curves move with its probabilities."""
+    scale, before = description["calibration"]
+    curves = dict(description["curves"])
+    threshold = np.clip(np.asarray(curves["threshold"]), _SURE, 1 - _SURE)
+    moved = 1 / (1 + (1 / threshold - 1) * np.exp(-shift))
+    curves["threshold"] = [float(f"{value:.6g}") for value in moved]
+    return {**description, "calibration": [scale, before + shift], "curves": curves}
 
 
 def pixels(predictor: ExposurePredictor, pictures: list[Picture]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
