@@ -130,8 +130,8 @@ def write_mask(
     provenance.stamp(primary.header, flagged_share(masks))
     hdus = fits.HDUList([primary])
     for chip, mask in zip(exposure.chips, masks, strict=True):
-        hdu = _image(mask.astype(np.uint8), "CRMASK", chip, compress)
-        hdu.header["DCRFRAC"] = (round(float(mask.mean()), 7), "share of pixels flagged as cosmic ray")
+        hdu = _image(mask.view(np.uint8), "CRMASK", chip, compress)
+        hdu.header["DCRFRAC"] = (round(flagged_share([mask]), 7), "share of pixels flagged as cosmic ray")
         hdus.append(hdu)
     for chip, probability in zip(exposure.chips, probabilities or (), strict=probabilities is not None):
         hdus.append(_image(probability, "CRPROB", chip, compress))
@@ -296,4 +296,4 @@ def flagged_share(masks: Sequence[NDArray[np.bool_]]) -> float:
     -------
     float
     """
-    return float(sum(mask.sum() for mask in masks) / sum(mask.size for mask in masks))
+    return sum(map(np.count_nonzero, masks)) / sum(mask.size for mask in masks)

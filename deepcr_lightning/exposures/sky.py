@@ -85,8 +85,8 @@ def sky_noise_and_floor(electrons: Any, usable: Any = None) -> tuple[float, floa
 def _clipped(ordered: NDArray[np.float64], least: float) -> tuple[float, float]:
     """Clip sorted values at 3 times their scatter until nothing changes; give their median and that scatter.
 
-    What stays is a range of the sorted values, and so is the half of them that lies nearest to the median: each is found
-    by bisection, where a median of all would look at every value.
+    What stays is a range of the sorted values, and so is the half of them that lies nearest to the median: both are
+    found by bisection, where a median of all would look at every value.
     """
     while True:
         sky = _middle(ordered)

@@ -39,24 +39,26 @@ def close_gaps(image: Tensor, usable: Tensor) -> Tensor:
     height, width = image.shape[-2:]
     # A rim that is not known spares asking of each neighbour whether it lies in the image, and zeros in what is not
     # known spare asking whether it counts.
-    closed, known = F.pad(planes, (1, 1, 1, 1)), F.pad(whole, (1, 1, 1, 1))
+    edges = (1, 1 + width % 2, 1, 1 + height % 2)
+    closed, known = F.pad(planes, edges), F.pad(whole, edges)
+    down, across = closed.shape[-2:]
     row = gap // width
-    gap = gap + 2 * row + 2 * (width + 2) * (row // height) + width + 3
+    gap = (row // height * down + row % height + 1) * across + gap % width + 1
     light, there = closed.view(-1), known.view(-1)
     light[gap] = 0
     for _ in range(_ROUNDS):
-        around, count = _sum_around(light, there, gap, width + 2)
+        around, count = _sum_around(light, there, gap, across)
         found = count > 0
         now = gap[found]
         light[now] = around[found] / count[found]
         there[now] = True
         gap = gap[~found]
-    inner = closed[:, 1:-1, 1:-1]
     if len(gap):
-        row, x = gap // (width + 2), gap % (width + 2) - 1
-        places = torch.stack([row // (height + 2), row % (height + 2) - 1, x], dim=1)
-        light[gap] = _between_blocks(inner, known[:, 1:-1, 1:-1], places)
-    return inner.view(image.shape)
+        row = gap // across
+        places = torch.stack([row // down, row % down - 1, gap % across - 1], dim=1)
+        # One row and column more where their number is odd, so that blocks are whole.
+        light[gap] = _between_blocks(closed[:, 1:-1, 1:-1], known[:, 1:-1, 1:-1], places)
+    return closed[:, 1 : height + 1, 1 : width + 1].view(image.shape)
 
 
 def _sum_around(light: Tensor, known: Tensor, places: Tensor, width: int) -> tuple[Tensor, Tensor]:
@@ -74,10 +76,12 @@ def _between_blocks(image: Tensor, known: Tensor, places: Tensor) -> Tensor:
 
     The image is 0 where it is not known.
     """
-    weight = known.to(image.dtype)
-    share = F.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
-    blocks = F.avg_pool2d(image, 2, ceil_mode=True, count_include_pad=False)
-    blocks, there = blocks / share.clamp(min=1e-6), share > 0
+    if image.shape[-2] % 2 or image.shape[-1] % 2:
+        more = (0, image.shape[-1] % 2, 0, image.shape[-2] % 2)
+        image, known = F.pad(image, more), F.pad(known, more)
+    count = _sum_of_blocks(known.view(torch.uint8))
+    there = count > 0
+    blocks = _sum_of_blocks(image) / count.clamp(min=1)
     empty = torch.nonzero(~there)
     if len(empty):  # a single block that is empty is that of an image without a known pixel
         blocks[tuple(empty.T)] = _between_blocks(blocks, there, empty) if max(blocks.shape[-2:]) > 1 else 0.0
@@ -90,3 +94,8 @@ def _between_blocks(image: Tensor, known: Tensor, places: Tensor) -> Tensor:
         for column, close in ((x // 2, 0.75), (beside[1], 0.25)):
             value += near * close * blocks[plane, row, column]
     return value
+
+
+def _sum_of_blocks(image: Tensor) -> Tensor:
+    rows = image[:, 0::2] + image[:, 1::2]
+    return rows[..., 0::2] + rows[..., 1::2]

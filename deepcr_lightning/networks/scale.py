@@ -65,7 +65,7 @@ def asinh(values: Tensor) -> Tensor:
     """
     size = values.abs().clamp(max=_LARGEST)
     square = size * size
-    return torch.log1p(size + square / (1 + (1 + square).sqrt())).copysign(values)
+    return torch.log1p(size + square / (1 + (1 + square).sqrt())) * values.sign()
 
 
 def denormalise(image: Tensor, sky: Tensor | float, noise: Tensor | float) -> Tensor:

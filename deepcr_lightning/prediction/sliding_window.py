@@ -203,9 +203,15 @@ def in_tiles(apply: Callable[[Tensor], Tensor], planes: Tensor, *, margin: int, 
 def _continued(planes: Tensor, axis: int, start: int, stop: int) -> Tensor:
     """Cut a range out of an axis, also beyond its ends."""
     length = planes.shape[axis]
-    if start >= 0 and stop <= length:
-        return planes.narrow(axis, start, stop - start)
-    return planes.index_select(axis, torch.from_numpy(reflected(start, stop, length)).to(planes.device))
+    first, last = max(start, 0), min(stop, length)
+    inside = planes.narrow(axis, first, last - first)
+    if (first, last) == (start, stop):
+        return inside
+    before, after = (
+        planes.index_select(axis, torch.from_numpy(reflected(*ends, length)).to(planes.device))
+        for ends in ((start, first), (last, stop))
+    )
+    return torch.cat([before, inside, after], dim=axis)
 
 
 def _logits(net: nn.Module, images: Tensor) -> Tensor:
