@@ -46,7 +46,7 @@ CLOCKED: tuple[tuple[Any, str, str], ...] = (
     (array, "bulk_zeros", "read: blocks of zeros"),
     (sky, "sky_noise_and_floor", "sky and noise"),
     (finder, "sky_noise_and_floor", "sky and noise"),
-    (sliding_window, "scaled", "scale"),
+    (predictor, "scaled", "scale"),
     (sliding_window, "close_gaps", "gaps"),
     (sliding_window, "in_tiles", "cut into tiles"),
     (sliding_window, "_logits", NETWORK),

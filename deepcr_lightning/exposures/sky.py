@@ -62,8 +62,8 @@ def sky_noise_and_floor(electrons: Any, usable: Any = None) -> tuple[float, floa
         In electrons. Noise at its floor is not measured: most neighbours are equal.
     """
     rows = slice(None, None, max(1, math.prod(electrons.shape) // _SAMPLE))
-    image = electrons[rows]
-    good = np.ones(image.shape, bool) if usable is None else usable[rows]
+    image = _with_doubles(electrons[rows])
+    good = image == image if usable is None else _with_doubles(usable[rows])
     if not good.any():
         return _middle(_in_order(image.reshape(-1))), NOISE_FLOOR, NOISE_FLOOR
     values = image[good]
@@ -118,8 +118,15 @@ def _middle(ordered: NDArray[np.float64]) -> float:
 
 
 def _in_order(values: Any) -> NDArray[np.float64]:
-    ordered = np.sort(values) if isinstance(values, np.ndarray) else _on_host(values.sort().values)
-    return ordered.astype(np.float64)
+    if getattr(values, "is_cuda", False):
+        values = values.sort().values
+        return _on_host(values).astype(np.float64)
+    return np.sort(_on_host(values)).astype(np.float64)
+
+
+def _with_doubles(values: Any) -> Any:
+    """Move a Tensor to the CPU from a device that has no double precision."""
+    return values.cpu() if getattr(values, "is_mps", False) else values
 
 
 def _on_host(values: Any) -> NDArray:
