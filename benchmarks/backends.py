@@ -2,7 +2,7 @@
 
 Ours is `networks.fused`. Beside it torch.compile with freezing, the frozen graph of TorchScript, ONNX Runtime and
 OpenVINO, all in single precision and of the same tile; what is not installed is left out. The processor time of this
-process is taken, in turns, so that other work on the machine does not show; OMP_NUM_THREADS=1 is for one core. The first
+process is taken in turns, so that other work on the machine does not show; OMP_NUM_THREADS=1 is for one core. The first
 call of each, in which some compile, is told in a row of its own. torch.compile needs a C++ compiler.
 """
 
