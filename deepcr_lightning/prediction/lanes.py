@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -17,13 +18,13 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
-def in_lanes(work: Callable[[Item], Made], items: Iterable[Item], lanes: int) -> Iterator[Made]:
+def in_lanes(work: Callable[[Item, int], Made], items: Iterable[Item], lanes: int) -> Iterator[Made]:
     """Do some work on each of many items, several at a time.
 
     Parameters
     ----------
     work : callable
-        Takes an item.
+        Takes an item and the number of its lane, from 0; no two items are in one lane at a time.
     items : iterable
         The next one is taken when a lane is free for it.
     lanes : int
@@ -35,34 +36,42 @@ def in_lanes(work: Callable[[Item], Made], items: Iterable[Item], lanes: int) ->
         What comes of each item, in order. What `work` raises is raised when its turn comes.
     """
     if lanes == 1:
-        yield from map(work, items)
+        for item in items:
+            yield work(item, 0)
         return
     with ThreadPoolExecutor(lanes, thread_name_prefix="lane") as pool:
         under_way: deque[Future[Made]] = deque()
-        for item in items:
+        for place, item in enumerate(items):
             if len(under_way) == lanes:
                 yield under_way.popleft().result()
-            under_way.append(pool.submit(work, item))
+            under_way.append(pool.submit(work, item, place % lanes))
         while under_way:
             yield under_way.popleft().result()
 
 
 @contextmanager
-def own_stream(device: torch.device) -> Iterator[None]:
-    """Let what follows in this thread run on a GPU beside what other threads do there; elsewhere nothing changes.
+def own_stream(device: torch.device, lane: int) -> Iterator[None]:
+    """Let what follows in this thread run on a GPU beside what other lanes do there; elsewhere nothing changes.
 
     Parameters
     ----------
     device : torch.device
+    lane : int
     """
     if device.type != "cuda":
         yield
         return
-    stream = torch.cuda.Stream(device)
+    stream = _stream(device, lane)
     # The weights of the network may still be on their way.
     stream.wait_stream(torch.cuda.default_stream(device))
     with torch.cuda.stream(stream):
         yield
+
+
+@cache
+def _stream(device: torch.device, lane: int) -> torch.cuda.Stream:
+    # One for good: PyTorch keeps the memory that a stream has used for that stream alone.
+    return torch.cuda.Stream(device)
 
 
 def to_device(planes: Sequence[NDArray], device: torch.device) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -96,7 +97,7 @@ class ExposurePredictor(nn.Module):
     def precision(self) -> str:
         """Precision in which the network multiplies here and now: float32, tf32, bfloat16 or float16."""
         kind = self.device.type
-        if torch.is_autocast_enabled(kind):
+        if _is_autocast(kind):
             return _name(torch.get_autocast_dtype(kind))
         weights = next(self.net.parameters()).dtype
         # The convolutions of PyTorch are in TF32 on the GPUs that have it, unless it is told otherwise.
@@ -140,11 +141,12 @@ class ExposurePredictor(nn.Module):
             If the network gives values that are no numbers.
         """
         pace, kind = PACES[self.device.type], self.device.type
-        # Threads do not know of it by themselves.
-        half = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+        # The threads of the lanes do not know of it by themselves.
+        half = torch.get_autocast_dtype(kind) if _is_autocast(kind) else None
 
-        def work(together: list[Chip]) -> list[NDArray]:
-            with own_stream(self.device), torch.autocast(kind, enabled=half[0], dtype=half[1]), torch.inference_mode():
+        def work(together: list[Chip], lane: int) -> list[NDArray]:
+            precision = nullcontext() if half is None else torch.autocast(kind, half)
+            with own_stream(self.device, lane), precision, torch.inference_mode():
                 found, usable = self._map(together, pace)
                 return [to_host(want(found, usable)) for want in wanted]
 
@@ -162,7 +164,7 @@ class ExposurePredictor(nn.Module):
         )
         sky, noise = levels.T[..., None, None]
         image = scaled(electrons, sky, noise, usable if self.closes_gaps else None, self.scale.apply)
-        on_cpu = device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        on_cpu = device.type == "cpu" and not _is_autocast("cpu")
         tile = self.tile or max(pace.tile, _MARGINS * self.net.margin if device.type == "cpu" else 0)
         net = self._fused[0] if on_cpu else self.net
         found = map_of(net, image, margin=self.net.margin, step=self.net.step, tile=tile)
@@ -184,6 +186,10 @@ def _together(chips: Iterable[Chip], most: int) -> Iterator[list[Chip]]:
         held.append(chip)
     if held:
         yield held
+
+
+def _is_autocast(kind: str) -> bool:
+    return kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind)
 
 
 def _name(kind: torch.dtype) -> str:

@@ -51,19 +51,19 @@ def test_lanes_give_all_in_order_and_take_no_more_than_they_need(lanes: int, cou
             taken.append(item)
             yield item
 
-    for done, made in enumerate(in_lanes(lambda item: item * item, items(), lanes)):
-        assert made == done * done
+    for done, made in enumerate(in_lanes(lambda item, lane: (item * item, lane), items(), lanes)):
+        assert made == (done * done, done % lanes)
         assert len(taken) <= done + 1 + lanes
     assert taken == list(range(count))
 
 
 def test_two_lanes_work_at_once() -> None:
     both = threading.Barrier(2, timeout=20)
-    assert list(in_lanes(lambda item: both.wait() >= 0 and item, range(4), 2)) == [False, 1, 2, 3]
+    assert list(in_lanes(lambda item, lane: both.wait() * 0 + item, range(4), 2)) == [0, 1, 2, 3]
 
 
 def test_what_fails_in_a_lane_is_raised_in_its_turn() -> None:
-    def work(item: int) -> int:
+    def work(item: int, lane: int) -> int:
         if item == 2:
             raise InputError("chip 2")
         return item
