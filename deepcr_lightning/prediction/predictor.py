@@ -26,7 +26,7 @@ Chip = tuple[NDArray[np.float32], NDArray[np.bool_]]
 Wanted = Callable[[Tensor, Tensor], Tensor]
 """Takes probabilities and usable pixels, both of shape (B, H, W), on the device; gives what is wanted of them there."""
 _MARGINS = 28
-"""A tile on a CPU is at least so many margins wide, of which a network that sees far has broad ones."""
+"""A tile is at least so many margins wide except on CUDA, of which a network that sees far has broad ones."""
 _FIRST_TF32 = 8
 """Compute capability from which on GPUs have TF32."""
 
@@ -82,7 +82,7 @@ class ExposurePredictor(nn.Module):
             raise InputError(f"tile={tile}: must be a whole number of at least 64 pixels")
         self.model, self.net, self.scale, self.tile, self.plateau = model, model.net, model.scale, tile, plateau
         self.hubble = None if model.hubble is None else ExposurePredictor(model.hubble, tile, compile=compile)
-        self.closes_gaps = model.card.closes_gaps
+        self.closes_gaps, self.compiled = model.card.closes_gaps, compile
         if compile:
             self.net.compile()
         # A tuple hides it from PyTorch, which would move its weights a second time.
@@ -150,7 +150,8 @@ class ExposurePredictor(nn.Module):
                 found, usable = self._map(together, pace)
                 return [to_host(want(found, usable)) for want in wanted]
 
-        for made in in_lanes(work, _together(chips, pace.pixels), pace.lanes):
+        # The compiler of PyTorch is not made for several threads.
+        for made in in_lanes(work, _together(chips, pace.pixels), 1 if self.compiled else pace.lanes):
             yield from zip(*made, strict=True)
 
     def _map(self, together: list[Chip], pace: Pace) -> tuple[Tensor, Tensor]:
@@ -165,7 +166,7 @@ class ExposurePredictor(nn.Module):
         sky, noise = levels.T[..., None, None]
         image = scaled(electrons, sky, noise, usable if self.closes_gaps else None, self.scale.apply)
         on_cpu = device.type == "cpu" and not _is_autocast("cpu")
-        tile = self.tile or max(pace.tile, _MARGINS * self.net.margin if device.type == "cpu" else 0)
+        tile = self.tile or max(pace.tile, 0 if device.type == "cuda" else _MARGINS * self.net.margin)
         net = self._fused[0] if on_cpu else self.net
         found = map_of(net, image, margin=self.net.margin, step=self.net.step, tile=tile)
         # The sum of what is no number is none, and that of probabilities is always one.
@@ -179,11 +180,13 @@ def _together(chips: Iterable[Chip], most: int) -> Iterator[list[Chip]]:
     """Put chips of equal shape that follow each other together, up to a number of pixels."""
     held: list[Chip] = []
     for chip in chips:
-        size = chip[0].size * (len(held) + 1)
-        if held and (chip[0].shape != held[0][0].shape or size > most):
+        if held and chip[0].shape != held[0][0].shape:
             yield held
             held = []
         held.append(chip)
+        if chip[0].size * (len(held) + 1) > most:
+            yield held
+            held = []
     if held:
         yield held
 
