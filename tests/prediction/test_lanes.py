@@ -121,6 +121,19 @@ def test_lanes_work_in_the_precision_of_their_caller() -> None:
     assert (off < 0.1).all()
 
 
+@pytest.mark.parametrize(
+    ("capability", "allowed", "name"), [(9, True, "tf32"), (9, False, "float32"), (7, True, "float32")]
+)
+def test_tf32_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch, capability: int, allowed: bool, name: str) -> None:
+    monkeypatch.setattr(ExposurePredictor, "device", torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (capability, 0))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
+    predictor = ExposurePredictor(load_model())
+    assert predictor.precision == name
+    with torch.autocast("cuda", torch.bfloat16, enabled=False):
+        assert predictor.precision == name
+
+
 def test_a_network_that_gives_no_numbers_is_refused() -> None:
     predictor, chip = ExposurePredictor(load_model()), images(1)[0]
     torch.nn.init.constant_(predictor.net.out.bias, float("nan"))
