@@ -19,7 +19,6 @@ from statistics import median
 from typing import Any
 from unittest.mock import patch
 
-import torch
 from report import Row, parser, publish
 
 from deepcr_lightning.console.allocator import keep_freed_memory
@@ -157,5 +156,4 @@ def clocks() -> Iterator[dict[str, float]]:
 
 
 if __name__ == "__main__":
-    with torch.inference_mode():
-        main()
+    main()

@@ -66,14 +66,14 @@ def sky_noise_and_floor(electrons: Any, usable: Any = None) -> tuple[float, floa
     good = image == image if usable is None else _with_doubles(usable[rows])
     if not good.any():
         return _middle(_in_order(image.reshape(-1))), NOISE_FLOOR, NOISE_FLOOR
-    values = image[good]
+    values = _picked(image, good)
     step = rounding_step(_on_host(values))
     floor = max(NOISE_FLOOR, _ROUNDING * step)
     # Half a step, so that the neighbouring values stay.
     sky, scatter = _clipped(_in_order(values), max(NOISE_FLOOR, step / 2))
     image = _double(image)
     near = good & (abs(image - sky) <= _CLIP * scatter)
-    steps = (image[:, 1:] - image[:, :-1])[near[:, 1:] & near[:, :-1]]
+    steps = _picked(image[:, 1:] - image[:, :-1], near[:, 1:] & near[:, :-1])
     if not len(steps):
         return sky, scatter, floor
     middle = _middle(_in_order(abs(steps)))
@@ -122,6 +122,11 @@ def _in_order(values: Any) -> NDArray[np.float64]:
         values = values.sort().values
         return _on_host(values).astype(np.float64)
     return np.sort(_on_host(values)).astype(np.float64)
+
+
+def _picked(image: Any, places: Any) -> Any:
+    # What an index of places does, four times as fast on a Tensor.
+    return image[places] if isinstance(image, np.ndarray) else image.masked_select(places)
 
 
 def _with_doubles(values: Any) -> Any:
