@@ -152,18 +152,19 @@ def measure(
     return {"speed": electrons.size / seconds / 1e6, "memory": peak - before}
 
 
-def chip() -> np.ndarray:
+def chip(shape: tuple[int, int] = CHIP) -> np.ndarray:
     """Make a chip of noise and bright pixels."""
     rng = np.random.default_rng(0)
-    electrons = rng.normal(30, 6, CHIP)
-    electrons[rng.random(CHIP) < 0.02] += 500
+    electrons = rng.normal(30, 6, shape)
+    electrons[rng.random(shape) < 0.02] += 500
     return electrons.astype(np.float32)
 
 
 def away_from_seams(ours: np.ndarray, theirs: np.ndarray, patch: int) -> float:
     """Return the largest difference where a patch of the peer sees all that it needs."""
-    inside = [(np.arange(length) % patch >= SEAM) & (np.arange(length) % patch < patch - SEAM) for length in CHIP]
-    for axis, length in zip(inside, CHIP, strict=True):
+    shape = ours.shape
+    inside = [(np.arange(length) % patch >= SEAM) & (np.arange(length) % patch < patch - SEAM) for length in shape]
+    for axis, length in zip(inside, shape, strict=True):
         axis[length - SEAM :] = False
     return float(np.abs(ours - theirs)[np.ix_(*inside)].max())
 

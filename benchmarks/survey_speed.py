@@ -77,9 +77,8 @@ def measure(ckpt_path: str, name: str, science: Path, device: str, compress: boo
             survey.append(time.perf_counter() - start)
         network.to(device)  # the trainer leaves it on the CPU
         start = time.perf_counter()
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            for exposure in exposures:
-                network.probabilities(exposure)
+        for exposure in exposures:
+            network.probabilities(exposure)
         alone.append(time.perf_counter() - start)
         start = time.perf_counter()
         for path, exposure in zip(paths, exposures, strict=True):
@@ -111,7 +110,7 @@ def clean(paths: dict[Path, Path], network: predictor.ExposurePredictor, out: Pa
     trainer = pl.Trainer(
         accelerator=kind,
         devices=1,
-        precision="bf16-mixed" if kind == "gpu" else "32-true",
+        precision="32-true",
         callbacks=[made],
         enable_model_summary=False,
         **quiet,

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from statistics import median
 from typing import Any
@@ -122,7 +122,7 @@ def measure(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         keep_freed_memory()
-    return measure_ours(folder, hidden, norm, loss, steps, device)
+    return measure_ours(folder, {"hidden": hidden, "norm": norm}, loss, steps, device)
 
 
 def open_data(folder: str, batch: int = BATCH) -> LabelFreeDataModule:
@@ -144,8 +144,7 @@ def open_data(folder: str, batch: int = BATCH) -> LabelFreeDataModule:
 
 def measure_ours(
     folder: str,
-    hidden: int,
-    norm: str,
+    network: Mapping[str, Any],
     loss: str,
     steps: int,
     device: torch.device,
@@ -157,7 +156,7 @@ def measure_ours(
     assert data.bank is not None
     if device.type == "cuda":
         data.bank.load(device)
-    model = CosmicRaySegmenter(hidden=hidden, norm=norm, loss=loss).to(device).train()
+    model = CosmicRaySegmenter(**network, loss=loss).to(device).train()
     optimizer = torch.optim.AdamW(model.net.parameters(), lr=3e-3, fused=True)
     losses: list[Tensor] = []
 

@@ -44,7 +44,7 @@ log = logging.getLogger("predict")
 
 def predict(cfg: DictConfig) -> None:
     """Clean exposures as a config says; exit with status 1 if one failed."""
-    choose_device(cfg)
+    choose_device(cfg, half=False)
     model, settings = open_model(cfg), ReadSettings.of(cfg)
     predictor = ExposurePredictor(model, cfg.tile, compile=cfg.compile)
     addresses = archive_addresses("input", cfg.input)

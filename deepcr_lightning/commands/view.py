@@ -146,9 +146,11 @@ def searcher(cfg: DictConfig) -> Callable[[Exposure], tuple[list[NDArray], Prove
             device = "cuda" if cfg.trainer.accelerator == "gpu" else "cpu"
             predictor = ExposurePredictor(model, cfg.tile).to(device)
             held.append(predictor)
-        model = held[0].fitting(exposure.header).model
+        fitting = held[0].fitting(exposure.header)
+        model, precision = fitting.model, fitting.precision
         threshold = float(model_threshold(model, plain(cfg.threshold)))
-        return held[0].probabilities(exposure), Provenance(model.path.name, model.sha256, threshold, int(cfg.grow))
+        made = Provenance(model.path.name, model.sha256, threshold, int(cfg.grow), precision=precision)
+        return held[0].probabilities(exposure), made
 
     return search
 

@@ -13,8 +13,17 @@ def uses_gpu(cfg: DictConfig) -> bool:
     return cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
 
 
-def choose_device(cfg: DictConfig) -> None:
+def choose_device(cfg: DictConfig, half: bool = True) -> None:
     """Fill in what the trainer leaves open: CUDA or the CPU, and bf16, fp16 or full precision with it.
+
+    Parameters
+    ----------
+    cfg : DictConfig
+        Changed in place.
+    half : bool
+        Whether a GPU is to work in half precision. In bf16 a mask differs in 5 of 100,000 pixels from one in single
+        precision, and in TF32, in which PyTorch does the convolutions of single precision on a GPU, in less than one
+        (docs/studies/performance.md).
 
     Raises
     ------
@@ -30,5 +39,7 @@ def choose_device(cfg: DictConfig) -> None:
     if cfg.trainer.accelerator == "auto":
         OmegaConf.update(cfg, "trainer.accelerator", "gpu" if torch.cuda.is_available() else "cpu")
     if cfg.trainer.precision is None:
-        half = "bf16-mixed" if uses_gpu(cfg) and torch.cuda.is_bf16_supported() else "16-mixed"
-        OmegaConf.update(cfg, "trainer.precision", half if uses_gpu(cfg) else "32-true")
+        precision = "32-true"
+        if half and uses_gpu(cfg):
+            precision = "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+        OmegaConf.update(cfg, "trainer.precision", precision)

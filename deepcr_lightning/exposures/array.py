@@ -38,11 +38,17 @@ def finite_electrons(
         If no pixel is usable.
     """
     with np.errstate(over="ignore"):
-        electrons = np.asarray(data).astype(np.float32) * np.float32(electrons_per_unit)
+        electrons = np.asarray(data).astype(np.float32)
+        if electrons_per_unit != 1:
+            electrons *= np.float32(electrons_per_unit)
+    unusable = bulk_zeros(electrons)
+    unusable |= bad
     finite = np.isfinite(electrons)
-    unusable = ~finite | bad | bulk_zeros(electrons)
+    whole = finite.all()
+    if not whole:
+        unusable |= ~finite
     if unusable.all():
         raise InputError(f"{where}: every pixel is unusable (DQ bits, NaN, saturated or zero); leave it out")
-    if not finite.all():
+    if not whole:
         fill_nearby(electrons, ~finite, ~unusable)
     return electrons, unusable

@@ -125,9 +125,16 @@ def read_chip(
         electrons=electrons,
         dq=dq,
         unusable=lost,
-        saturated=full & ~bad & np.isfinite(image) if full.any() else full,
+        saturated=_but_finite(full, bad, image) if full.any() else full,
         electrons_per_unit=signal.electrons_per_unit,
         exposure_time=signal.exposure_time,
         cr_time=cosmic_ray_time(signal.exposure_time, flash, row, image.shape),
         wcs=wcs_cards(header),
     )
+
+
+def _but_finite(full: NDArray[np.bool_], bad: NDArray[np.bool_], image: NDArray) -> NDArray[np.bool_]:
+    """Pixels that are full and not bad, and hold a number; looked at in these few alone."""
+    found: NDArray[np.bool_] = full & ~bad
+    found[found] = np.isfinite(image[found])
+    return found

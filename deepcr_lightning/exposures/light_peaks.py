@@ -96,9 +96,10 @@ def light_peaks(
     """
     found: list[list[LightPeaks]] = [[] for _ in range(_SCALES)]
     for square in _squares(*electrons.shape):
-        image = (electrons[square] - np.float32(sky)) / np.float32(noise)
+        image = electrons[square] - np.float32(sky)
+        image /= np.float32(noise)
         # A comparison with NaN is false, so that no peak beside it is found.
-        image[~usable[square]] = np.nan
+        np.copyto(image, np.nan, where=~usable[square])
         for scale, parts in enumerate(found):
             parts.append(_peaks(image, mask[square], 2**scale))
             image = _halved(image)
@@ -137,19 +138,19 @@ def _squares(rows: int, columns: int) -> list[tuple[slice, slice]]:
 def _halved(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Blocks of 2 x 2, in units of their noise as the image is in those of its own."""
     rows, columns = (length // 2 * 2 for length in image.shape)
-    a, b = image[0:rows:2, 0:columns:2], image[0:rows:2, 1:columns:2]
-    c, d = image[1:rows:2, 0:columns:2], image[1:rows:2, 1:columns:2]
-    high = np.minimum(np.maximum(a, b), np.maximum(c, d))
-    low = np.maximum(np.minimum(a, b), np.minimum(c, d))
-    return (high + low) * np.float32(0.5 / _MIDDLE_TWO)
+    above, below = image[0:rows:2], image[1:rows:2]
+    high, low = np.maximum(above, below), np.minimum(above, below)
+    blocks = np.minimum(high[:, 0:columns:2], high[:, 1:columns:2])
+    blocks += np.maximum(low[:, 0:columns:2], low[:, 1:columns:2])
+    blocks *= np.float32(0.5 / _MIDDLE_TWO)
+    return blocks
 
 
 def _peaks(image: NDArray[np.float32], mask: NDArray[np.bool_], block: int) -> LightPeaks:
     """Peaks of an image of blocks, in units of its noise; the mask is that of the pixels."""
     flat, columns = image.ravel(), image.shape[1]
-    bright = np.zeros(image.shape, bool)
-    inner = np.s_[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
-    bright[inner] = image[inner] > BRIGHT
+    bright = image > BRIGHT
+    bright[:_MARGIN], bright[-_MARGIN:], bright[:, :_MARGIN], bright[:, -_MARGIN:] = False, False, False, False
     at = np.flatnonzero(bright)
     steps = np.array([[dy * columns + dx for dy, dx in pair] for pair in _OPPOSITE])
     for step in steps.ravel():

@@ -22,6 +22,7 @@ from deepcr_lightning.exposures.product_names import STAMP
 
 BY_HAND = "DCRADD"
 """The keyword that products of a mended mask have."""
+_KEPT = ["TELESCOP", "INSTRUME", "DETECTOR", "ROOTNAME", "TARGNAME", "FILTER", "FILTER1", "FILTER2", "EXPTIME"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Provenance:
         Pixels by which the mask was grown.
     plateau : float
         Value that the map was divided by.
+    precision : str
+        In which the network multiplied: float32, tf32, bfloat16 or float16.
     by_hand : (int, int), optional
         Pixels that somebody added to the mask and took from it, where somebody did.
     """
@@ -49,6 +52,7 @@ class Provenance:
     threshold: float
     grow: int
     plateau: float = 1.0
+    precision: str = "float32"
     by_hand: tuple[int, int] | None = None
 
     def stamp(self, header: fits.Header, flagged: float) -> None:
@@ -69,6 +73,7 @@ class Provenance:
         header["DCRTHR"] = (self.threshold, "threshold on the probability")
         if self.plateau != 1:
             header["DCRPLAT"] = (self.plateau, "the map was divided by this")
+        header["DCRPREC"] = (self.precision, "precision of the network's arithmetic")
         header["DCRGROW"] = (self.grow, "[pix] growth of the mask")
         header["DCRFRAC"] = (round(flagged, 7), "share of pixels flagged as cosmic ray")
         if self.by_hand is not None:
@@ -113,25 +118,15 @@ def write_mask(
         If the file cannot be written.
     """
     primary = fits.PrimaryHDU()
-    for key in (
-        "TELESCOP",
-        "INSTRUME",
-        "DETECTOR",
-        "ROOTNAME",
-        "TARGNAME",
-        "FILTER",
-        "FILTER1",
-        "FILTER2",
-        "EXPTIME",
-    ):
+    for key in _KEPT:
         if key in exposure.header:
             primary.header[key] = (exposure.header[key], exposure.header.comments[key])
     primary.header["DCRINPUT"] = (name_in_card(exposure.path.name), "input")
     provenance.stamp(primary.header, flagged_share(masks))
     hdus = fits.HDUList([primary])
     for chip, mask in zip(exposure.chips, masks, strict=True):
-        hdu = _image(mask.astype(np.uint8), "CRMASK", chip, compress)
-        hdu.header["DCRFRAC"] = (round(float(mask.mean()), 7), "share of pixels flagged as cosmic ray")
+        hdu = _image(mask.view(np.uint8), "CRMASK", chip, compress)
+        hdu.header["DCRFRAC"] = (round(flagged_share([mask]), 7), "share of pixels flagged as cosmic ray")
         hdus.append(hdu)
     for chip, probability in zip(exposure.chips, probabilities or (), strict=probabilities is not None):
         hdus.append(_image(probability, "CRPROB", chip, compress))
@@ -296,4 +291,4 @@ def flagged_share(masks: Sequence[NDArray[np.bool_]]) -> float:
     -------
     float
     """
-    return float(sum(mask.sum() for mask in masks) / sum(mask.size for mask in masks))
+    return sum(map(np.count_nonzero, masks)) / sum(mask.size for mask in masks)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deepcr_lightning.networks.scale import stabilised
+from deepcr_lightning.networks.scale import asinh, stabilised
 
 WINDOW = 5
 """Side of the window in pixels: what is narrower stands out."""
@@ -37,20 +39,19 @@ def contrast(image: Tensor) -> Tensor:
     The white top hat: Meyer 1979, J. Histochem. Cytochem. 27, 128.
     """
     light = stabilised(image.float())
-    # An opening is the highest, over a window, of the lowest over a window.
-    opened = _highest(-_highest(-light))
-    return _SOFTENING * torch.asinh((light - opened) / _SOFTENING)
+    opened = _over_windows(_over_windows(light, torch.minimum), torch.maximum)
+    return _SOFTENING * asinh((light - opened) / _SOFTENING)
 
 
-def _highest(light: Tensor) -> Tensor:
-    """Maximum over a window of 5 x 5, one axis after the other."""
+def _over_windows(light: Tensor, of: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Maximum or minimum over a window of 5 x 5, one axis after the other."""
     for axis in (-1, -2):
         length = light.shape[axis]
         half = WINDOW // 2
         edges = (half, half, 0, 0) if axis == -1 else (0, 0, half, half)
         padded = F.pad(light, edges, mode="replicate")
         # Three comparisons in place of four: pairs, pairs of pairs, and the fifth. Several times as fast as pooling.
-        pairs = torch.maximum(padded.narrow(axis, 0, length + 3), padded.narrow(axis, 1, length + 3))
-        fours = torch.maximum(pairs.narrow(axis, 0, length + 1), pairs.narrow(axis, 2, length + 1))
-        light = torch.maximum(fours.narrow(axis, 0, length), padded.narrow(axis, 4, length))
+        pairs = of(padded.narrow(axis, 0, length + 3), padded.narrow(axis, 1, length + 3))
+        fours = of(pairs.narrow(axis, 0, length + 1), pairs.narrow(axis, 2, length + 1))
+        light = of(fours.narrow(axis, 0, length), padded.narrow(axis, 4, length))
     return light

@@ -32,44 +32,56 @@ def close_gaps(image: Tensor, usable: Tensor) -> Tensor:
     ----------
     Gortler et al. 1996, "The Lumigraph" (SIGGRAPH), section 3.4: pull and push over levels of resolution.
     """
-    gap = torch.nonzero(~usable.reshape(-1, *usable.shape[-2:]))
+    planes, whole = image.reshape(-1, *image.shape[-2:]), usable.reshape(-1, *usable.shape[-2:])
+    gap = torch.nonzero(~whole.reshape(-1))[:, 0]
     if not len(gap):
         return image
-    closed = image.reshape(-1, *image.shape[-2:]).clone(memory_format=torch.contiguous_format)
-    known = usable.reshape(closed.shape).clone(memory_format=torch.contiguous_format)
-    for _ in range(_ROUNDS):
-        light, count = _sum_around(closed, known, gap)
-        there = count > 0
-        plane, y, x = gap[there].T
-        closed[plane, y, x] = light[there] / count[there]
-        known[plane, y, x] = True
-        gap = gap[~there]
-    if len(gap):
-        closed[tuple(gap.T)] = _between_blocks(closed, known, gap)
-    return closed.view(image.shape)
-
-
-def _sum_around(image: Tensor, known: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Add up the known pixels that touch each place, and count them."""
     height, width = image.shape[-2:]
-    plane, y, x = places.T
-    first = (plane * height + y) * width + x
-    light, count = image.new_zeros(len(places)), image.new_zeros(len(places))
+    # A rim that is not known spares asking of each neighbour whether it lies in the image, and zeros in what is not
+    # known spare asking whether it counts.
+    edges = (1, 1 + width % 2, 1, 1 + height % 2)
+    closed, known = F.pad(planes, edges), F.pad(whole, edges)
+    down, across = closed.shape[-2:]
+    row = gap // width
+    gap = (row // height * down + row % height + 1) * across + gap % width + 1
+    light, there = closed.view(-1), known.view(-1)
+    light[gap] = 0
+    for _ in range(_ROUNDS):
+        around, count = _sum_around(light, there, gap, across)
+        found = count > 0
+        now = gap[found]
+        light[now] = around[found] / count[found]
+        there[now] = True
+        gap = gap[~found]
+    if len(gap):
+        row = gap // across
+        places = torch.stack([row // down, row % down - 1, gap % across - 1], dim=1)
+        # One row and column more where their number is odd, so that blocks are whole.
+        light[gap] = _between_blocks(closed[:, 1:-1, 1:-1], known[:, 1:-1, 1:-1], places)
+    return closed[:, 1 : height + 1, 1 : width + 1].view(image.shape)
+
+
+def _sum_around(light: Tensor, known: Tensor, places: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Add up the known pixels that touch each place, and count them; all in one row, and 0 where not known."""
+    total, count = light.new_zeros(len(places)), light.new_zeros(len(places))
     for dy, dx in _AROUND:
-        inside = (y + dy >= 0) & (y + dy < height) & (x + dx >= 0) & (x + dx < width)
-        at = torch.where(inside, first + (dy * width + dx), first)
-        there = inside & known.view(-1)[at]
-        light += torch.where(there, image.view(-1)[at], 0)
-        count += there
-    return light, count
+        beside = places + (dy * width + dx)
+        total += light.index_select(0, beside)
+        count += known.index_select(0, beside)
+    return total, count
 
 
 def _between_blocks(image: Tensor, known: Tensor, places: Tensor) -> Tensor:
-    """Interpolate at each place between the means of blocks of 2 x 2 known pixels, or of larger ones where none is."""
-    weight = known.to(image.dtype)
-    share = F.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
-    blocks = F.avg_pool2d(torch.where(known, image, 0), 2, ceil_mode=True, count_include_pad=False)
-    blocks, there = blocks / share.clamp(min=1e-6), share > 0
+    """Interpolate at each place between the means of blocks of 2 x 2 known pixels, or of larger ones where none is.
+
+    The image is 0 where it is not known.
+    """
+    if image.shape[-2] % 2 or image.shape[-1] % 2:
+        more = (0, image.shape[-1] % 2, 0, image.shape[-2] % 2)
+        image, known = F.pad(image, more), F.pad(known, more)
+    count = _sum_of_blocks(known.view(torch.uint8))
+    there = count > 0
+    blocks = _sum_of_blocks(image) / count.clamp(min=1)
     empty = torch.nonzero(~there)
     if len(empty):  # a single block that is empty is that of an image without a known pixel
         blocks[tuple(empty.T)] = _between_blocks(blocks, there, empty) if max(blocks.shape[-2:]) > 1 else 0.0
@@ -82,3 +94,8 @@ def _between_blocks(image: Tensor, known: Tensor, places: Tensor) -> Tensor:
         for column, close in ((x // 2, 0.75), (beside[1], 0.25)):
             value += near * close * blocks[plane, row, column]
     return value
+
+
+def _sum_of_blocks(image: Tensor) -> Tensor:
+    rows = image[:, 0::2] + image[:, 1::2]
+    return rows[..., 0::2] + rows[..., 1::2]

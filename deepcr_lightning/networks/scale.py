@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from deepcr_lightning.exposures.sky import sky_and_noise
 
 SOFTENING = 10.0
 """Contrast, in units of the local noise, up to which the scale is linear."""
+_LARGEST = 1e18
+"""Whose square is a float32."""
 
 
 def normalise(electrons: Tensor, sky: Tensor | float, noise: Tensor | float) -> Tensor:
@@ -43,9 +45,27 @@ def normalise(electrons: Tensor, sky: Tensor | float, noise: Tensor | float) -> 
     """
     light = torch.as_tensor(electrons - sky)
     floor = torch.as_tensor(noise, dtype=light.dtype, device=light.device)
+    # One of the two terms is zero: a sum takes a quarter of the time of torch.where.
     above = 2 * ((floor**2 + light.clamp(min=0)).sqrt() - floor)
-    contrast = torch.where(light > 0, above, light / floor)
-    return SOFTENING * torch.asinh(contrast / SOFTENING)
+    return SOFTENING * asinh((above + light.clamp(max=0) / floor) / SOFTENING)
+
+
+def asinh(values: Tensor) -> Tensor:
+    """Give the inverse hyperbolic sine, by functions that PyTorch works out many numbers at a time.
+
+    Parameters
+    ----------
+    values : Tensor of float32
+
+    Returns
+    -------
+    Tensor of float32
+        Within three units in the last place of ``torch.asinh``, which takes ten times as long on a CPU. What lies
+        beyond 1e18 is taken for 1e18.
+    """
+    size = values.abs().clamp(max=_LARGEST)
+    square = size * size
+    return torch.log1p(size + square / (1 + (1 + square).sqrt())) * values.sign()
 
 
 def denormalise(image: Tensor, sky: Tensor | float, noise: Tensor | float) -> Tensor:
@@ -90,26 +110,31 @@ class Scale:
     Attributes
     ----------
     levels : callable
-        Takes electrons, float32, shape (H, W), and usable pixels, bool, shape (H, W); gives two numbers of the chip.
+        Takes electrons, float32, and usable pixels, bool, arrays or Tensors of shape (H, W); gives two numbers of the
+        chip, measured on the device of a Tensor.
     apply : callable
         Takes electrons, a Tensor of float32, shape (..., H, W), and the two numbers; gives what the network sees.
     """
 
-    levels: Callable[[NDArray[np.float32], NDArray[np.bool_]], tuple[float, float]]
+    levels: Callable[[Any, Any], tuple[float, float]]
     apply: Callable[..., Tensor]
 
 
-def _mean_and_deviation(electrons: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[float, float]:
+def _mean_and_deviation(electrons: Any, usable: Any) -> tuple[float, float]:
     # All pixels, as the published package does.
     del usable
-    return float(electrons.mean(dtype=np.float64)), float(electrons.std(dtype=np.float64)) or 1.0
+    if getattr(electrons, "is_cuda", False):
+        deviation, mean = torch.std_mean(electrons.double(), correction=0)
+        return float(mean), float(deviation) or 1.0
+    pixels = np.asarray(electrons.cpu() if isinstance(electrons, Tensor) else electrons)
+    return float(pixels.mean(dtype=np.float64)), float(pixels.std(dtype=np.float64)) or 1.0
 
 
 def _standardised(electrons: Tensor, mean: Tensor | float, deviation: Tensor | float) -> Tensor:
     return torch.as_tensor((electrons - mean) / deviation)
 
 
-def _no_levels(electrons: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[float, float]:
+def _no_levels(electrons: Any, usable: Any) -> tuple[float, float]:
     del electrons, usable
     return 0.0, 1.0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import deque
+from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +30,15 @@ from deepcr_lightning.prediction.cleaned_array import (
 )
 from deepcr_lightning.prediction.fill import Fill
 from deepcr_lightning.prediction.mask import threshold_mask, whole_rings
-from deepcr_lightning.prediction.predictor import ExposurePredictor
+from deepcr_lightning.prediction.predictor import Chip, ExposurePredictor, Wanted, probability
 from deepcr_lightning.scores.targets import Target
 
 if TYPE_CHECKING:
     from astropy.nddata import NDData
     from astropy.units import Quantity, UnitBase
+
+_NOISE_SAMPLE = 65_536
+"""Pixels that tell whether there is any noise, of an array as of a file (`exposures.sight`)."""
 
 
 def load_finder(
@@ -199,7 +204,8 @@ class CosmicRayFinder:
         predictor, rings = self._fitting(image), whole_rings(grow)
         level = _level(predictor.model, threshold)
         electrons, unusable, _ = _electrons(image, unit, gain, exptime, mask, saturation)
-        return threshold_mask(predictor.chip_probability(electrons, unusable), level, ~unusable, rings)
+        [(found,)] = predictor.each([(electrons, unusable)], (_mask(level, rings),))
+        return found
 
     def clean(
         self,
@@ -247,14 +253,22 @@ class CosmicRayFinder:
         predictor, rings, way = self._fitting(image), whole_rings(grow), way_to_fill(fill)
         level = _level(predictor.model, threshold)
         masks, cleaned, maps = [], [], []
-        for plane, hidden in planes(image, mask):
-            electrons, unusable, factor = _electrons(plane, unit, gain, exptime, hidden, saturation)
-            maps.append(predictor.chip_probability(electrons, unusable))
-            masks.append(threshold_mask(maps[-1], level, ~unusable, rings))
-            cleaned.append(filled_pixels(values_of(plane), way(electrons, masks[-1], ~unusable), masks[-1], factor))
+        begun = deque[tuple[Any, NDArray[np.float32], NDArray[np.bool_], float]]()
+
+        def chips() -> Iterator[Chip]:
+            for plane, hidden in planes(image, mask):
+                electrons, unusable, factor = _electrons(plane, unit, gain, exptime, hidden, saturation)
+                begun.append((plane, electrons, unusable, factor))
+                yield electrons, unusable
+
+        for map_, found in predictor.each(chips(), (probability, _mask(level, rings))):
+            plane, electrons, unusable, factor = begun.popleft()
+            maps.append(map_)
+            masks.append(found)
+            cleaned.append(filled_pixels(values_of(plane), way(electrons, found, ~unusable), found, factor))
         shape = values_of(image).shape
-        found, made, probability = (np.stack(of).reshape(shape) for of in (masks, cleaned, maps))
-        return Cleaned(found, in_form_of(image, made, found), probability)
+        mask_, made, map_ = (np.stack(of).reshape(shape) for of in (masks, cleaned, maps))
+        return Cleaned(mask_, in_form_of(image, made, mask_), map_)
 
     def _fitting(self, image: Any) -> ExposurePredictor:
         return self._predictor.fitting(image.meta if is_nddata(image) else {})
@@ -267,13 +281,18 @@ def one_thread_after_fork() -> None:
         os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
+def _mask(level: float, rings: int) -> Wanted:
+    return lambda found, usable: threshold_mask(found, level, usable, rings)
+
+
 def _level(model: Model, threshold: Target) -> float:
     return model_threshold(model, float(threshold) if isinstance(threshold, np.floating) else threshold)
 
 
 def _electrons(image: Any, *said: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_], float]:
     electrons, unusable, factor = electrons_of_array(image, *said)
-    _, noise, floor = sky_noise_and_floor(electrons, ~unusable)
+    rows = slice(None, None, max(1, electrons.size // _NOISE_SAMPLE))
+    _, noise, floor = sky_noise_and_floor(electrons[rows], ~unusable[rows])
     if noise <= floor:
         remark("image", "its noise is too small to measure, as of coarse integers or of a wrong unit; look at its mask")
     return electrons, unusable, factor

@@ -30,12 +30,26 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class ProbabilityMaps:
-    """An exposure; the CR probability of each chip, float32, shape (H, W); when that was begun, and by which model."""
+    """The CR probability of the chips of an exposure.
+
+    Attributes
+    ----------
+    exposure : Exposure
+    maps : list of ndarray of float32, shape (H, W)
+        One a chip.
+    begun : float
+        When the network began, by `time.monotonic`.
+    model : Model
+        Which made them.
+    precision : str
+        In which its network multiplied (`predictor.ExposurePredictor.precision`).
+    """
 
     exposure: Exposure
     maps: list[NDArray[np.float32]]
     begun: float
     model: Model
+    precision: str = "float32"
 
 
 class ExposureMapping(pl.LightningModule):
@@ -62,8 +76,9 @@ class ExposureMapping(pl.LightningModule):
             log.warning("Filter %s: the network was not trained on it; inspect a few masks", batch.filter)
         begun = time.monotonic()
         try:
-            model = self.predictor.fitting(batch.header).model
-            return ProbabilityMaps(batch, self.predictor.probabilities(batch), begun, model)
+            fitting = self.predictor.fitting(batch.header)
+            maps = self.predictor.probabilities(batch)
+            return ProbabilityMaps(batch, maps, begun, fitting.model, fitting.precision)
         except InputError as error:
             return Failure(batch.path, f"{batch.path}: {error}")
         except Exception as error:  # whatever one exposure meets, the others are finished

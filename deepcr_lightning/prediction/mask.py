@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import scipy  # scipy.ndimage comes with its first use: it takes a quarter of a second
-from numpy.typing import NDArray
-
 from deepcr_lightning.errors import InputError
 
 
@@ -37,27 +33,23 @@ def whole_rings(grow: Any) -> int:
     raise InputError(f"grow={grow}: must be 0 or more whole pixels")
 
 
-def threshold_mask(
-    probability: NDArray[np.float32],
-    threshold: float,
-    usable: NDArray[np.bool_] | None = None,
-    grow: int = 0,
-) -> NDArray[np.bool_]:
+def threshold_mask(probability: Any, threshold: float, usable: Any = None, grow: int = 0) -> Any:
     """Flag the pixels above a threshold, and their neighbours if asked.
 
     Parameters
     ----------
-    probability : ndarray of float32, shape (H, W)
+    probability : ndarray or Tensor of float32, shape (..., H, W)
     threshold : float
         Pixels with a probability strictly above are flagged.
-    usable : ndarray of bool, shape (H, W), optional
+    usable : ndarray or Tensor of bool, shape (..., H, W), optional
         Only these are ever flagged: the network is not trained on hot or saturated pixels, which DQ names.
     grow : int
         Rings of pixels to add around each flagged one, diagonal neighbours included.
 
     Returns
     -------
-    ndarray of bool, shape (H, W)
+    ndarray or Tensor of bool, shape (..., H, W)
+        On the device of the probability.
     """
     mask = probability > threshold
     if usable is not None:
@@ -65,22 +57,29 @@ def threshold_mask(
     return grown(mask, grow, usable)
 
 
-def grown(mask: NDArray[np.bool_], grow: int, usable: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+def grown(mask: Any, grow: int, usable: Any = None) -> Any:
     """Add rings of neighbours to a mask.
 
     Parameters
     ----------
-    mask : ndarray of bool, shape (H, W)
+    mask : ndarray or Tensor of bool, shape (..., H, W)
     grow : int
         Rings of pixels, diagonal neighbours included; 0 gives the mask itself.
-    usable : ndarray of bool, shape (H, W), optional
+    usable : ndarray or Tensor of bool, shape (..., H, W), optional
         Only these are added.
 
     Returns
     -------
-    ndarray of bool, shape (H, W)
+    ndarray or Tensor of bool, shape (..., H, W)
     """
     if grow == 0:
         return mask
-    wider: NDArray[np.bool_] = scipy.ndimage.binary_dilation(mask, structure=np.ones((3, 3), bool), iterations=grow)
+    wider = mask
+    for _ in range(grow):
+        before, wider = wider, wider | False  # a copy, of an array and of a Tensor
+        wider[..., 1:, :] |= before[..., :-1, :]
+        wider[..., :-1, :] |= before[..., 1:, :]
+        before, wider = wider, wider | False
+        wider[..., 1:] |= before[..., :-1]
+        wider[..., :-1] |= before[..., 1:]
     return wider if usable is None else wider & (usable | mask)

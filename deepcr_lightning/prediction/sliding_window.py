@@ -13,6 +13,9 @@ from deepcr_lightning.networks.gaps import close_gaps
 from deepcr_lightning.networks.memory_layout import channels_last
 from deepcr_lightning.networks.scale import normalise
 
+_BAND = 32
+"""Rows of a chip that a processor scales at a time."""
+
 
 def reflected(start: int, stop: int, length: int) -> NDArray[np.int64]:
     """Index an axis that is continued beyond its ends by reflection, however far.
@@ -64,7 +67,7 @@ def predict_probability(
     noise: float,
     *,
     usable: NDArray[np.bool_] | None = None,
-    scale: Callable[[Tensor, float, float], Tensor] = normalise,
+    scale: Callable[[Tensor, Tensor, Tensor], Tensor] = normalise,
     margin: int,
     step: int,
     tile: int = 704,
@@ -97,19 +100,68 @@ def predict_probability(
         Probability, 0 to 1.
     """
     device = next(net.parameters()).device
-    # The chip goes over once and its map comes back once; in between nothing waits for the device.
-    chip = torch.from_numpy(electrons)
-    chip = chip.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else chip.to(device)
+    chip, sky_there, noise_there = (
+        torch.as_tensor(given, dtype=torch.float32, device=device).view(1, *shape)
+        for given, shape in ((electrons, electrons.shape), (sky, (1, 1)), (noise, (1, 1)))
+    )
+    known = None if usable is None else torch.from_numpy(usable).to(device)[None]
+    image = scaled(chip, sky_there, noise_there, known, scale)
+    return map_of(net, image, margin=margin, step=step, tile=tile)[0].cpu().numpy()
 
-    image = scale(chip, sky, noise)
-    if usable is not None:
-        # Of the whole chip: a gap that a tile cuts would be filled in two ways.
-        image = close_gaps(image, torch.from_numpy(usable).to(device))
+
+def scaled(
+    chips: Tensor,
+    sky: Tensor,
+    noise: Tensor,
+    usable: Tensor | None = None,
+    scale: Callable[[Tensor, Tensor, Tensor], Tensor] = normalise,
+) -> Tensor:
+    """Put chips on the scale of a network, without gaps.
+
+    Parameters
+    ----------
+    chips : Tensor of float32, shape (B, H, W)
+        In electrons.
+    sky, noise : Tensor of float32, shape (B, 1, 1)
+    usable : Tensor of bool, shape (B, H, W), optional
+        Gaps are closed where it is given.
+    scale : callable
+        As `predict_probability` takes it.
+
+    Returns
+    -------
+    Tensor of float32, shape (B, H, W)
+    """
+    if chips.device.type == "cpu":
+        # In bands, so that what one operation leaves is still at hand for the next.
+        image = torch.empty_like(chips)
+        for given, made in zip(chips.split(_BAND, dim=1), image.split(_BAND, dim=1), strict=True):
+            made.copy_(scale(given, sky, noise))
+    else:
+        image = scale(chips, sky, noise)
+    # Of whole chips: a gap that a tile cuts would be filled in two ways.
+    return image if usable is None else close_gaps(image, usable)
+
+
+def map_of(net: nn.Module, image: Tensor, *, margin: int, step: int, tile: int) -> Tensor:
+    """Map the probability of a cosmic ray over chips on the scale of the network.
+
+    Parameters
+    ----------
+    net, margin, step, tile
+        As `predict_probability` takes them.
+    image : Tensor of float32, shape (B, H, W)
+        On the device of the network.
+
+    Returns
+    -------
+    Tensor of float32, shape (B, H, W)
+    """
 
     def probability(cut: Tensor) -> Tensor:
-        return torch.sigmoid(_logits(net, cut[0]))
+        return torch.sigmoid(_logits(net, cut))
 
-    return in_tiles(probability, image[None], margin=margin, step=step, tile=tile).cpu().numpy()
+    return in_tiles(probability, image, margin=margin, step=step, tile=tile)
 
 
 def in_tiles(apply: Callable[[Tensor], Tensor], planes: Tensor, *, margin: int, step: int, tile: int) -> Tensor:
@@ -118,7 +170,7 @@ def in_tiles(apply: Callable[[Tensor], Tensor], planes: Tensor, *, margin: int, 
     Parameters
     ----------
     apply : callable
-        Of planes, a Tensor of shape (C, h, w): their map, of shape (h, w).
+        Of planes, a Tensor of shape (C, h, w): their map, of shape (h, w), or that of each, of shape (C, h, w).
     planes : Tensor, shape (C, H, W)
         On the device where `apply` runs; they are continued by reflection.
     margin, step : int
@@ -128,27 +180,39 @@ def in_tiles(apply: Callable[[Tensor], Tensor], planes: Tensor, *, margin: int, 
 
     Returns
     -------
-    Tensor of float32, shape (H, W)
+    Tensor of float32, shape (H, W) or (C, H, W)
     """
     rows, columns = planes.shape[-2:]
-    device = planes.device
-    made = torch.empty((rows, columns), device=device)
+    made: Tensor | None = None
     tile = max(step, tile // step * step)
     for top, bottom in windows(rows, tile, step):
         # Whole steps below the last row: pooling must not fall differently at the edge than inside.
         height = -(-(bottom - top) // step) * step
-        band = planes[:, _index(top - margin, top + height + margin, rows, device)]
+        band = _continued(planes, -2, top - margin, top + height + margin)
         for left, right in windows(columns, tile, step):
             width = -(-(right - left) // step) * step
-            cut = band[..., _index(left - margin, left + width + margin, columns, device)]
-            kept = apply(cut)[margin : margin + bottom - top, margin : margin + right - left]
-            made[top:bottom, left:right] = kept
+            map_ = apply(_continued(band, -1, left - margin, left + width + margin))
+            if made is None:
+                made = map_.new_empty((*map_.shape[:-2], rows, columns))
+            kept = map_[..., margin : margin + bottom - top, margin : margin + right - left]
+            made[..., top:bottom, left:right] = kept
+    assert made is not None
     return made
 
 
-def _index(start: int, stop: int, length: int, device: torch.device) -> Tensor:
-    return torch.from_numpy(reflected(start, stop, length)).to(device)
+def _continued(planes: Tensor, axis: int, start: int, stop: int) -> Tensor:
+    """Cut a range out of an axis, also beyond its ends."""
+    length = planes.shape[axis]
+    first, last = max(start, 0), min(stop, length)
+    inside = planes.narrow(axis, first, last - first)
+    if (first, last) == (start, stop):
+        return inside
+    before, after = (
+        planes.index_select(axis, torch.from_numpy(reflected(*ends, length)).to(planes.device))
+        for ends in ((start, first), (last, stop))
+    )
+    return torch.cat([before, inside, after], dim=axis)
 
 
-def _logits(net: nn.Module, image: Tensor) -> Tensor:
-    return net(channels_last(image[None, None]))[0, 0].float()
+def _logits(net: nn.Module, images: Tensor) -> Tensor:
+    return net(channels_last(images[:, None]))[:, 0].float()

@@ -206,7 +206,8 @@ class ProductWriter(BasePredictionWriter):
             self.passing.drop(path)
 
     def _write_products(self, prediction: ProbabilityMaps) -> None:
-        exposure, provenance = prediction.exposure, self.provenances[prediction.model.sha256]
+        exposure = prediction.exposure
+        provenance = replace(self.provenances[prediction.model.sha256], precision=prediction.precision)
         _refuse_mended(self.output_dir / self.places[exposure.path], exposure.path)
         outputs = self.outputs(exposure.path)
         if not self.overwrite:

@@ -73,6 +73,7 @@ def read_mask_file(path: Path, exposure: Exposure) -> EarlierMask:
                 threshold=float(header["DCRTHR"]),
                 grow=int(header["DCRGROW"]),
                 plateau=float(header.get("DCRPLAT", 1.0)),
+                precision=str(header.get("DCRPREC", "float32")),
             )
     except InputError:
         raise

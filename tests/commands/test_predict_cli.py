@@ -29,11 +29,22 @@ def test_prediction_writes_every_product(trained: Path, survey: Path, run_script
             assert mask[above].all()
             assert hdus[0].header["DCRTHR"] == 0.01
             assert len(hdus[0].header["DCRSHA"]) == 64
+            assert hdus[0].header["DCRPREC"] == "float32"
         with fits.open(tmp_path / "out" / path.name) as hdus:
             np.testing.assert_array_equal((hdus["DQ"].data & 8192) > 0, mask)
         with fits.open(tmp_path / "out" / f"{root}_crclean.fits") as hdus, fits.open(path) as original:
             np.testing.assert_array_equal(hdus["SCI"].data[~mask], original["SCI"].data[~mask])
     assert not list((tmp_path / "out").glob(".partial*"))
+
+
+def test_headers_say_the_precision(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:
+    source = survey / "science" / "ivis01a0q_flc.fits"
+    products = "products=[mask,dq_copy,clean]"
+    result = predict(run_script, trained, source, products, "trainer.precision=bf16-mixed")
+    assert result.status == 0, result.err
+    made = sorted((tmp_path / "out").glob("*.fits"))
+    assert len(made) == 3
+    assert [fits.getheader(path)["DCRPREC"] for path in made] == 3 * ["bfloat16"]
 
 
 def test_products_that_exist_are_kept(trained: Path, survey: Path, run_script: Run, tmp_path: Path) -> None:

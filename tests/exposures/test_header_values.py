@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.cards import filter_of
+from deepcr_lightning.exposures import cards as cards_module
+from deepcr_lightning.exposures.cards import filter_of, sound
 from deepcr_lightning.exposures.exposure import Exposure, read_exposure
 from deepcr_lightning.exposures.units import ReadSettings, canonical_unit
 
@@ -210,3 +214,30 @@ def test_settings_of_the_wrong_kind_are_refused(options: dict, message: str) -> 
     with pytest.raises(InputError, match=message):
         ReadSettings.of(options)
     assert ReadSettings.of({"gain": "1.5"}).gain == 1.5
+
+
+SIGNS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=40)
+CARDS = st.one_of(
+    st.tuples(st.sampled_from(["FILTER", "A", "D2IM1-X_"]), SIGNS).map(lambda card: f"{card[0]:8}= {card[1]}"),
+    st.tuples(SIGNS, SIGNS).map(lambda card: f"TEXT    = '{card[0]}' / {card[1]}"),
+    st.tuples(st.from_regex(r"[+-]?[0-9]{0,3}[.]?[0-9]{0,3}([EDe][+-]?[0-9]{0,2})?", fullmatch=True), SIGNS).map(
+        lambda card: f"NUMBER  = {card[0]:>20} / {card[1]}"
+    ),
+    st.tuples(st.sampled_from(["COMMENT ", "HISTORY ", "COMMENT= ", "HISTORY\x07"]), SIGNS).map("".join),
+    st.sampled_from(["TRUTH   =                    T", "TABBED  = 'a\tb'", "FLAW    = 'not closed", "LOW     = 1.5 x"]),
+)
+
+
+@given(st.lists(CARDS, min_size=1, max_size=8))
+@settings(max_examples=150, deadline=None)
+@pytest.mark.filterwarnings("ignore")  # astropy says of each odd card what it thinks of it
+def test_cards_known_by_their_look_are_those_that_are_understood(made: list[str]) -> None:
+    text = "".join(f"{card[:80]:80}" for card in made)
+    quick, broken = sound("a.fits", fits.Header.fromstring(text))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(cards_module, "_PLAIN", re.compile("(?!)"))
+        careful, expected = sound("a.fits", fits.Header.fromstring(text))
+    assert broken == expected
+    assert [(card.keyword, str(card.value), card.comment) for card in quick.cards] == [
+        (card.keyword, str(card.value), card.comment) for card in careful.cards
+    ]

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from deepcr_lightning.batches.augment import Augmentation
 from deepcr_lightning.batches.compose import compose_batch
@@ -17,6 +19,8 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.models.model import load_model
 from deepcr_lightning.networks.contrast import contrast
 from deepcr_lightning.networks.gaps import close_gaps
+from deepcr_lightning.networks.scale import asinh
+from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 
 
@@ -138,3 +142,27 @@ def test_composed_gaps_do_not_count() -> None:
     made = compose_batch(blank_batch(), torch.Generator().manual_seed(2), Augmentation(gaps=1.0))
     assert made["unusable"].any()
     assert (made["ignore"] | ~made["unusable"]).all()
+
+
+@given(hnp.arrays(np.float32, st.integers(1, 30), elements=st.floats(-(2.0**59), 2.0**59, width=32)))
+def test_asinh_is_that_of_pytorch(values: np.ndarray) -> None:
+    given_ = torch.from_numpy(values)
+    torch.testing.assert_close(asinh(given_), torch.asinh(given_), rtol=4e-7, atol=1e-30)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 6, 8), (2, 1, 5, 7), (1, 3, 8, 9)])
+@pytest.mark.parametrize("contrasted", [False, True])
+@pytest.mark.parametrize("fold", [1, 2])
+def test_folding_is_that_of_pytorch(fold: int, contrasted: bool, shape: tuple[int, int, int, int]) -> None:
+    torch.manual_seed(0)
+    inputs = 1 if contrasted else shape[1]
+    image = torch.randn(shape[0], inputs, *shape[2:])
+    net = UNet(1, 4, inputs=inputs, outputs=2, contrast=contrasted, fold=fold)
+    planes = torch.cat([image, contrast(image)], 1) if contrasted else image
+    edges = (0, -shape[3] % fold, 0, -shape[2] % fold)
+    folded = net.folded(image)
+    assert torch.equal(folded, F.pixel_unshuffle(F.pad(planes, edges, mode="replicate"), fold))
+    numbers = torch.randn(shape[0], 2 * fold**2, *folded.shape[2:])
+    for laid_out in (numbers, numbers.contiguous(memory_format=torch.channels_last)):
+        expected = F.pixel_shuffle(numbers, fold)[..., : shape[2], : shape[3]]
+        assert torch.equal(net.unfolded(laid_out, image), expected)
