@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from campaign import Tally, options
+from looks import looks
 from scripts_in_forks import end, start, warm_up
 from small_survey import make_survey
 from watched import CRASHED, RIGHT, WRONG, Outcome
@@ -31,8 +31,6 @@ PASSING = 5
 """So many files and threads more may be there at a moment, as they come and go."""
 SLOWER = 1.5
 """The second half of a run may take so many times the processor that its first half takes, an exposure."""
-PAUSE = 0.05
-"""Seconds between two looks at a process."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,8 +60,7 @@ def exposures(folder: Path, count: int) -> Outcome:
         shutil.copy(sources[number % 6], folder / "in" / f"ivis{number:05d}q_flc.fits")
     process = start(cleaning(folder / "in", folder / "out"), folder, folder / "log")
     samples = [
-        (seconds, len(list((folder / "out").glob("*_crmask.fits"))), *taken)
-        for seconds, *taken in _while_it_runs(process)
+        (seconds, len(list((folder / "out").glob("*_crmask.fits"))), *taken) for seconds, *taken in looks(process)
     ]
     if end(process):
         return Outcome(CRASHED, (folder / "log").read_text()[-500:])
@@ -82,18 +79,6 @@ def exposures(folder: Path, count: int) -> Outcome:
     )
     flat = bool((last <= GROWTH * middle + PASSING).all()) and rate[1] < SLOWER * rate[0]
     return Outcome(RIGHT if flat else WRONG, words)
-
-
-def _while_it_runs(process: int) -> Iterator[tuple[float, int, int, int]]:
-    """Give seconds of the processor, bytes of memory, open files and threads of a process again and again."""
-    place = Path(f"/proc/{process}")
-    while os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        with contextlib.suppress(OSError, IndexError, ValueError):  # it may end between two looks
-            used = sum(map(int, (place / "stat").read_text().rpartition(")")[2].split()[11:13]))
-            resident = int((place / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-            counts = len(os.listdir(place / "fd")), len(os.listdir(place / "task"))
-            yield used / os.sysconf("SC_CLK_TCK"), resident, *counts
-        time.sleep(PAUSE)
 
 
 def processes(folder: Path, count: int) -> Outcome:
@@ -145,7 +130,7 @@ def side(folder: Path, length: int) -> Outcome:
         for row in range(0, length, 1000):
             file.write(np.roll(block, row // 7, axis=1)[: length - row])
     process = start(cleaning(folder / "large.fits", folder / "out"), folder, folder / "log")
-    most = max(resident for _, resident, *_ in _while_it_runs(process))
+    most = max(look.memory for look in looks(process))
     if end(process):
         return Outcome(CRASHED, (folder / "log").read_text()[-500:])
     return Outcome(RIGHT, f"{most / 1e9:.1f} GB at most, {most / length**2:.0f} bytes a pixel")
