@@ -46,14 +46,15 @@ class Panel:
         Labels of the axes.
     curves : sequence of Curve
         What is drawn.
-    even : bool
-        Linear axes from 0 on instead of logarithmic ones with a dotted line in proportion to the size.
+    x, y : {"log", "linear"}
+        Scales of the axes. A linear one begins at 0; two logarithmic ones show a dotted line in proportion to the size.
     """
 
     across: str
     up: str
     curves: Sequence[Curve]
-    even: bool = False
+    x: str = "log"
+    y: str = "log"
 
 
 def options(description: str | None, largest: int) -> argparse.ArgumentParser:
@@ -93,11 +94,11 @@ def draw(path: Path, panels: Sequence[Panel]) -> None:
     figure, grid = plt.subplots(1, len(panels), figsize=(3.9 * len(panels), 3.4), squeeze=False, layout="constrained")
     for axes, panel in zip(grid[0], panels, strict=True):
         for curve in panel.curves:
-            axes.plot(curve.sizes, curve.values, "-" if panel.even else "o-", label=curve.name, lw=1.2, ms=4)
-        if panel.even:
+            axes.plot(curve.sizes, curve.values, "o-" if panel.x == "log" else "-", label=curve.name, lw=1.2, ms=4)
+        axes.set(xscale=panel.x, yscale=panel.y)
+        if panel.y == "linear":
             axes.set_ylim(0, 1.25 * max(max(curve.values) for curve in panel.curves))
-        else:
-            axes.set(xscale="log", yscale="log")
+        elif panel.x == "log":
             _proportion(axes, panel.curves)
         axes.set(xlabel=panel.across, ylabel=panel.up)
         axes.legend(fontsize=7, frameon=False)

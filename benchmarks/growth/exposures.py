@@ -13,8 +13,7 @@ import tempfile
 from pathlib import Path
 
 from curves import Curve, Panel, finish, options
-from looks import Look
-from measured import Taken, measure, up_to
+from measured import Look, Taken, measure, up_to
 from scripts_in_forks import warm_up
 from small_survey import make_survey
 from works import cleaning
@@ -46,8 +45,8 @@ def main() -> None:
         [seconds, memory, *ends],
         [
             Panel("exposures", "seconds of a core", [seconds]),
-            Panel(f"exposures done, of {counts[-1]}", "memory, MB", flat[:1], even=True),
-            Panel(f"exposures done, of {counts[-1]}", "number", flat[1:], even=True),
+            Panel(f"exposures done, of {counts[-1]}", "memory, MB", flat[:1], "linear", "linear"),
+            Panel(f"exposures done, of {counts[-1]}", "number", flat[1:], "linear", "linear"),
         ],
     )
 

@@ -35,9 +35,7 @@ def main() -> None:
         print(f"a run by itself, with the store: {alone}")
         for count in counts:
             seeds = ",".join(map(str, range(count)))
-            taken.append(
-                measure(training(folder, "-m", f"model.seed={seeds}", f"hydra.sweep.dir=sweep{count}"), folder)
-            )
+            taken.append(measure(training(folder, "-m", f"seed={seeds}", f"hydra.sweep.dir=sweep{count}"), folder))
             with (folder / f"sweep{count}" / "sweep.csv").open() as file:
                 done = [row["status"] for row in csv.DictReader(file)]
             if done != ["done"] * count:
@@ -46,8 +44,12 @@ def main() -> None:
     whole = Curve("sweep", "s", counts, [one.seconds for one in taken])
     each = Curve("a job", "s", counts, [one.seconds / count for one, count in zip(taken, counts, strict=True)])
     memory = Curve("memory", "MB", counts, [one.memory / 1e6 for one in taken])
-    panels = [("seconds of a core", whole), ("seconds of a core a job", each), ("memory, MB", memory)]
-    finish(chosen, [whole, each, memory], [Panel("jobs", up, [curve], even=up != panels[0][0]) for up, curve in panels])
+    panels = [
+        Panel("jobs", "seconds of a core", [whole]),
+        Panel("jobs", "seconds of a core a job", [each], y="linear"),
+        Panel("jobs", "memory, MB", [memory], y="linear"),
+    ]
+    finish(chosen, [whole, each, memory], panels)
 
 
 def training(folder: Path, *more: str) -> Callable[[], object]:

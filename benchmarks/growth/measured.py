@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # The campaigns have what begins scripts in forks and looks at them.
 sys.path.append(str(Path(__file__).parents[1] / "reliability"))
@@ -55,6 +57,17 @@ def measure(work: Callable[[], object], folder: Path, each: Callable[[Look], obj
     if status:
         raise SystemExit(log.read_text()[-2000:])
     return Taken(used.ru_utime + used.ru_stime, 1024 * used.ru_maxrss)
+
+
+class Steps(dict[str, float]):
+    """Seconds of the processor that the steps of a work took, by their names."""
+
+    def take(self, name: str, act: Callable[[], Any]) -> Any:
+        """Do a step, and give what it gives."""
+        begun = time.process_time()
+        made = act()
+        self[name] = time.process_time() - begun
+        return made
 
 
 def up_to(largest: int, sizes: tuple[int, ...]) -> Iterator[int]:

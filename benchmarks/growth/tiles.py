@@ -13,14 +13,13 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from curves import Curve, Panel, finish, options
-from measured import measure, up_to
+from measured import Steps, measure, up_to
 from scripts_in_forks import warm_up
 
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
@@ -57,7 +56,7 @@ def main() -> None:
         [*curves.values(), batch, *room],
         [
             Panel("tiles", "seconds of a core", list(curves.values())),
-            Panel("tiles", f"milliseconds a batch of {BATCH}", [batch]),
+            Panel("tiles", f"milliseconds a batch of {BATCH}", [batch], y="linear"),
             Panel("tiles", "GB", room),
         ],
     )
@@ -111,14 +110,14 @@ def _hole(path: Path, length: int) -> None:
 
 def use(folder: Path) -> None:
     """Open a store, set a run up, and draw batches as training does; leave the times."""
-    steps: dict[str, float] = {}
-    store = _timed(steps, "open", lambda: TileStore(folder / "store"))
+    steps = Steps()
+    store = steps.take("open", lambda: TileStore(folder / "store"))
     data = LabelFreeDataModule("science", "darks", tile_size=SIZE, batch_size=BATCH, balance=["filter", "crowding"])
     data._open_store = lambda: store  # type: ignore[method-assign]  # it would look for the files of the table
-    _timed(steps, "set up", data.setup)
-    _timed(steps, "card", lambda: (data.card(), data.state_dict()))
+    steps.take("set up", data.setup)
+    steps.take("card", lambda: (data.card(), data.state_dict()))
     loader = data.train_dataloader()
-    batches: Iterator[object] = _timed(steps, "first batch", lambda: _begun(iter(loader), data))
+    batches: Iterator[object] = steps.take("first batch", lambda: _begun(iter(loader), data))
     begun = time.process_time()
     for batch in islice(batches, BATCHES):
         data.on_after_batch_transfer(batch, 0)
@@ -129,13 +128,6 @@ def use(folder: Path) -> None:
 def _begun(batches: Iterator[object], data: LabelFreeDataModule) -> Iterator[object]:
     data.on_after_batch_transfer(next(batches), 0)
     return batches
-
-
-def _timed(steps: dict[str, float], name: str, act: Callable[[], Any]) -> Any:
-    begun = time.process_time()
-    made = act()
-    steps[name] = time.process_time() - begun
-    return made
 
 
 if __name__ == "__main__":

@@ -50,5 +50,6 @@ def looks(process: int) -> Iterator[Look]:
             used = sum(map(int, (place / "stat").read_text().rpartition(")")[2].split()[11:13]))
             resident = int((place / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
             counts = len(os.listdir(place / "fd")), len(os.listdir(place / "task"))
-            yield Look(used / os.sysconf("SC_CLK_TCK"), resident, *counts)
+            if resident:  # none in the moment after its end
+                yield Look(used / os.sysconf("SC_CLK_TCK"), resident, *counts)
         time.sleep(PAUSE)
