@@ -25,9 +25,9 @@ STREAKS = 1e-4
 """Bright streaks a pixel."""
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure both ways at each size."""
-    chosen = options(__doc__, SIDES[-1]).parse_args()
+    chosen = options(__doc__, SIDES[-1]).parse_args(arguments)
     warm_up()
     pixels, taken = [], dict[str, list[Taken]]()
     for side in up_to(chosen.largest, SIDES):

@@ -21,9 +21,9 @@ from works import cleaning
 COUNTS = (10, 30, 100, 300, 1000, 2000)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure runs of each size, and look at the largest."""
-    chosen = options(__doc__, COUNTS[-1]).parse_args()
+    chosen = options(__doc__, COUNTS[-1]).parse_args(arguments)
     warm_up()
     counts, taken = list(up_to(chosen.largest, COUNTS)), list[Taken]()
     for count in counts:

@@ -23,9 +23,9 @@ COUNTS = (4, 8, 16, 32, 64)
 ONE_BATCH = ("trainer.max_epochs=1", "data.tiles_per_epoch=4", "data.val_tiles=4", "~callbacks.figures")
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure sweeps of each size."""
-    chosen = options(__doc__, COUNTS[-1]).parse_args()
+    chosen = options(__doc__, COUNTS[-1]).parse_args(arguments)
     warm_up()
     counts, taken = list(up_to(chosen.largest, COUNTS)), list[Taken]()
     with tempfile.TemporaryDirectory() as name:

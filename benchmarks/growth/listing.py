@@ -26,9 +26,9 @@ COUNTS = (1000, 10_000, 100_000)
 A_FOLDER = 1000
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure surveys of each size."""
-    chosen = options(__doc__, COUNTS[-1]).parse_args()
+    chosen = options(__doc__, COUNTS[-1]).parse_args(arguments)
     warm_up()
     counts, found = list(up_to(chosen.largest, COUNTS)), dict[str, list[float]]()
     for count in counts:

@@ -30,9 +30,9 @@ SIZE, TILES_A_FRAME, FRAMES_A_VISIT, DARKS = 256, 288, 4, 16
 BATCHES, BATCH = 50, 16
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure stores of each size."""
-    chosen = options(__doc__, COUNTS[-1]).parse_args()
+    chosen = options(__doc__, COUNTS[-1]).parse_args(arguments)
     warm_up()
     counts, found = list(up_to(chosen.largest, COUNTS)), dict[str, list[float]]()
     for count in counts:
