@@ -1,4 +1,6 @@
-"""A survey through files: 100 small exposures and 4 full frames, against the network alone on the same exposures.
+"""A survey through files: small exposures and full frames, against the network alone on the same exposures.
+
+    python benchmarks/survey_speed.py [CKPT] [--small 100] [--full 4] [--rounds 3] [--json FILE]
 
 Each is simulated, then cleaned as predict.py does, masks written; the network alone maps what was read before. The
 shares are those of the time that reading, network and writing take in their threads; they overlap. The last row of
@@ -34,23 +36,31 @@ from deepcr_lightning.prediction import mapping, predictor, reader, writer
 from deepcr_lightning.prediction.summary import Summary
 from deepcr_lightning.simulation import simulate_set
 
-ROUNDS, PATCH = 3, 256
+PATCH = 256
 
 
 def main() -> None:
     """Measure both surveys and print rates, ratios and shares."""
     options = parser(__doc__)
-    options.add_argument("ckpt_path", help="best.ckpt of a run")
+    options.add_argument("ckpt_path", nargs="?", default="universal", help="best.ckpt of a run (default: %(default)s)")
     options.add_argument("--compress", action="store_true", help="tile-compressed masks")
+    options.add_argument("--small", type=int, default=100, help="subarrays; 0 leaves them out (default: %(default)s)")
+    options.add_argument("--full", type=int, default=4, help="full frames, in the same way (default: %(default)s)")
+    options.add_argument("--rounds", type=int, default=3, help="after one that does not count (default: %(default)s)")
     chosen = options.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         keep_freed_memory()
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name, count, size, chips in (("small, 512 x 512", 100, (512, 512), 1), ("full frames", 4, (2051, 4096), 2)):
-            science = make(Path(folder) / name.split(",")[0], count, size, chips)
-            rows += measure(chosen.ckpt_path, name, science, device, chosen.compress)
+    kinds = (
+        (f"{chosen.small} of 512 x 512", chosen.small, (512, 512), 1),
+        (f"{chosen.full} full frames", chosen.full, (2051, 4096), 2),
+    )
+    for name, count, size, chips in kinds:
+        if count:
+            with tempfile.TemporaryDirectory() as folder:
+                science = make(Path(folder), count, size, chips)
+                rows += measure(chosen.ckpt_path, name, science, device, chosen.compress, chosen.rounds)
     publish(rows, chosen.json)
 
 
@@ -59,18 +69,18 @@ def make(folder: Path, count: int, size: tuple[int, int], chips: int) -> Path:
     simulate_set(folder, filters=["F814W"], exposures=2, darks=1, size=size, chips=chips, progress=False)
     made = sorted((folder / "science").iterdir())
     for n in range(len(made), count):
-        shutil.copy(made[n % len(made)], folder / "science" / f"isim{n:02d}b1q_flc.fits")
+        shutil.copy(made[n % len(made)], folder / "science" / f"isim{n:04d}q_flc.fits")
     return folder / "science"
 
 
-def measure(ckpt_path: str, name: str, science: Path, device: str, compress: bool) -> list[Row]:
+def measure(ckpt_path: str, name: str, science: Path, device: str, compress: bool, rounds: int) -> list[Row]:
     """Clean a directory and map it from memory in turns."""
     paths = find_exposures("input", science)
     network = predictor.ExposurePredictor(load_model(ckpt_path)).to(device)
     exposures = [read_exposure(path) for path in paths]
     network.probabilities(exposures[0])
     survey, alone, peer, shares = [], [], [], defaultdict[str, list[float]](list)
-    for turn in range(ROUNDS + 1):
+    for turn in range(rounds + 1):
         with tempfile.TemporaryDirectory() as out, clocks() as spent:
             start = time.perf_counter()
             clean(paths, network.to(device), Path(out), compress)

@@ -8,10 +8,12 @@ import resource
 import runpy
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -195,6 +197,25 @@ def run_script(
         return Result(status, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def forks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """What runs scripts in forks of this process: they need not import anything, which takes five seconds each."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks" / "reliability"))
+    import scripts_in_forks
+
+    scripts_in_forks.warm_up()
+    return scripts_in_forks
+
+
+def wait_until(happened: Callable[[], bool], process: int) -> None:
+    """Wait until something has happened, or a fork has ended."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not happened():
+        if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            return
+        time.sleep(0.05)
 
 
 ON_CPU = ("trainer.accelerator=cpu", "keep_freed_memory=false")

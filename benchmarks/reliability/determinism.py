@@ -23,7 +23,7 @@ from campaign import Tally, options, until
 from scripts_in_forks import end, start, warm_up
 from small_survey import EPOCHS, make_survey
 from watched import CRASHED, RIGHT, WRONG, Outcome
-from works import training
+from works import NO_FIGURES, training
 
 from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction.predictor import ExposurePredictor
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def train(folder: Path, run: Path, seed: int, threads: int = 1) -> Callable[[], object]:
     """Make the work of a training run, or of going on with it, on so many threads."""
-    work = training(folder / "survey", run, f"seed={seed}")
+    work = training(folder / "survey", run, NO_FIGURES, f"seed={seed}")
 
     def on_threads() -> None:
         torch.set_num_threads(threads)

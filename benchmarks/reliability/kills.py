@@ -22,7 +22,7 @@ import torch
 from campaign import Tally, options, until
 from scripts_in_forks import end, start, warm_up
 from watched import CRASHED, RIGHT, WRONG, Outcome
-from works import cleaning_survey, left_behind, survey_and_reference, training, whole
+from works import NO_FIGURES, cleaning_survey, left_behind, survey_and_reference, training, whole
 
 TERM_EVERY = 4
 
@@ -60,9 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
 def killed_training(folder: Path, case: Path, after: float | None, sign: int) -> Outcome:
     """Kill a training, go on with it, and compare its weights with those of one that nobody stopped."""
     run, log = case / "run", case / "log"
-    status = end(start(training(folder / "survey", run), case, log), after, sign)
+    status = end(start(training(folder / "survey", run, NO_FIGURES), case, log), after, sign)
     if after is not None:
-        status = end(start(training(folder / "survey", run), case, log))
+        status = end(start(training(folder / "survey", run, NO_FIGURES), case, log))
     if status:
         return Outcome(CRASHED, "ends with an error: " + _tail(log))
     wrong = []

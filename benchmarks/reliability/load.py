@@ -1,6 +1,7 @@
-"""Much at once: many exposures in a run, many processes on one tile store, many jobs in a table, one large image.
+"""Much at once: many exposures in a run, processes on one tile store, jobs in a table, a large image, a large store.
 
-    python benchmarks/reliability/load.py [--exposures 2000] [--processes 20] [--jobs 500] [--side 12000] [--json FILE]
+    python benchmarks/reliability/load.py [--exposures 2000] [--processes 20] [--jobs 500] [--side 12000] [--store 40]
+        [--json FILE]
 
 Memory, open files and threads of a run are looked at while it goes on: those of its last third may not be above those
 of the one before, and an exposure of its second half may not take much more of the processor than one of its first.
@@ -10,20 +11,22 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from campaign import Tally, options
+from looks import looks
 from scripts_in_forks import end, start, warm_up
 from small_survey import make_survey
 from watched import CRASHED, RIGHT, WRONG, Outcome
-from works import cleaning
+from works import NO_FIGURES, cleaning, training
 
 GROWTH = 1.1
 """Memory, files and threads may differ by so much between two thirds of a run."""
@@ -31,14 +34,16 @@ PASSING = 5
 """So many files and threads more may be there at a moment, as they come and go."""
 SLOWER = 1.5
 """The second half of a run may take so many times the processor that its first half takes, an exposure."""
-PAUSE = 0.05
-"""Seconds between two looks at a process."""
+
+
+SIZES = {"exposures": 2000, "processes": 20, "jobs": 500, "side": 12_000, "store": 40}
+"""By default; the side of the image is in pixels, the store in GB."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Put on the load that is asked for; give the number of faults."""
     parser = options(__doc__)
-    for name, value in (("exposures", 2000), ("processes", 20), ("jobs", 500), ("side", 12_000)):
+    for name, value in SIZES.items():
         parser.add_argument(f"--{name}", type=int, default=value, help="0 leaves it out (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     warm_up()
@@ -62,8 +67,7 @@ def exposures(folder: Path, count: int) -> Outcome:
         shutil.copy(sources[number % 6], folder / "in" / f"ivis{number:05d}q_flc.fits")
     process = start(cleaning(folder / "in", folder / "out"), folder, folder / "log")
     samples = [
-        (seconds, len(list((folder / "out").glob("*_crmask.fits"))), *taken)
-        for seconds, *taken in _while_it_runs(process)
+        (seconds, len(list((folder / "out").glob("*_crmask.fits"))), *taken) for seconds, *taken in looks(process)
     ]
     if end(process):
         return Outcome(CRASHED, (folder / "log").read_text()[-500:])
@@ -82,18 +86,6 @@ def exposures(folder: Path, count: int) -> Outcome:
     )
     flat = bool((last <= GROWTH * middle + PASSING).all()) and rate[1] < SLOWER * rate[0]
     return Outcome(RIGHT if flat else WRONG, words)
-
-
-def _while_it_runs(process: int) -> Iterator[tuple[float, int, int, int]]:
-    """Give seconds of the processor, bytes of memory, open files and threads of a process again and again."""
-    place = Path(f"/proc/{process}")
-    while os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        with contextlib.suppress(OSError, IndexError, ValueError):  # it may end between two looks
-            used = sum(map(int, (place / "stat").read_text().rpartition(")")[2].split()[11:13]))
-            resident = int((place / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-            counts = len(os.listdir(place / "fd")), len(os.listdir(place / "task"))
-            yield used / os.sysconf("SC_CLK_TCK"), resident, *counts
-        time.sleep(PAUSE)
 
 
 def processes(folder: Path, count: int) -> Outcome:
@@ -145,10 +137,36 @@ def side(folder: Path, length: int) -> Outcome:
         for row in range(0, length, 1000):
             file.write(np.roll(block, row // 7, axis=1)[: length - row])
     process = start(cleaning(folder / "large.fits", folder / "out"), folder, folder / "log")
-    most = max(resident for _, resident, *_ in _while_it_runs(process))
+    most = max(look.memory for look in looks(process))
     if end(process):
         return Outcome(CRASHED, (folder / "log").read_text()[-500:])
     return Outcome(RIGHT, f"{most / 1e9:.1f} GB at most, {most / length**2:.0f} bytes a pixel")
+
+
+def store(folder: Path, gigabytes: int) -> Outcome:
+    """Train on a tile store that has so many GB of holes behind its tiles, which take no room on the disk."""
+    make_survey(folder / "survey", shape=(512, 512))
+    small = ("data.tile_size=512", "data.val_tiles=4", "trainer.max_epochs=1", NO_FIGURES)
+    log = folder / "log"
+    if end(start(training(folder / "survey", folder / "small", *small), folder, log)):
+        return Outcome(CRASHED, log.read_text()[-500:])
+    (place,) = (path.parent for path in folder.glob("small_tiles/*/store.json"))
+    info = json.loads((place / "store.json").read_text())
+    pixels = info["tile_size"] ** 2
+    count = round(gigabytes * 1e9 / (5 * pixels))
+    with np.load(place / "table.npz") as table:
+        columns = {name: np.resize(column, count) for name, column in table.items()}
+    np.savez(place / "table.npz", **columns)
+    for name, each in (("tiles", 4 * pixels), ("usable", pixels)):
+        os.truncate(place / f"{name}.bin", each * count)
+    (place / "store.json").write_text(json.dumps({**info, "tiles": count}))
+    process = start(
+        training(folder / "survey", folder / "large", *small, f"data.store_dir={place.parent}"), folder, folder / "log2"
+    )
+    most = max(look.memory for look in looks(process))
+    said = (folder / "log2").read_text() if end(process) == 0 else ""
+    words = f"{count} tiles, {most / 1e9:.1f} GB of memory at most"
+    return Outcome(RIGHT, words) if "are read from the files" in said else Outcome(WRONG, f"{words}: {said[-500:]}")
 
 
 LOADS: dict[str, Callable[[Path, int], Outcome]] = {
@@ -156,6 +174,7 @@ LOADS: dict[str, Callable[[Path, int], Outcome]] = {
     "processes": processes,
     "jobs": jobs,
     "side": side,
+    "store": store,
 }
 
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -48,7 +49,10 @@ def start(work: Callable[[], object], folder: Path, log: Path) -> int:
     int
     """
     sys.stdout.flush()
-    child = os.fork()
+    with warnings.catch_warnings():
+        # Python 3.12 warns where there are threads. Those of here wait for work, and the child wants none of them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child:
         # Here and in the child, as either may be the first: a signal to the group has to find one.
         with suppress(OSError):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scripts_in_forks import end, start, warm_up
 from small_survey import make_survey
 from watched import CRASHED, REFUSED, RIGHT, WRONG, Outcome, watch
-from works import training
+from works import NO_FIGURES, training
 
 import deepcr_lightning
 from deepcr_lightning.models.model import Model
@@ -86,7 +86,8 @@ def train(folder: Path, case: Path, rng: np.random.Generator) -> Outcome:
         if rng.random() < 0.6:
             with fits.open(path, mode="update") as hdus, np.errstate(all="ignore"):
                 hdus["SCI"].data[:] = wild(rng, hdus["SCI"].data.shape).astype(np.float32)
-    status = end(start(training(case / "survey", case / "run", "trainer.max_epochs=1"), case, case / "log"))
+    work = training(case / "survey", case / "run", "trainer.max_epochs=1", NO_FIGURES)
+    status = end(start(work, case, case / "log"))
     log = (case / "log").read_text()
     if status not in (0, 1) or "Traceback" in log:
         return Outcome(CRASHED, " | ".join(log.strip().splitlines()[-5:])[-900:])

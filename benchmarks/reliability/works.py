@@ -11,6 +11,8 @@ from small_survey import TINY, make_survey
 from watched import RIGHT, WRONG, Outcome
 
 PRODUCTS = "products=[mask,dq_copy,clean,preview,regions]"
+NO_FIGURES = "~callbacks.figures"
+"""For trainings whose weights are looked at: figures are three quarters of so small a run, also of its moments."""
 
 
 def survey_and_reference(folder: Path, count: int = 6) -> None:
@@ -25,7 +27,7 @@ def survey_and_reference(folder: Path, count: int = 6) -> None:
     """
     make_survey(folder / "survey", count=count)
     log = folder / "log"
-    if end(start(training(folder / "survey", folder / "reference"), folder, log)):
+    if end(start(training(folder / "survey", folder / "reference", NO_FIGURES), folder, log)):
         raise SystemExit(log.read_text()[-2000:])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import torch
 from torch import Tensor
@@ -28,7 +29,10 @@ class TileBank:
     def __init__(self, store: TileStore) -> None:
         self.size = store.electrons.shape[-1]
         self.widths = sorted({layer.columns for layer in store.layers})
-        self.planes = {name: torch.from_numpy(plane) for name, plane in store.planes().items()}
+        with warnings.catch_warnings():
+            # PyTorch has no tensors that are read-only. These are only ever indexed, which copies.
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            self.planes = {name: torch.from_numpy(plane) for name, plane in store.planes().items()}
 
     @property
     def bytes(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import multiprocessing
@@ -74,6 +75,8 @@ def run_job(train: Training, cfg: DictConfig, before: Sequence[str] = ()) -> flo
         raise
     finally:
         _clear_up(environment)
+        # A trainer and its parts refer to each other: their tiles and their place on a GPU are the next job's.
+        gc.collect()
         _leave(folder, replace(result, seconds=round(time.monotonic() - started, 2)))
     return math.nan if result.score is None else result.score
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.tiles.sky_tiles import SkyTile
 
-_MODE: Literal["c"] = "c"
-"""Copy on write: what a process changes stays its own. PyTorch takes no array that is read-only."""
+_MODE: Literal["r"] = "r"
+"""Read-only: what a process may write to, if only for itself, the system counts as memory of its own, and refuses a
+store that is larger than the memory of the machine."""
 
 COLUMNS = tuple(f.name for f in fields(SkyTile) if f.name not in ("electrons", "usable", "own_charge"))
 """What is kept of a tile beside its planes."""

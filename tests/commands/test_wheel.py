@@ -43,30 +43,44 @@ def call(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Call:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["PATH"] = f"{installed}/bin:{environment['PATH']}"
 
-    def run(*command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
+    def run(*command: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        settings = {"capture_output": True, "text": True, "cwd": folder, "env": environment}
+        return subprocess.run(command, input=given, check=False, **settings)
 
     return run
+
+
+IN_TURN = """
+import sys
+from hydra.core.global_hydra import GlobalHydra
+from deepcr_lightning.__main__ import main
+for line in sys.stdin.read().splitlines():
+    GlobalHydra.instance().clear()
+    sys.argv = line.split("\t")
+    main()
+"""
+"""Several commands in one process: to import all that they need takes five seconds each time."""
 
 
 @pytest.mark.slow
 def test_the_wheel_trains_cleans_and_scores_from_another_folder(survey: Path, call: Call, tmp_path: Path) -> None:
     where = call("python", "-c", "import deepcr_lightning; print(deepcr_lightning.__file__)")
     assert str(REPOSITORY) not in where.stdout
-    data = (f"data.science={survey}/science", f"data.darks={survey}/darks", f"data.store_dir={tmp_path}/tiles")
-    trained = call("deepcr-lightning", "train", *data, *PLAIN, "trainer.max_epochs=1", f"hydra.run.dir={tmp_path}/run")
-    assert trained.returncode == 0, trained.stderr
-    assert "Epoch 1/1: loss " in trained.stdout
     images = tmp_path / "images"
     images.symlink_to(survey / "science")
+    data = (f"data.science={survey}/science", f"data.darks={survey}/darks", f"data.store_dir={tmp_path}/tiles")
     model = (f"ckpt_path={tmp_path}/run/checkpoints/best.ckpt", "trainer=cpu", "keep_freed_memory=false")
-    cleaned = call("deepcr-lightning", "predict", *model, f"input={images}")
-    assert cleaned.returncode == 0, cleaned.stderr
-    assert f"output_dir= is not given: products go to {tmp_path}/images_cr" in cleaned.stdout
+    commands = (
+        ("train", *data, *PLAIN, "trainer.max_epochs=1", f"hydra.run.dir={tmp_path}/run"),
+        ("predict", *model, f"input={images}"),
+        ("evaluate", *model, f"input={survey}/science", f"truth={survey}/truth", f"output_dir={tmp_path}/scores"),
+    )
+    lines = "\n".join("\t".join(("deepcr-lightning", *command)) for command in commands)
+    done = call("python", "-c", IN_TURN, given=lines)
+    assert done.returncode == 0, done.stderr
+    assert "Epoch 1/1: loss " in done.stdout
+    assert f"output_dir= is not given: products go to {tmp_path}/images_cr" in done.stdout
     assert len(list((tmp_path / "images_cr").glob("*_crmask.fits"))) == 6
-    given = (*model, f"input={survey}/science", f"truth={survey}/truth", f"output_dir={tmp_path}/scores")
-    scored = call("python", "-m", "deepcr_lightning", "evaluate", *given)
-    assert scored.returncode == 0, scored.stderr
     assert (tmp_path / "scores" / "evaluation.json").is_file()
 
 

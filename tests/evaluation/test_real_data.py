@@ -36,6 +36,7 @@ def test_real_raw_of_another_camera() -> None:
 def test_real_exposures_from_training_to_scores(run_script: Callable[..., Result], tmp_path: Path) -> None:
     """A minute of training on real exposures finds most CRs of those whose CRs are in no dark."""
     budget = ("model.hidden=8", "data.batch_size=4", "data.tiles_per_epoch=80", "data.tile_size=128")
+    budget += ("~callbacks.figures",)
     result = run_script(
         "train.py",
         "experiment=f350lp",

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import ON_CPU, REPOSITORY, Result, write_hst
+from conftest import ON_CPU, Result, write_hst
 from upath import UPath
 
 from deepcr_lightning.atomic import remove_partials
@@ -26,9 +26,8 @@ from deepcr_lightning.prediction.writer import ProductWriter
 Run = Callable[..., Result]
 
 
-def command(trained: Path, source: object, *overrides: str) -> list[str]:
-    checkpoint = f"ckpt_path={trained}/checkpoints/best.ckpt"
-    return [sys.executable, str(REPOSITORY / "predict.py"), checkpoint, f"input={source}", *ON_CPU, *overrides]
+def arguments(trained: Path, source: object, *overrides: str) -> list[str]:
+    return [f"ckpt_path={trained}/checkpoints/best.ckpt", f"input={source}", *ON_CPU, *overrides]
 
 
 def predict(run_script: Run, trained: Path, source: object, *overrides: str) -> Result:

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import csv
+import gc
 import os
-import subprocess
-import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import optuna
 import pytest
-from conftest import REPOSITORY, TINY, Result, composed
+from conftest import TINY, Result, composed
 from hydra.utils import instantiate
 from optuna.trial import TrialState
 
+from deepcr_lightning.batches.datamodule import LabelFreeDataModule
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.sweeps import launchers
 from deepcr_lightning.sweeps.result import (
@@ -51,14 +53,15 @@ def built(folder: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_sweep_leaves_table_figure_and_the_best_checkpoint(survey: Path, tmp_path: Path) -> None:
+def test_a_sweep_leaves_table_figure_and_the_best_checkpoint(survey: Path, forks: ModuleType, tmp_path: Path) -> None:
     """Jobs side by side in processes of their own, with loader processes; one of them cannot work."""
     swept = ["model.depth=1,2,7", "data.num_workers=1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    command = [sys.executable, str(REPOSITORY / "train.py"), "-m", *overrides(survey), *swept, "hydra.sweep.dir=sweep"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1] == "error: 1 of 3 jobs failed; the table says why: sweep/sweep.csv"
-    assert "Traceback" not in done.stderr
+    work = forks.script("train.py", "-m", *overrides(survey), *swept, "hydra.sweep.dir=sweep")
+    status = forks.end(forks.start(work, tmp_path, tmp_path / "log"))
+    said = (tmp_path / "log").read_text()
+    assert status == 1, said
+    assert said.strip().splitlines()[-1] == "error: 1 of 3 jobs failed; the table says why: sweep/sweep.csv"
+    assert "Traceback" not in said
     table = rows(tmp_path / "sweep" / "sweep.csv")
     assert [(row["job"], row["model.depth"], row["status"]) for row in table] == [
         ("0", "1", DONE),
@@ -69,9 +72,9 @@ def test_a_sweep_leaves_table_figure_and_the_best_checkpoint(survey: Path, tmp_p
     assert "model.hidden" not in table[0]
     assert (tmp_path / "sweep" / "sweep.png").read_bytes().startswith(b"\x89PNG")
     best = max(table[:2], key=lambda row: float(row[SCORE]))
-    assert f"Best checkpoint: {os.path.relpath(best['checkpoint'], tmp_path)}" in done.stdout
+    assert f"Best checkpoint: {os.path.relpath(best['checkpoint'], tmp_path)}" in said
     assert Path(best["checkpoint"]).is_file()
-    assert "model.depth=7: must be 1 to 5" in done.stdout
+    assert "model.depth=7: must be 1 to 5" in said
     # One tile store, built by one job, for all.
     assert len([path for path in (tmp_path / "outputs" / "tiles").iterdir() if path.is_dir()]) == 1
     logs = (tmp_path / "sweep").glob("*/train.log")
@@ -82,6 +85,29 @@ def test_a_sweep_leaves_table_figure_and_the_best_checkpoint(survey: Path, tmp_p
             epochs = [epoch for epoch in csv.DictReader(file) if epoch["val/loss"]]
         kept = min(epochs, key=lambda epoch: float(epoch["val/loss"]))
         assert float(row[SCORE]) == pytest.approx(float(kept[SCORE]), abs=1e-5)
+
+
+def test_what_a_job_held_is_free_before_the_next(
+    survey: Path, run_script: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[weakref.ref[LabelFreeDataModule]] = []
+    others: list[int] = []
+    true = LabelFreeDataModule.setup
+
+    def setup(self: LabelFreeDataModule, stage: str | None = None) -> None:
+        others.append(sum(data() not in (None, self) for data in known))
+        known.append(weakref.ref(self))
+        true(self, stage)
+
+    monkeypatch.setattr(LabelFreeDataModule, "setup", setup)
+    gc.disable()  # it may come by chance
+    try:
+        sweep = ("-m", *overrides(survey), "trainer.max_epochs=1", "model.depth=1,2", "hydra.sweep.dir=sweep")
+        assert run_script("train.py", *sweep).status == 0
+    finally:
+        gc.enable()
+    assert len({id(data) for data in known}) > 1
+    assert set(others) == {0}
 
 
 def test_a_search_goes_on_where_it_stopped(survey: Path, run_script: Callable[..., Result], tmp_path: Path) -> None:

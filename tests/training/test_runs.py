@@ -9,16 +9,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
-from conftest import PLAIN, REPOSITORY, Result, write_hst
+from conftest import PLAIN, REPOSITORY, Result, wait_until, write_hst
 
 from deepcr_lightning.commands import train
 from deepcr_lightning.console.arguments import override, resume_overrides
@@ -42,30 +41,26 @@ def losses(run: Path) -> list[str]:
     return found
 
 
-def wait_for(process: subprocess.Popen, happened: Callable[[], bool]) -> None:
-    for _ in range(1200):
-        if process.poll() is not None or happened():
-            return
-        time.sleep(0.05)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_a_stopped_run_goes_on(
-    survey: Path, run_script: Run, tmp_path: Path, number: signal.Signals, status: int
+    survey: Path, run_script: Run, forks: ModuleType, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
     wanted = ["trainer.max_epochs=40", "trainer.log_every_n_steps=1"]
-    command = [sys.executable, str(REPOSITORY / "train.py"), *given(survey, tmp_path), *wanted]
+    train = forks.script("train.py", *given(survey, tmp_path), *wanted)
+
+    def work() -> None:
+        # A suite in the background of a shell ignores Ctrl-C, and its forks would do so, too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        train()
+
     log = tmp_path / "log"
-    with log.open("w") as output:
-        # A suite in the background of a shell ignores Ctrl-C, and what it starts would do so, too.
-        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-        run = subprocess.Popen(command, cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, preexec_fn=heed)
+    run = forks.start(work, tmp_path, log)
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
     first_epoch = -1 if number == signal.SIGINT else 1
-    wait_for(run, lambda: last.exists() and read_checkpoint(last)["epoch"] >= first_epoch)
-    run.send_signal(number)
-    assert run.wait() == status, log.read_text()
+    wait_until(lambda: last.exists() and read_checkpoint(last)["epoch"] >= first_epoch, run)
+    os.kill(run, number)
+    assert forks.end(run) == status, log.read_text()
     if number != signal.SIGKILL:
         assert f"resume with: deepcr-lightning train ckpt_path={last}" in log.read_text()
         assert "Traceback" not in log.read_text()
@@ -112,7 +107,7 @@ def test_two_processes_validate_as_one(survey: Path, run_script: Run, tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_slurm_job_that_is_requeued_goes_on(survey: Path, tmp_path: Path) -> None:
+def test_a_slurm_job_that_is_requeued_goes_on(survey: Path, forks: ModuleType, tmp_path: Path) -> None:
     """SIGUSR1, as SLURM sends it before the end of a job: saved, requeued, found again by the next start."""
     bin_dir = tmp_path / "bin"
     bin_dir.mkdir()
@@ -133,26 +128,28 @@ def test_a_slurm_job_that_is_requeued_goes_on(survey: Path, tmp_path: Path) -> N
     }
     settings = [text for text in given(survey, tmp_path) if not text.startswith("hydra.run.dir")]
     settings += ["trainer=slurm", "trainer.devices=1", "trainer.accelerator=cpu", "trainer.max_epochs=60"]
-    command = [sys.executable, str(REPOSITORY / "train.py"), *settings]
+
+    def start(log: Path, *more: str, **restarted: str) -> int:
+        def work() -> None:
+            os.environ.update({**job, **restarted})
+            forks.script("train.py", *settings, *more)()
+
+        return forks.start(work, tmp_path, log)
+
     run = tmp_path / "outputs" / "train" / "slurm_77"
     last = run / "checkpoints" / "last.ckpt"
-    with (tmp_path / "log").open("w") as output:
-        first = subprocess.Popen(
-            command, cwd=tmp_path, env={**os.environ, **job}, stdout=output, stderr=subprocess.STDOUT
-        )
-    wait_for(first, lambda: last.exists() and read_checkpoint(last)["epoch"] >= 1)
-    first.send_signal(signal.SIGUSR1)
-    wait_for(first, (tmp_path / "requeued").exists)
-    first.kill()
-    first.wait()
+    first = start(tmp_path / "log")
+    wait_until(lambda: last.exists() and read_checkpoint(last)["epoch"] >= 1, first)
+    os.kill(first, signal.SIGUSR1)
+    wait_until((tmp_path / "requeued").exists, first)
+    os.kill(first, signal.SIGKILL)
+    forks.end(first)
     assert (tmp_path / "requeued").read_text() == "requeue 77\n", (tmp_path / "log").read_text()
     saved = torch.load(run / "hpc_ckpt_1.ckpt", weights_only=True)["epoch"]
-    again = {**os.environ, **job, "SLURM_RESTART_COUNT": "1"}
-    more = f"trainer.max_epochs={saved + 2}"
-    done = subprocess.run([*command, more], cwd=tmp_path, env=again, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    again = start(tmp_path / "again", f"trainer.max_epochs={saved + 2}", SLURM_RESTART_COUNT="1")
+    assert forks.end(again) == 0, (tmp_path / "again").read_text()
     assert read_checkpoint(last)["epoch"] == saved + 1
-    assert "resumes from" in done.stdout
+    assert "resumes from" in (tmp_path / "again").read_text()
 
 
 def test_a_run_of_other_data_is_not_resumed(survey: Path, trained: Path, run_script: Run, tmp_path: Path) -> None:
