@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,6 +77,18 @@ def cleaning_survey(folder: Path, output: Path, run: Path) -> Callable[[], objec
     """
     best = folder / "reference" / "checkpoints" / "best.ckpt"
     return cleaning(folder / "survey" / "science", output, f"ckpt_path={best}", PRODUCTS, f"hydra.run.dir={run}")
+
+
+def finished_again(run: Path) -> int:
+    """Count the epochs of a run that were finished, by its metrics, and trained once more after a kill."""
+    last, again = -1, 0
+    tables = run.glob("metrics/version_*/metrics.csv")
+    for table in sorted(tables, key=lambda path: int(path.parent.name.partition("_")[2])):
+        with table.open(newline="") as file:
+            epochs = {int(row["epoch"]) for row in csv.DictReader(file) if row.get("val/loss") and row["epoch"]}
+        again += sum(epoch <= last for epoch in epochs)
+        last = max([last, *epochs])
+    return again
 
 
 def left_behind(folder: Path) -> list[str]:
