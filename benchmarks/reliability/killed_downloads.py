@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from json import loads
 from pathlib import Path
 
@@ -106,5 +106,9 @@ def complete(folder: Path, output: Path) -> Outcome:
 
 def _asked() -> list[str]:
     """Give the files that the archive was asked for since the last time."""
-    with urllib.request.urlopen(f"{os.environ[SERVER]}/told") as answer:
-        return [what for kind, what in loads(answer.read()) if kind == "download"]
+    for _ in range(100):
+        # A server whose clients were just killed may have its hands full.
+        with suppress(OSError), urllib.request.urlopen(f"{os.environ[SERVER]}/told") as answer:
+            return [what for kind, what in loads(answer.read()) if kind == "download"]
+        time.sleep(0.05)
+    raise SystemExit("the stand-in for the archive does not answer")

@@ -29,6 +29,7 @@ class Killer:
 
     def __init__(self, moments: list[float]) -> None:
         self.moments, self.hits = moments, Counter[str]()
+        self._begun: list[int] = []
 
     def rounds(self, make: Callable[[], list[Callable[[], object]]], case: Path, log: Path) -> Iterator[None]:
         """Begin works, kill each, and give the caller a look at what they left; again for each moment.
@@ -55,13 +56,13 @@ class Killer:
                 # An interrupt or an error is no hit: its status is not that of the signal.
                 if end(process, after, sign, alone) in (-sign, 128 + sign):
                     self.hits[sign.name] += 1
+            self._begun += running
             yield
-            self.left = running
 
     def finish(self, work: Callable[[], object], case: Path, log: Path) -> int:
         """Run the work to its end, and then kill what earlier ones have left running; give its status."""
         status = end(start(work, case, log))
-        for process in getattr(self, "left", []):
+        for process in self._begun:
             clear(process)
         return status
 

@@ -189,3 +189,22 @@ def test_dollar_signs_are_no_formula(tmp_path: Path) -> None:
     figure = Figure()
     figure.suptitle(as_it_is("$\\frac{1}$"))
     figure.savefig(io.BytesIO())
+
+
+SCALES = ["'x'", "T", "1E400", "", "(1, 2)", "NaN", "=! 32768"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("BSCALE", "0"), *((key, s) for key in ("BZERO", "BSCALE") for s in SCALES)]
+)
+def test_numbers_of_which_nobody_knows_what_they_stand_for_are_refused(key: str, value: str, tmp_path: Path) -> None:
+    """astropy takes some of these for no offset at all: 900 would be read as -31868."""
+    path = tmp_path / "a.fits"
+    header = fits.Header({"BUNIT": "adu", "GAIN": 1.0, "EXPTIME": 9.0})
+    fits.PrimaryHDU(np.full((20, 30), 900, "u2"), header).writeto(path)
+    assert read_exposure(path).chips[0].electrons.mean() == 900
+    set_card(path, key, value)
+    if value.startswith("=!"):
+        path.write_bytes(path.read_bytes().replace(f"{key:8}=".encode(), f"{key:8} ".encode()))
+    with pytest.raises(InputError, match=rf"a\.fits: {key} of extension 0 is no number"):
+        read_exposure(path)
