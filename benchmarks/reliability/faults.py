@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,3 +46,20 @@ def break_calls(folder: Path, number: int, after: int, once: bool, seed: int) ->
         return true(*arguments, **named)
 
     setattr(module, name, call)
+
+
+def slow_calls(rate: float) -> None:
+    """Let this process wait for its disk, as long as its files take.
+
+    Parameters
+    ----------
+    rate : float
+        Bytes a second.
+    """
+    true = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        time.sleep(os.fstat(descriptor).st_size / rate)
+        true(descriptor)
+
+    os.fsync = fsync

@@ -8,20 +8,20 @@ import numpy as np
 import torch
 from killing import Killer, tail
 from watched import CRASHED, RIGHT, WRONG, Outcome
-from works import cleaning_survey, finished_again, left_behind, training, whole
+from works import cleaning_survey, kept_epochs, left_behind, trained_again, training, whole
 
 
 def killed_training(folder: Path, case: Path, killer: Killer) -> Outcome:
     """Kill a training, go on with it, and compare its weights with those of one that nobody stopped."""
-    run, log = case / "run", case / "log"
+    run, log, kept = case / "run", case / "log", []
     for _ in killer.rounds(lambda: [training(folder / "survey", run)], case, log):
-        pass
+        kept.append(kept_epochs(run))
     if killer.finish(training(folder / "survey", run), case, log):
         return Outcome(CRASHED, "ends with an error: " + tail(log))
     if wrong := other_weights(run, folder / "reference"):
         return Outcome(WRONG, f"other weights in {wrong}: {tail(log)}")
-    if again := finished_again(run):
-        return Outcome(WRONG, f"{again} finished epochs again")
+    if again := trained_again(run, kept):
+        return Outcome(WRONG, f"{again} epochs again")
     left = left_behind(case)
     return Outcome(WRONG, f"left behind: {left}") if left else Outcome(RIGHT, "")
 

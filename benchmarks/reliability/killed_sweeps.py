@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import warnings
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from killing import Killer, tail
 from optuna.trial import TrialState
 from scripts_in_forks import script
 from watched import CRASHED, RIGHT, WRONG, Outcome
-from works import finished_again, left_behind
+from works import kept_epochs, left_behind, trained_again
 
 TRIALS = 3
 OPTIONS = (
@@ -35,12 +36,16 @@ def killed_sweep(folder: Path, case: Path, killer: Killer) -> Outcome:
     """Kill a sweep, or its first process alone; each job ends with the weights of a sweep that nobody stopped."""
     place, log = case / "sweep", case / "log"
     before: dict[Path, int] = {}
+    kept: dict[Path, list[tuple[int, int]]] = defaultdict(list)
 
     def begin() -> list[Callable[[], object]]:
         return [side_by_side(folder / "survey", case, "model.hidden=2,3,4", f"hydra.sweep.dir={place}")]
 
     for _ in killer.rounds(begin, case, log):
         before |= {path: path.stat().st_mtime_ns for path in done(place)}
+        if not killer.at_work:
+            for job in place.glob("[0-9]*"):
+                kept[job].append(kept_epochs(job))
     if killer.finish(begin()[0], case, log):
         return Outcome(CRASHED, "ends with an error: " + tail(log))
     with (place / "sweep.csv").open(newline="") as file:
@@ -54,13 +59,14 @@ def killed_sweep(folder: Path, case: Path, killer: Killer) -> Outcome:
     wrong = [job for job in "012" if other_weights(place / job, reference / job)]
     if wrong:
         return Outcome(WRONG, f"other weights in the jobs {wrong}: {tail(log)}")
-    return _repeated(place, before, case)
+    return _repeated(before, kept, case)
 
 
 def killed_search(folder: Path, case: Path, killer: Killer) -> Outcome:
     """Kill a search; what it has scored stays, and it has as many trials with a score as it was asked for."""
     place, log = case / "search", case / "log"
     before: dict[Path, int] = {}
+    kept: dict[Path, list[tuple[int, int]]] = defaultdict(list)
     given = ["hparams_search=optuna", "model.hidden=2,3,4", f"hydra.sweeper.trials={TRIALS}"]
 
     def begin() -> list[Callable[[], object]]:
@@ -68,6 +74,9 @@ def killed_search(folder: Path, case: Path, killer: Killer) -> Outcome:
 
     for _ in killer.rounds(begin, case, log):
         before |= {path: path.stat().st_mtime_ns for path in done(place)}
+        if not killer.at_work:
+            for job in place.glob("[0-9]*"):
+                kept[job].append(kept_epochs(job))
     if killer.finish(begin()[0], case, log):
         return Outcome(CRASHED, "ends with an error: " + tail(log))
     study = optuna.load_study(study_name="search", storage=f"sqlite:///{place}/study.db")
@@ -82,7 +91,7 @@ def killed_search(folder: Path, case: Path, killer: Killer) -> Outcome:
             if result["scores"]["val/average_precision"] != trial.value:
                 return Outcome(WRONG, f"trial {trial.number} has another score")
             torch.load(result["checkpoint"], weights_only=True)
-    return _repeated(place, before, case)
+    return _repeated(before, kept, case)
 
 
 def done(place: Path) -> list[Path]:
@@ -110,11 +119,11 @@ def _data(survey: Path, case: Path) -> list[str]:
     return [*data, f"data.store_dir={case}/tiles", *OPTIONS]
 
 
-def _repeated(place: Path, before: dict[Path, int], case: Path) -> Outcome:
+def _repeated(before: dict[Path, int], kept: dict[Path, list[tuple[int, int]]], case: Path) -> Outcome:
     twice = [path.parent.name for path, was in before.items() if path.stat().st_mtime_ns != was]
     if twice:
         return Outcome(WRONG, f"done again: {twice}")
-    if again := sum(finished_again(job) for job in place.iterdir() if job.is_dir()):
-        return Outcome(WRONG, f"{again} finished epochs again")
+    if again := sum(trained_again(job, held) for job, held in kept.items()):
+        return Outcome(WRONG, f"{again} epochs again")
     left = left_behind(case)
     return Outcome(WRONG, f"left behind: {left}") if left else Outcome(RIGHT, "")

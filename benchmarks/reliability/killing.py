@@ -25,10 +25,13 @@ class Killer:
     ----------
     hits : Counter of str
         Signals by name that met a process at work.
+    at_work : bool
+        Whether the last signal met the first process alone, so that others may still be at work.
     """
 
     def __init__(self, moments: list[float]) -> None:
         self.moments, self.hits = moments, Counter[str]()
+        self.at_work = False
         self._begun: list[int] = []
 
     def rounds(self, make: Callable[[], list[Callable[[], object]]], case: Path, log: Path) -> Iterator[None]:
@@ -50,7 +53,7 @@ class Killer:
         """
         for number, after in enumerate(self.moments, start=1):
             sign = signal.SIGTERM if number % TERM_EVERY == 0 else signal.SIGKILL
-            alone = number % ALONE_EVERY == 0
+            alone = self.at_work = number % ALONE_EVERY == 0
             running = [start(work, case, log) for work in make()]
             for process in running:
                 # An interrupt or an error is no hit: its status is not that of the signal.
