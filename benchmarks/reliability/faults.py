@@ -37,7 +37,7 @@ def break_calls(folder: Path, number: int, after: int, once: bool, seed: int) ->
 
     def call(*arguments: Any, **named: Any) -> Any:
         first = arguments[0] if arguments else folder
-        if not isinstance(first, int) and not str(os.fspath(first)).startswith(str(folder)):
+        if not isinstance(first, int) and not f"{os.fspath(first)}/".startswith(f"{folder}/"):
             return true(*arguments, **named)
         left[0] -= 1
         if left[0] == -1 or (left[0] < 0 and not once):
