@@ -9,14 +9,13 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
-from astropy.io import fits
 from filelock import FileLock
 
 from deepcr_lightning.archive.product import Product
 from deepcr_lightning.archive.sources import BrokenError, Source, StoppedError
 from deepcr_lightning.atomic import sync, sync_name, write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.layout import FITS_BLOCK, check_whole
+from deepcr_lightning.exposures.layout import FITS_BLOCK, check_whole, open_fits
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +111,7 @@ def fault(path: Path, summed: bool = False) -> str:
         # The archive fills the last block of its files, as the standard wants.
         if path.stat().st_size % FITS_BLOCK:
             return f"its {path.stat().st_size} bytes are no whole blocks of {FITS_BLOCK}"
-        with path.open("rb") as data, fits.open(data, memmap=False, disable_image_compression=True) as hdus:
+        with open_fits(path, disable_image_compression=True) as (hdus, data):
             check_whole(hdus, data)
             for number, hdu in enumerate(hdus):
                 place = hdu.fileinfo()

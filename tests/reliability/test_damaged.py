@@ -1,17 +1,24 @@
-"""Damaged files are named in the line that refuses them."""
+"""Damaged and hostile files beside exposures: models, studies, truth, downloads, pictures, cards that name places."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from conftest import Result
+from astropy.io import fits
+from conftest import Result, predict
 
+from deepcr_lightning.archive.transfer import fault
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.truth import read_truth
 from deepcr_lightning.models.model import load_model
+from deepcr_lightning.prediction.summary import CLEANED, Row
+from deepcr_lightning.prediction.survey_page import write_survey_page
 from deepcr_lightning.sweeps.result import SCORE
 
 
@@ -51,3 +58,60 @@ def test_a_damaged_study_is_named_in_a_line(
     assert result.status == 1
     assert "error: search/study.db: is damaged, or cannot be written (" in result.err
     assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("plane", ["CRTRUTH", "IGNORE", "CRCHARGE"])
+def test_truth_that_unpacks_to_gigabytes_is_refused(plane: str, survey: Path, tmp_path: Path) -> None:
+    path = tmp_path / "ivis01a0q_truth.fits"
+    with fits.open(survey / "truth" / path.name) as hdus:
+        hdus[plane] = fits.CompImageHDU(np.zeros((64, 96), np.uint8), name=plane, compression_type="GZIP_1")
+        hdus[plane].ver = 1
+        hdus.writeto(path)
+    data = path.read_bytes()
+    for key in ("ZNAXIS1", "ZNAXIS2"):
+        place = data.rindex(f"{key:8}=".encode())
+        data = data[:place] + f"{key:8}= {50_000:20}".ljust(80).encode() + data[place + 80 :]
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"_truth\.fits: .*MB that unpack to"):
+        read_truth(path)
+
+
+def test_a_download_with_a_thousand_million_axes_is_no_whole_file(tmp_path: Path) -> None:
+    """astropy counts them in a loop, for hours."""
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros((9, 9)))]).writeto(tmp_path / "a.fits")
+    data = (tmp_path / "a.fits").read_bytes()
+    assert fault(tmp_path / "a.fits") == ""
+    place = data.rindex(b"NAXIS   =")
+    (tmp_path / "a.fits").write_bytes(data[:place] + f"NAXIS   = {10**9:20}".ljust(80).encode() + data[place + 80 :])
+    assert "has 1000000000 axes" in fault(tmp_path / "a.fits")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"no picture"])
+def test_a_damaged_preview_does_not_keep_the_page_of_a_survey_away(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a_crpreview.png").write_bytes(content)
+    row = Row("/in/a.fits", CLEANED, "F336W", 5.0, 5.0, 0.1, 0.1)
+    write_survey_page(tmp_path / "index.html", [(row, tmp_path / "a_crpreview.png")])
+    assert ">a.fits<" in (tmp_path / "index.html").read_text()
+
+
+def test_a_header_chooses_no_place_and_puts_no_script_into_a_page(
+    trained: Path, survey: Path, run_script: Callable[..., Result], tmp_path: Path
+) -> None:
+    script = "<script>alert(1)</script>"
+    (tmp_path / "in").mkdir()
+    path = Path(shutil.copy(survey / "science" / "ivis01a0q_flc.fits", tmp_path / "in"))
+    for key, value in (("ROOTNAME", "../../evil"), ("FILENAME", "/evil.fits"), ("ASN_ID", "../evil")):
+        fits.setval(path, key, value=value)
+    for key in ("TARGNAME", "FILTER", "OBSERVER"):
+        fits.setval(path, key, value=script)
+    before = {place for place in tmp_path.rglob("*") if place.is_file()}
+    result = predict(
+        run_script, trained, path, "products=[mask,dq_copy,clean,preview,regions]", "hydra.run.dir=out/run"
+    )
+    assert result.status == 0, result.err
+    made = {place for place in tmp_path.rglob("*") if place.is_file()} - before
+    assert made
+    assert all(tmp_path / "out" in place.parents for place in made)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "<script>alert" not in page.lower()
+    assert "&lt;script&gt;alert(1)" in page.lower()
