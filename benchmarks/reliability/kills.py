@@ -2,10 +2,10 @@
 
     python benchmarks/reliability/kills.py [--count 200] [--seed 1] [--kinds predict train sweep ...] [--json FILE]
 
-Each case begins the work in a folder of its own and is killed four times, each time after a random part of what the
-work takes, by SIGKILL or, every fourth, by SIGTERM; then the same command runs to its end. Nothing may be lost, half
-written or done twice, and a resumed training has to end with the weights of one that nobody stopped, to the bit. What
-is counted are signals that met a process at work.
+Each case begins the work in a folder of its own and is killed four times (``--times``), each after a random part of
+what the work takes, by SIGKILL or, every fourth, by SIGTERM; then the same command runs to its end. Nothing may be
+lost, half written or done twice, and a resumed training has to end with the weights of one that nobody stopped, to the
+bit. What is counted are signals that met a process at work.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Kill as often as asked for in each kind of work; give the number of faults."""
     parser = options(__doc__, 200)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS), help="work to kill")
+    parser.add_argument("--times", type=int, default=4, help="kills a case (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     warm_up()
     tally = Tally()
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
                 if kills >= chosen.count:
                     break
                 # The first is not killed: it tells how long the work takes.
-                moments = np.random.default_rng([chosen.seed, number]).uniform(0, 1.05 * duration, 4)
+                moments = np.random.default_rng([chosen.seed, number]).uniform(0, 1.05 * duration, chosen.times)
                 killer = Killer(list(moments) if number else [])
                 case = folder / f"{kind}{number}"
                 case.mkdir()

@@ -37,7 +37,7 @@ def collect(folder: Path, config: DictConfig | None = None) -> list[Result]:
     InputError
         If the folder holds no job, or cannot be written.
     """
-    remove_partials(folder, below=False)
+    remove_partials(folder)
     results = read_results(folder)
     if config is not None:
         results = sorted([*results, *not_started(config, results)], key=lambda result: result.job.zfill(9))

@@ -57,6 +57,7 @@ def test_a_sweep_that_was_killed_goes_on(
     monkeypatch.setattr("deepcr_lightning.sweeps.collect.plot_sweep", lambda path, results: None)
     assert sweep().status == 143
     half_written(tmp_path / "sweep", "sweep.csv")
+    half_written(tmp_path / "sweep" / "1", "run.json")
     killed.clear()
     second = sweep()
     assert second.status == 0, second.err
