@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +12,20 @@ import numpy as np
 import pytest
 import torch
 from astropy.io import fits
+from astropy.table import Table
 from conftest import Result, predict
 
 from deepcr_lightning.archive.transfer import fault
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.truth import read_truth
+from deepcr_lightning.labels.groups import read_groups
 from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction.summary import CLEANED, Row
 from deepcr_lightning.prediction.survey_page import write_survey_page
 from deepcr_lightning.sweeps.result import SCORE
+from deepcr_lightning.thresholds.catalogues import read_catalogue
+from deepcr_lightning.thresholds.good_stars import choose_cuts
+from deepcr_lightning.tiles.store import TileStore
 
 
 @pytest.mark.parametrize("network", [{"norm": []}, {"norm": "x"}, {"depth": 1e300}, {"depth": -1}, {"hidden": 0}])
@@ -115,3 +121,50 @@ def test_a_header_chooses_no_place_and_puts_no_script_into_a_page(
     page = (tmp_path / "out" / "index.html").read_text()
     assert "<script>alert" not in page.lower()
     assert "&lt;script&gt;alert(1)" in page.lower()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "signal_to_noise: !!python/object/apply:os.mkdir [MARK]",
+        "signal_to_noise: &a 4\ncrowding: *a",
+        "signal_to_noise: ${oc.env:HOME}",
+        "_target_: os.mkdir\npath: MARK",
+        "[" * 3000,
+        "\x00",
+        "- 3",
+    ],
+)
+def test_a_file_of_cuts_runs_nothing(text: str, tmp_path: Path) -> None:
+    (tmp_path / "cuts.yaml").write_text(text.replace("MARK", str(tmp_path / "mark")))
+    with pytest.raises(InputError, match="cuts="):
+        choose_cuts(tmp_path / "cuts.yaml", "")
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("content", [b"\x00", b"a b c\n", b"\xff\xfe", b""])
+def test_a_damaged_table_of_groups_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "groups.txt").write_bytes(content)
+    with pytest.raises(InputError, match=r"groups\.txt"):
+        read_groups(tmp_path / "groups.txt")
+
+
+def test_a_catalogue_with_a_thousand_million_columns_is_refused(tmp_path: Path) -> None:
+    Table({"x": [1.0], "y": [1.0]}).write(tmp_path / "a.fits")
+    data = (tmp_path / "a.fits").read_bytes()
+    place = data.index(b"TFIELDS =")
+    (tmp_path / "a.fits").write_bytes(data[:place] + f"TFIELDS = {10**9:20}".ljust(80).encode() + data[place + 80 :])
+    with pytest.raises(InputError, match="has 1000000000 axes or columns"):
+        read_catalogue(tmp_path / "a.fits", {"x": "x", "y": "y"})
+
+
+@pytest.mark.parametrize(("key", "value"), [("tiles", 10**6), ("tile_size", 10**5), ("tiles", -1), ("rows", 10**6)])
+def test_a_tile_store_is_not_read_beyond_its_files(key: str, value: int, trained: Path, tmp_path: Path) -> None:
+    [built] = (path for path in (trained.parent / "tiles").iterdir() if path.is_dir())
+    store = shutil.copytree(built, tmp_path / "store")
+    assert len(TileStore(store))
+    info = json.loads((store / "store.json").read_text())
+    (info["layers"][-1] if key == "rows" else info)[key] = value
+    (store / "store.json").write_text(json.dumps(info))
+    with pytest.raises(InputError, match="the tile store is damaged"):
+        TileStore(store)
