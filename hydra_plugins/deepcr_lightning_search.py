@@ -61,6 +61,8 @@ class StudySweeper(Sweeper):
             fail(f"{folder}: another search runs there; wait for it, or give another hydra.sweep.dir")
         except InputError as error:
             fail(str(error))
+        except OSError as error:  # under Hydra's own files
+            fail(f"{error.filename or folder}: {error.strerror or error}")
 
     def _search(self, folder: Path) -> None:
         from deepcr_lightning.errors import InputError

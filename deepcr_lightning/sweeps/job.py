@@ -20,6 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, read_write
 
+from deepcr_lightning.console.arguments import fail
 from deepcr_lightning.console.command import MENDABLE, in_a_line, prepare
 from deepcr_lightning.sweeps.result import DONE, FAILED, RUNNING, SCORE, Result, read_result, write_result
 
@@ -102,6 +103,8 @@ def _alone(folder: Path) -> Iterator[None]:
     except Timeout:
         log.info("A process of an earlier command is still at work on job %s; waiting for it", folder.name)
         held = lock.acquire()
+    except OSError as error:  # a file system without locks, or one that fails
+        fail(f"{folder}: cannot be written ({error.strerror or error})")
     with held:
         yield
 

@@ -130,7 +130,6 @@ def test_a_header_chooses_no_place_and_puts_no_script_into_a_page(
         "signal_to_noise: &a 4\ncrowding: *a",
         "signal_to_noise: ${oc.env:HOME}",
         "_target_: os.mkdir\npath: MARK",
-        "[" * 3000,
         "\x00",
         "- 3",
     ],

@@ -14,6 +14,7 @@ from archive_server import StandIn
 from conftest import Result
 from omegaconf import DictConfig
 
+from deepcr_lightning.archive.passing import PassingExposures
 from deepcr_lightning.exposures.products import Provenance
 from deepcr_lightning.sweeps.result import SCORE
 from deepcr_lightning.viewer.opened import open_exposure
@@ -86,6 +87,13 @@ def test_a_download_leaves_nothing_beside_what_came(
     assert run_script(*command).status == 0
     assert path.read_bytes() == content
     assert hidden(tmp_path / "out") == {".download.csv.lock"}
+
+
+def test_exposures_that_come_and_go_leave_nothing_of_a_run_that_was_killed(archive: StandIn, tmp_path: Path) -> None:
+    half_written(tmp_path, "download.csv")
+    with PassingExposures(["mast:16801"], tmp_path, keep=False) as passing:
+        assert passing.places
+    assert not [name for name in hidden(tmp_path) if name.startswith(".partial")]
 
 
 def test_saving_leaves_nothing_of_a_page_that_was_killed(survey: Path, tmp_path: Path) -> None:

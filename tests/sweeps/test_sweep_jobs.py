@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import math
 import os
@@ -115,6 +117,19 @@ def test_a_job_at_which_another_process_works_is_waited_for(tmp_path: Path, monk
         assert begun.wait(10)
         assert run_job(train, cfg) == first.result() == 0.5
     assert len(trained) == 1
+
+
+def test_a_job_on_a_file_system_without_locks_ends_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_locks(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(SystemExit):
+        run_job(lambda cfg: ({SCORE: 0.5}, ""), job_config(tmp_path))
+    assert capsys.readouterr().err == f"error: {tmp_path}/7: cannot be written (No locks available)\n"
 
 
 @pytest.mark.parametrize("left", [b"\0\0\0\0", b"- 'mod", b"", b"\xff\xfe", b"- model.dep"])
