@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
@@ -31,6 +32,8 @@ def break_calls(folder: Path, number: int, after: int, once: bool, seed: int) ->
         Of which kind of call it is.
     """
     name = random.Random(seed).choice(CALLS)
+    # Of a lock these say that another process has it, and that one is waited for.
+    once = once or (name == "flock" and number in (errno.EAGAIN, errno.EACCES))
     module: Any = fcntl if name == "flock" else os
     true: Callable[..., Any] = getattr(module, name)
     left = [after]
