@@ -26,6 +26,7 @@ from killed_runs import killed_prediction, killed_saving, killed_training
 from killed_sweeps import killed_search, killed_sweep
 from killing import Killer
 from scripts_in_forks import warm_up
+from small_survey import make_survey
 from watched import Outcome
 from works import survey_and_reference
 
@@ -49,7 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
     tally = Tally()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        survey_and_reference(folder, count=4)
+        if {"predict", "train"} & set(chosen.kinds):
+            survey_and_reference(folder, count=4)
+        else:
+            make_survey(folder / "survey", count=4)
         if "download" in chosen.kinds:
             stack.enter_context(archive(folder))
         for kind in chosen.kinds:
