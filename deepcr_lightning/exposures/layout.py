@@ -92,13 +92,15 @@ def open_fits(path: Path, **settings: Any) -> Iterator[tuple[fits.HDUList, Binar
         of them, or BZERO or BSCALE is no number that makes sense.
     """
     with opened(path) as data:
-        for number, (cards, numbers, unscaled) in enumerate(_headers(data)):
+        for number, (cards, numbers, unscaled, size) in enumerate(_headers(data)):
             most = max((numbers.get(key, 0) for key in _COUNTS), default=0)
             if number > _MOST_EXTENSIONS:
                 raise InputError(f"{path}: has more than {_MOST_EXTENSIONS} extensions; take the image out of it")
             if cards > _MOST_CARDS or most > _MOST_AXES:
                 what = f"{cards} cards" if cards > _MOST_CARDS else f"{most} axes or columns"
                 raise InputError(f"{path}: the header of extension {number} has {what}; the file is damaged")
+            if size < 0:  # astropy would go back by it, and read the same header for ever
+                raise InputError(f"{path}: extension {number} has a size below 0; the file is damaged")
             if unscaled:  # astropy would leave it out without a word, or trip over it
                 raise InputError(
                     f"{path}: {unscaled} of extension {number} is no number, so that its pixels have no values; the "
@@ -115,10 +117,11 @@ def primary_header(path: Path) -> fits.Header:
         return hdus[0].header
 
 
-def _headers(data: BinaryIO) -> Iterator[tuple[int, dict[str, int], str]]:
+def _headers(data: BinaryIO) -> Iterator[tuple[int, dict[str, int], str, int]]:
     """Go from header to header, up to one that is no header.
 
-    Given of each are the number of its cards, its structural keywords, and that of `_SCALE` which is no number, if any.
+    Given of each are the number of its cards, its structural keywords, that of `_SCALE` which is no number, if any, and
+    the bytes of what follows it.
     """
     place = 0
     while True:
@@ -135,14 +138,14 @@ def _headers(data: BinaryIO) -> Iterator[tuple[int, dict[str, int], str]]:
                 if key in _SCALE and not ended and not _scales(key, card):
                     unscaled = key
                 if key in _STRUCTURE or key.startswith("NAXIS"):
-                    with suppress(ValueError):
-                        numbers[key] = int(card[10:].partition(b"/")[0])
+                    with suppress(ValueError, OverflowError):
+                        numbers[key] = int(float(card[10:].partition(b"/")[0]))
             cards += FITS_BLOCK // _CARD
-        if cards:
-            yield cards, numbers, unscaled
         axes = [numbers.get(f"NAXIS{n + 1}", 0) for n in range(min(numbers.get("NAXIS", 0), _MOST_AXES))]
         pixels = math.prod(axes) if axes else 0
         size = abs(numbers.get("BITPIX", 8)) // 8 * numbers.get("GCOUNT", 1) * (numbers.get("PCOUNT", 0) + pixels)
+        if cards:
+            yield cards, numbers, unscaled, size
         if not ended or size < 0:
             return
         place = data.tell() + -(-size // FITS_BLOCK) * FITS_BLOCK

@@ -208,3 +208,17 @@ def test_numbers_of_which_nobody_knows_what_they_stand_for_are_refused(key: str,
         path.write_bytes(path.read_bytes().replace(f"{key:8}=".encode(), f"{key:8} ".encode()))
     with pytest.raises(InputError, match=rf"a\.fits: {key} of extension 0 is no number"):
         read_exposure(path)
+
+
+@pytest.mark.parametrize(("key", "value"), [("GCOUNT", "-1"), ("GCOUNT", "-1.0"), ("PCOUNT", "-9999999")])
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_extension_of_a_negative_size_is_refused(key: str, value: str, packed: bool, tmp_path: Path) -> None:
+    """astropy goes back by it, and reads the same header again and again."""
+    path = write_hst(tmp_path / "a_flc.fits", [IMAGE])
+    if packed:
+        with fits.open(path) as hdus:
+            hdus[1] = fits.CompImageHDU(hdus[1].data, hdus[1].header, "SCI")
+            hdus.writeto(path, overwrite=True)
+    set_card(path, key, value)
+    with pytest.raises(InputError, match=r"a_flc\.fits: extension 1 has a size below 0; the file is damaged"):
+        read_exposure(path)
