@@ -63,9 +63,10 @@ class Killer:
             yield
 
     def finish(self, work: Callable[[], object], case: Path, log: Path) -> int:
-        """Run the work to its end, and then kill what earlier ones have left running; give its status."""
-        status = end(start(work, case, log))
-        for process in self._begun:
+        """Run the work to its end, and then kill what it and earlier ones have left running; give its status."""
+        last = start(work, case, log)
+        status = end(last)
+        for process in [*self._begun, last]:
             clear(process)
         return status
 
