@@ -18,6 +18,8 @@ from deepcr_lightning.errors import InputError
 _PARTIAL = ".partial-"
 _KEPT = 20
 """Signs at the end of a file's name that the partial one keeps, so that this is never too long."""
+_NAMED: set[Path] = set()
+"""Folders whose names are on the disk, and those of the folders above them."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -48,7 +50,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         # A power cut after the name has moved must not leave an empty file under it.
         sync(Path(partial))
         os.replace(partial, path)
-        sync(path.parent)
+        sync_name(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
@@ -83,6 +85,32 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_name(path: Path) -> None:
+    """Wait until the name of a file or folder is on the disk, and those of the folders that lead there.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder, which stands under its name.
+
+    Raises
+    ------
+    OSError
+        If the folder that holds it cannot be written to the disk.
+    """
+    folder = path.absolute().parent
+    sync(folder)
+    if folder in _NAMED:
+        return
+    # Hydra, Lightning or this package may just have made them: once is enough.
+    for above in folder.parents:
+        with suppress(OSError):  # what this user may not read this user has not made
+            sync(above)
+        if os.path.ismount(above):
+            break
+    _NAMED.add(folder)
+
+
 def make_folder_once(folder: Path, fill: Callable[[Path], object], last: str = "") -> bool:
     """Make a folder whole, or find it made.
 
@@ -115,23 +143,25 @@ def make_folder_once(folder: Path, fill: Callable[[Path], object], last: str = "
             for path in [*partial.rglob("*"), partial]:
                 sync(path)
             os.rename(partial, folder)
-            sync(folder.parent)
+            sync_name(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return True
 
 
-def remove_partials(folder: Path) -> None:
+def remove_partials(folder: Path, below: bool = True) -> None:
     """Remove what processes of this machine that were killed left half written.
 
     Parameters
     ----------
     folder : Path
-        Looked through at any depth; what a living process or another machine is writing stays.
+        Where to look; what a living process or another machine is writing stays.
+    below : bool
+        Whether to look into the folders below it, too.
     """
     start = f"{_PARTIAL}{platform.node()}@"
     with suppress(OSError):  # a disk that fails here fails again where it matters, in a line
-        for path in folder.rglob(f"{_PARTIAL}*"):
+        for path in (folder.rglob if below else folder.glob)(f"{_PARTIAL}*"):
             owner = path.name.removeprefix(start).partition("-")[0]
             if path.name.startswith(start) and owner.isdigit() and not process_alive(int(owner)):
                 path.unlink()

@@ -47,20 +47,22 @@ class StudySweeper(Sweeper):
         # Imported here: Hydra imports this file in every run of every script.
         from filelock import FileLock, Timeout
 
+        from deepcr_lightning.atomic import write_atomically
         from deepcr_lightning.console.arguments import fail
         from deepcr_lightning.errors import InputError
 
         assert self.config is not None
         folder = Path(self.config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
         try:
+            write_atomically(folder / "multirun.yaml", lambda partial: OmegaConf.save(self.config, partial))
             with FileLock(folder / ".study.lock", timeout=0):
                 self._search(folder)
         except Timeout:
             fail(f"{folder}: another search runs there; wait for it, or give another hydra.sweep.dir")
         except InputError as error:
             fail(str(error))
+        except OSError as error:  # under Hydra's own files
+            fail(f"{error.filename or folder}: {error.strerror or error}")
 
     def _search(self, folder: Path) -> None:
         from deepcr_lightning.errors import InputError
@@ -74,18 +76,22 @@ class StudySweeper(Sweeper):
         fixed = [o.input_line for o in overrides if not o.is_sweep_override() and o.input_line]
         if not space or min(self.trials, self.at_once) < 1:
             raise InputError("a search needs options with several values, and trials and at_once of at least 1")
-        study = studies.open_study(folder, fixed, self.config.seed)
-        studies.settle(study, folder)
-        started = len(study.trials)
+        with studies.naming_errors(folder):
+            study = studies.open_study(folder, fixed, self.config.seed)
+            studies.settle(study, folder)
+            started, scored = len(study.trials), studies.completed(study)
         if started:
-            log.info(f"Going on with {folder}: {studies.completed(study)} of {self.trials} trials are done")
-        while (left := self.trials - studies.completed(study)) > 0:
-            first, batch = studies.ask(study, space, fixed, min(left, self.at_once))
+            log.info(f"Going on with {folder}: {scored} of {self.trials} trials are done")
+        while scored < self.trials:
+            with studies.naming_errors(folder):
+                first, batch = studies.ask(study, space, fixed, min(self.trials - scored, self.at_once))
             try:
                 self.validate_batch_is_legal(batch)
                 self.launcher.launch(batch, initial_job_idx=first)
             finally:
-                studies.settle(study, folder)
-            if studies.failures_in_a_row(study, started) >= _GIVE_UP:
+                with studies.naming_errors(folder):
+                    studies.settle(study, folder)
+                    scored, failures = studies.completed(study), studies.failures_in_a_row(study, started)
+            if failures >= _GIVE_UP:
                 log.error(f"{_GIVE_UP} trials failed in a row: the search ends")
                 break

@@ -36,7 +36,8 @@ class StandIn:
     """What the archive holds, how it misbehaves, and what it was asked.
 
     ``faults`` has, for a path or a file name, what the next requests meet: an HTTP status, ``(status, headers)``,
-    ``("cut", bytes)``, ``("hold", bytes)``, ``("slow", seconds)``, or ``("body", bytes)``.
+    ``("cut", bytes)``, ``("hold", bytes)``, ``("slow", seconds)``, or ``("body", bytes)``. ``pace`` are the seconds
+    that each 16 kB of a file take.
     """
 
     observations: list[dict[str, Any]] = field(default_factory=list)
@@ -49,6 +50,7 @@ class StandIn:
     executing: int = 0
     tags: bool = True
     ranges: bool = True
+    pace: float = 0.0
     asked: list[tuple[str, str]] = field(default_factory=list)
     sent: Counter[str] = field(default_factory=Counter)
     url: str = ""
@@ -160,6 +162,10 @@ class Handler(BaseHTTPRequestHandler):
             (part[11:] for part in self.headers.get("Cookie", "").split("; ") if part.startswith("mast_token=")), ""
         )
         known = token in self.held.tokens
+        if split.path == "/told":  # for those who ask from another process, and since they asked last
+            asked, self.held.asked = self.held.asked, []
+            self.answer(asked)
+            return
         if split.path == "/whoami":
             self.answer({"anon": not known, "attrib": {"display_name": "A. User"}})
             return
@@ -199,7 +205,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("ETag", tag)
         self.end_headers()
         part = body[start:] if cut is None else body[start : max(start, cut)]
-        self.wfile.write(part)
+        for first in range(0, len(part), 1 << 14) if self.held.pace else ():
+            self.wfile.write(part[first : first + (1 << 14)])
+            time.sleep(self.held.pace)
+        if not self.held.pace:
+            self.wfile.write(part)
         self.held.sent[name] += len(part)
         if cut is not None:
             self.close_connection = True

@@ -31,9 +31,9 @@ class Tally:
     faults: list[str] = field(default_factory=list)
     slowest: float = 0.0
 
-    def add(self, kind: str, case: str, outcome: Outcome) -> None:
-        """Count a case; `case` tells how to make it again."""
-        self.counts[kind, outcome.kind] += 1
+    def add(self, kind: str, case: str, outcome: Outcome, times: int = 1) -> None:
+        """Count a case, or what was done in it so many times; `case` tells how to make it again."""
+        self.counts[kind, outcome.kind] += times
         self.slowest = max(self.slowest, outcome.seconds)
         if not outcome.survived:
             self.faults.append(f"{kind}, {case}: {outcome.kind}: {outcome.words}")

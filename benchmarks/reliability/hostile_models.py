@@ -1,4 +1,4 @@
-"""Damaged and hostile checkpoints, weights, tables, JSON and YAML: a line of refusal, or what was there.
+"""Damaged and hostile checkpoints, weights, tables, JSON, YAML and databases: a line of refusal, or what was there.
 
     python benchmarks/reliability/hostile_models.py [--count 700] [--seed 1] [--json FILE]
 
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import torch
 from campaign import Tally, options, until
 from watched import watch
@@ -33,6 +34,7 @@ from deepcr_lightning.networks.unet import UNet
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
 from deepcr_lightning.sweeps.grid import not_started, sweep_config
 from deepcr_lightning.sweeps.result import RUNNING, Result, read_result, write_result
+from deepcr_lightning.sweeps.study import ask, naming_errors, open_study, settle
 from deepcr_lightning.thresholds.good_stars import Cuts, choose_cuts
 
 
@@ -212,6 +214,20 @@ def _groups(case: Path, rng: np.random.Generator) -> None:
     read_groups(case / "groups.txt")
 
 
+def _study(case: Path, rng: np.random.Generator) -> None:
+    space = {"model.hidden": optuna.distributions.IntDistribution(4, 8)}
+    ask(open_study(case, ["data.science=/a"], 1), space, ["data.science=/a"], 2)
+    data = bytearray((case / "study.db").read_bytes())
+    for place in rng.integers(len(data), size=int(rng.integers(1, 60))):
+        data[place] ^= 1 << int(rng.integers(8))
+    (case / "study.db").write_bytes(data[: int(rng.integers(len(data)))] if rng.random() < 0.1 else data)
+    with naming_errors(case):
+        study = open_study(case, ["data.science=/a"], 1)
+        settle(study, case)
+        _, [drawn] = ask(study, space, ["data.science=/a"], 1)
+    assert [text.partition("=")[0] for text in drawn] == ["data.science", "model.hidden"], drawn
+
+
 TEXTS: Mapping[str, Callable[[Path, np.random.Generator], None]] = {
     "summary.csv": _summary,
     "download.csv": _downloads,
@@ -220,6 +236,7 @@ TEXTS: Mapping[str, Callable[[Path, np.random.Generator], None]] = {
     "multirun.yaml": _sweep,
     "cuts": _cuts,
     "groups": _groups,
+    "study.db": _study,
 }
 
 

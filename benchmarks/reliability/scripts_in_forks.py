@@ -21,15 +21,18 @@ PATIENCE = 600.0
 def warm_up() -> None:
     """Import what scripts import, so that their forks have it."""
     import hydra.main
+    import joblib
     import matplotlib.pyplot
+    import optuna
     import pytorch_lightning
     import scipy.ndimage
 
+    import deepcr_lightning.commands.download
     import deepcr_lightning.commands.predict
     import deepcr_lightning.commands.train
     import deepcr_lightning.viewer.saving
 
-    del hydra, matplotlib, pytorch_lightning, scipy, deepcr_lightning
+    del hydra, joblib, matplotlib, optuna, pytorch_lightning, scipy, deepcr_lightning
 
 
 def start(work: Callable[[], object], folder: Path, log: Path) -> int:
@@ -92,7 +95,13 @@ def script(name: str, *arguments: object) -> Callable[[], object]:
     return work
 
 
-def end(process: int, after: float | None = None, sign: int = signal.SIGKILL) -> int:
+def clear(process: int) -> None:
+    """Kill what is left of the group that a process led, and has ended."""
+    with suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)
+
+
+def end(process: int, after: float | None = None, sign: int = signal.SIGKILL, alone: bool = False) -> int:
     """Wait for a process; give its status, or that of the signal as a negative number.
 
     Parameters
@@ -103,6 +112,8 @@ def end(process: int, after: float | None = None, sign: int = signal.SIGKILL) ->
         Seconds after which it gets the signal, if it still runs.
     sign : int
         The signal.
+    alone : bool
+        Whether the process gets it, and none of those that it has started.
 
     Returns
     -------
@@ -116,7 +127,7 @@ def end(process: int, after: float | None = None, sign: int = signal.SIGKILL) ->
         waited = time.monotonic() - begun
         if not signalled and after is not None and waited >= after:
             signalled = True
-            os.killpg(process, sign)
+            (os.kill if alone else os.killpg)(process, sign)
         elif waited > PATIENCE:
             os.killpg(process, signal.SIGKILL)
         time.sleep(0.005)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import torch
 from astropy.io import fits
 from scripts_in_forks import end, script, start
 from small_survey import TINY, make_survey
@@ -78,6 +80,26 @@ def cleaning_survey(folder: Path, output: Path, run: Path) -> Callable[[], objec
     """
     best = folder / "reference" / "checkpoints" / "best.ckpt"
     return cleaning(folder / "survey" / "science", output, f"ckpt_path={best}", PRODUCTS, f"hydra.run.dir={run}")
+
+
+def kept_epochs(run: Path) -> tuple[int, int]:
+    """Look at a run that was killed: the number of its next table of metrics, and the epochs in its ``last.ckpt``."""
+    last = run / "checkpoints" / "last.ckpt"
+    states = torch.load(last, weights_only=True)["loops"]["fit_loop"] if last.is_file() else None
+    epochs = 0 if states is None else states["epoch_progress"]["total"]["processed"]
+    return max([int(path.name.partition("_")[2]) + 1 for path in run.glob("metrics/version_*")], default=0), epochs
+
+
+def trained_again(run: Path, kept: Iterable[tuple[int, int]]) -> int:
+    """Count the epochs of a run that its ``last.ckpt`` held when it was killed (`kept_epochs`), and that came again."""
+    again = 0
+    for table in run.glob("metrics/version_*/metrics.csv"):
+        number = int(table.parent.name.partition("_")[2])
+        held = max((epochs for following, epochs in kept if number >= following), default=0)
+        with table.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("val/loss") and row["epoch"]]
+        again += len({int(row["epoch"]) for row in rows if int(row["epoch"]) < held})
+    return again
 
 
 def left_behind(folder: Path) -> list[str]:

@@ -87,6 +87,8 @@ class Downloads:
             if any(list(row) != names or None in row.values() for row in table):
                 raise ValueError("its columns are others")
             rows = [Row(**{**row, "size": int(row["size"])}) for row in table]  # type: ignore[arg-type]
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read ({error.strerror or error})") from error
         except (ValueError, csv.Error) as error:
             raise InputError(
                 f"{self.path}: is no table of ours ({error}); remove it or choose another folder"
@@ -101,7 +103,18 @@ class Downloads:
         product : Product
         path : Path
             In the folder of the table.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read or the table not written.
         """
+        try:
+            self._add(product, path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be noted in {FILE} ({error.strerror or error})") from error
+
+    def _add(self, product: Product, path: Path) -> None:
         with path.open("rb") as data:
             digest = hashlib.file_digest(data, "sha256").hexdigest()
         row = Row(

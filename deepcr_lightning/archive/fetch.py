@@ -15,7 +15,8 @@ from deepcr_lightning.archive.download_record import Downloads, Row
 from deepcr_lightning.archive.download_selection import total_bytes
 from deepcr_lightning.archive.product import Product
 from deepcr_lightning.archive.sources import Source, StoppedError
-from deepcr_lightning.archive.transfer import download, fault
+from deepcr_lightning.archive.transfer import download, fault, take_place, tidy_up
+from deepcr_lightning.atomic import remove_partials
 from deepcr_lightning.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def fetch(
     InputError
         If the table of downloads cannot be written.
     """
+    remove_partials(folder)
     downloads, outcome, stop = Downloads(folder), Outcome(), Event()
     wanted, rows = to_fetch(products, folder, overwrite), downloads.rows()
     coming = {one.name for one in wanted}
@@ -118,7 +120,7 @@ def _one(
         # Beside the old one, which stays until the new one is whole.
         fresh = path.with_name(f".fresh-{path.name}")
         download(product, fresh, source, arrived, stop)
-        fresh.replace(path)
+        take_place(fresh, path)
     else:
         download(product, path, source, arrived, stop)
     downloads.add(product, path)
@@ -126,6 +128,7 @@ def _one(
 
 
 def _keep(product: Product, path: Path, downloads: Downloads, rows: Mapping[str, Row], outcome: Outcome) -> None:
+    tidy_up(path)
     row = rows.get(path.relative_to(downloads.folder).as_posix())
     size = path.stat().st_size
     if row is None or row.size != size:

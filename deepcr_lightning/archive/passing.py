@@ -15,6 +15,7 @@ from deepcr_lightning.archive.fetch import fetch_one, place_of
 from deepcr_lightning.archive.product import Product
 from deepcr_lightning.archive.server import Archive
 from deepcr_lightning.archive.sources import Source, source_of
+from deepcr_lightning.atomic import remove_partials
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class PassingExposures:
         self._coming: dict[Path, Future[None]] = {}
         self._known: dict[Path, tuple[Product, Downloads, Source]] = {}
         archive, downloads = Archive(), Downloads(folder)
+        remove_partials(folder)
         names: set[str] = set()
         for text in addresses:
             address = read_address(text)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
 import numpy as np
-from astropy.io import fits
 from filelock import FileLock
 
 from deepcr_lightning.archive.product import Product
 from deepcr_lightning.archive.sources import BrokenError, Source, StoppedError
-from deepcr_lightning.atomic import sync, write_atomically
+from deepcr_lightning.atomic import sync, sync_name, write_atomically
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.layout import FITS_BLOCK, check_whole
+from deepcr_lightning.exposures.layout import FITS_BLOCK, check_whole, open_fits
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,35 @@ def download(product: Product, path: Path, source: Source, arrived: Callable[[in
         raise InputError(f"{path}: cannot be written ({error.strerror or error}); what came is kept") from error
 
 
+def take_place(fresh: Path, path: Path) -> None:
+    """Move a file that came whole over an old one.
+
+    Parameters
+    ----------
+    fresh : Path
+        The new file, beside the old one.
+    path : Path
+        The old file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be moved.
+    """
+    try:
+        fresh.replace(path)
+        sync_name(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); {fresh} is whole") from error
+
+
+def tidy_up(path: Path) -> None:
+    """Remove what a process that was killed has left beside a file that came whole."""
+    with suppress(OSError):  # a disk that lets nothing be removed; the file is there
+        for ending in ("part", "version", "lock"):
+            path.with_name(f".{path.name}.{ending}").unlink(missing_ok=True)
+
+
 def fault(path: Path, summed: bool = False) -> str:
     """Say what is wrong with a FITS file.
 
@@ -82,7 +111,7 @@ def fault(path: Path, summed: bool = False) -> str:
         # The archive fills the last block of its files, as the standard wants.
         if path.stat().st_size % FITS_BLOCK:
             return f"its {path.stat().st_size} bytes are no whole blocks of {FITS_BLOCK}"
-        with path.open("rb") as data, fits.open(data, memmap=False, disable_image_compression=True) as hdus:
+        with open_fits(path, disable_image_compression=True) as (hdus, data):
             check_whole(hdus, data)
             for number, hdu in enumerate(hdus):
                 place = hdu.fileinfo()
@@ -183,5 +212,5 @@ class _Part:
     def become(self, path: Path) -> None:
         sync(self.data)
         self.data.replace(path)
-        sync(path.parent)
+        sync_name(path)
         self._note.unlink(missing_ok=True)

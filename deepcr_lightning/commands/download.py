@@ -17,6 +17,7 @@ from deepcr_lightning.archive.server import TOKEN, Archive
 from deepcr_lightning.archive.sources import source_of
 from deepcr_lightning.archive.wanted import wanted_by
 from deepcr_lightning.console.arguments import fail
+from deepcr_lightning.console.printable import printable
 from deepcr_lightning.errors import InputError
 
 log = logging.getLogger("download")
@@ -32,7 +33,7 @@ def download(cfg: DictConfig) -> None:
     archive = Archive()
     source = source_of(archive, cfg.cloud)
     products = select(archive, wanted, darks)
-    print(table(products))
+    print(printable(table(products)))
     missing = to_fetch(products, folder, cfg.overwrite)
     hidden = [one for one in missing if not one.public]
     if hidden and not archive.authorised:

@@ -12,6 +12,7 @@ from deepcr_lightning.commands.common import folder_of_results, open_model, plai
 from deepcr_lightning.console.arguments import fail
 from deepcr_lightning.console.counts import counted
 from deepcr_lightning.console.device import choose_device
+from deepcr_lightning.console.printable import printable
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.comparison import compare
 from deepcr_lightning.evaluation.exposure_scores import (
@@ -102,10 +103,10 @@ def evaluate(cfg: DictConfig) -> None:
         report["peers"] = compare(scored, peers, threshold)
     write_json(output / "evaluation.json", report)
     draw_report(output, report, scored)
-    print(show_report(report))
+    print(printable(show_report(report)))
     if peers:
         plot_peers(output / "peers.png", scored, peers, threshold)
-        print(f"\n{show_comparison(report['peers'])}")
+        print(printable(f"\n{show_comparison(report['peers'])}"))
     if truths is not None:
         _say_unmatched(paths, truths)
     print(f"Scores and figures: {output}")
@@ -137,7 +138,7 @@ def _say_unmatched(paths: list[Path], truths: dict[str, Path]) -> None:
     roots = {root_of(path) for path in paths}
     unscored = sorted(roots - set(truths))
     if unscored:
-        print(f"No truth for {', '.join(unscored)}: not scored against truth")
+        print(printable(f"No truth for {', '.join(unscored)}: not scored against truth"))
     spare = len(set(truths) - roots)
     if spare:
         print(f"{spare} truth files have no exposure in the input: not used")

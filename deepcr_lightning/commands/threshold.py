@@ -18,6 +18,7 @@ from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.commands.common import folder_of_results, open_model, plain, predictor_of, write_json
 from deepcr_lightning.console.counts import counted
 from deepcr_lightning.console.device import choose_device
+from deepcr_lightning.console.printable import printable
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.paths import find_exposures
@@ -87,7 +88,7 @@ def threshold(cfg: DictConfig) -> None:
         science, dark = (read_exposure(next(iter(find_exposures(n, cfg[n]))), settings) for n in ("input", "darks"))
         best = study.recommended.threshold
         plot_added_dark(output / "added_dark.png", science, dark, gathered.predictor, best)
-    print(show_report(study))
+    print(printable(show_report(study)))
     print(f"Table, JSON and figure: {output}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -48,6 +49,12 @@ _NO_OPTION = re.compile(r"unexpected keyword argument '(\w+)'")
 
 MENDABLE = (InputError, OmegaConfBaseException, InstantiationException, MisconfigurationException)
 """Errors that the user can correct; all others are defects of this package or of the machine."""
+_OF_DISKS = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO", "ESTALE", "EAGAIN", "ENOLCK")
+    if hasattr(errno, name)  # Windows lacks some
+}
+"""What the system says of a disk that is full, read-only, locked or broken, wherever Lightning writes on it."""
 
 
 @contextmanager
@@ -68,6 +75,10 @@ def command(cfg: DictConfig) -> Iterator[None]:
         if HydraConfig.initialized():
             discard(Path(HydraConfig.get().runtime.output_dir))
         fail(in_a_line(error))
+    except OSError as error:
+        if cfg.get("debug") or error.errno not in _OF_DISKS:
+            raise
+        fail(f"{error.filename or 'the disk'}: {error.strerror}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from None

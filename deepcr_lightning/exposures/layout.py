@@ -25,6 +25,8 @@ _CARD = 80
 _MOST_CARDS, _MOST_EXTENSIONS, _MOST_AXES = 100_000, 10_000, 999
 _COUNTS = ("NAXIS", "ZNAXIS", "TFIELDS")
 _STRUCTURE = (*_COUNTS, "BITPIX", "PCOUNT", "GCOUNT")
+_SCALE = ("BZERO", "BSCALE")
+"""What the numbers of a file are multiplied by, and what is added to them."""
 _BYTES_A_PIXEL = 16
 """What a pixel takes in memory, at least, while its image is searched."""
 
@@ -65,7 +67,9 @@ def opened(path: Path) -> BinaryIO:
 
 @contextmanager
 def open_fits(path: Path, **settings: Any) -> Iterator[tuple[fits.HDUList, BinaryIO]]:
-    """Open a FITS file that somebody else may have made: headers that would keep astropy busy for ever are refused.
+    """Open a FITS file that somebody else may have made.
+
+    Headers that would keep astropy busy for ever are refused, and those that do not say what the numbers stand for.
 
     Parameters
     ----------
@@ -84,17 +88,24 @@ def open_fits(path: Path, **settings: Any) -> Iterator[tuple[fits.HDUList, Binar
     Raises
     ------
     InputError
-        As `opened`; or if a header is longer, or has more axes or columns, than any of an exposure, or there are too
-        many of them.
+        As `opened`; or if a header is longer, or has more axes or columns, than any of an exposure, there are too many
+        of them, or BZERO or BSCALE is no number that makes sense.
     """
     with opened(path) as data:
-        for number, (cards, numbers) in enumerate(_headers(data)):
+        for number, (cards, numbers, unscaled, size) in enumerate(_headers(data)):
             most = max((numbers.get(key, 0) for key in _COUNTS), default=0)
             if number > _MOST_EXTENSIONS:
                 raise InputError(f"{path}: has more than {_MOST_EXTENSIONS} extensions; take the image out of it")
             if cards > _MOST_CARDS or most > _MOST_AXES:
                 what = f"{cards} cards" if cards > _MOST_CARDS else f"{most} axes or columns"
                 raise InputError(f"{path}: the header of extension {number} has {what}; the file is damaged")
+            if size < 0:  # astropy would go back by it, and read the same header for ever
+                raise InputError(f"{path}: extension {number} has a size below 0; the file is damaged")
+            if unscaled:  # astropy would leave it out without a word, or trip over it
+                raise InputError(
+                    f"{path}: {unscaled} of extension {number} is no number, so that its pixels have no values; the "
+                    "file is damaged"
+                )
         data.seek(0)
         with fits.open(data, memmap=False, **settings) as hdus:
             yield hdus, data
@@ -106,12 +117,16 @@ def primary_header(path: Path) -> fits.Header:
         return hdus[0].header
 
 
-def _headers(data: BinaryIO) -> Iterator[tuple[int, dict[str, int]]]:
-    """Go from header to header, up to one that is no header: the number of its cards, and its structural keywords."""
+def _headers(data: BinaryIO) -> Iterator[tuple[int, dict[str, int], str, int]]:
+    """Go from header to header, up to one that is no header.
+
+    Given of each are the number of its cards, its structural keywords, that of `_SCALE` which is no number, if any, and
+    the bytes of what follows it.
+    """
     place = 0
     while True:
         data.seek(place)
-        cards, numbers, ended = 0, dict[str, int](), False
+        cards, numbers, unscaled, ended = 0, dict[str, int](), "", False
         while not ended and cards <= _MOST_CARDS:
             block = data.read(FITS_BLOCK)
             if len(block) < FITS_BLOCK or (not cards and block[:8] not in (b"SIMPLE  ", b"XTENSION")):
@@ -120,18 +135,28 @@ def _headers(data: BinaryIO) -> Iterator[tuple[int, dict[str, int]]]:
                 card = block[start : start + _CARD]
                 key = card[:8].rstrip().decode("latin1")
                 ended = ended or key == "END"
+                if key in _SCALE and not ended and not _scales(key, card):
+                    unscaled = key
                 if key in _STRUCTURE or key.startswith("NAXIS"):
-                    with suppress(ValueError):
-                        numbers[key] = int(card[10:].partition(b"/")[0])
+                    with suppress(ValueError, OverflowError):
+                        numbers[key] = int(float(card[10:].partition(b"/")[0]))
             cards += FITS_BLOCK // _CARD
-        if cards:
-            yield cards, numbers
         axes = [numbers.get(f"NAXIS{n + 1}", 0) for n in range(min(numbers.get("NAXIS", 0), _MOST_AXES))]
         pixels = math.prod(axes) if axes else 0
         size = abs(numbers.get("BITPIX", 8)) // 8 * numbers.get("GCOUNT", 1) * (numbers.get("PCOUNT", 0) + pixels)
+        if cards:
+            yield cards, numbers, unscaled, size
         if not ended or size < 0:
             return
         place = data.tell() + -(-size // FITS_BLOCK) * FITS_BLOCK
+
+
+def _scales(key: str, card: bytes) -> bool:
+    try:
+        value = float(card[10:].partition(b"/")[0].replace(b"D", b"E").replace(b"d", b"e"))
+    except ValueError:
+        return False
+    return card[8:10] == b"= " and math.isfinite(value) and (key == "BZERO" or value != 0)
 
 
 def refuse_large(path: Path, data: BinaryIO, images: Iterable[fits.ImageHDU]) -> None:

@@ -15,10 +15,11 @@ from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.cards import in_ascii
 from deepcr_lightning.exposures.exposure import Exposure
-from deepcr_lightning.exposures.layout import open_fits, primary_header
+from deepcr_lightning.exposures.layout import open_fits, primary_header, refuse_large
 from deepcr_lightning.exposures.paths import TRUTH, as_path, below, matches
 
 ENDING = f"{TRUTH}.fits"
+_PLANES = ("CRTRUTH", "IGNORE", "CRCHARGE")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,8 @@ def read_truth(path: Path) -> dict[int, ChipTruth]:
         If the file cannot be read or has no ``CRTRUTH``.
     """
     try:
-        with open_fits(path) as (hdus, _):
+        with open_fits(path) as (hdus, data):
+            refuse_large(path, data, [hdu for hdu in hdus if hdu.is_image and hdu.name in _PLANES])
             versions = [hdu.ver for hdu in hdus if hdu.name == "CRTRUTH"]
             chips = {v: _chip(hdus, v) for v in versions}
     except Exception as error:  # astropy raises a dozen kinds for damaged files

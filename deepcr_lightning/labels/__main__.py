@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deepcr_lightning.console.counts import counted
+from deepcr_lightning.console.printable import printable
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.paths import as_path, find_exposures
 from deepcr_lightning.exposures.units import ReadSettings
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         files = list(find_exposures("INPUT", options.input))
         written = write_labels(as_path(options.out), files, options.groups, settings, progress=not options.quiet)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     print(f"{options.out}: labels of {len(written)} of {counted(len(files), 'exposure')}")
     return 0

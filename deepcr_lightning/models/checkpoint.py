@@ -120,8 +120,13 @@ def network_with(make: Callable[[], Net], weights: Mapping[str, Tensor], path: P
                 raise ValueError("their shapes differ")
         net = make()
         net.load_state_dict(weights)
-    except InputError:
-        raise
+    except InputError as error:
+        if not described:
+            raise
+        # Nobody typed these options: it is the file that has them.
+        raise InputError(
+            f"{path}: describes a network that cannot be made ({error}); give another checkpoint"
+        ) from error
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
         raise MisfitError(f"{path}: its weights do not fit the network it describes; the file is damaged") from error
     if not all(bool(torch.isfinite(value).all()) for value in net.state_dict().values()):

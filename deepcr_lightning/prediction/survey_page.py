@@ -82,9 +82,9 @@ def _kind(name: str) -> str:
 
 def _line(row: Row, preview: Path, folder: Path) -> str:
     picture = ""
-    if preview.exists():
+    if preview.exists() and (small := _thumbnail(preview)):
         link = quote(os.fsencode(preview.relative_to(folder).as_posix()))
-        picture = f'<a href="{link}"><img alt="" src="data:image/jpeg;base64,{_thumbnail(preview)}"></a>'
+        picture = f'<a href="{link}"><img alt="" src="data:image/jpeg;base64,{small}"></a>'
     name = Path(row.file).name
     if row.status != CLEANED:
         reason = f'<td data-key="{escape(name)}">{escape(name)}<br>not cleaned: {escape(row.status)}</td>'
@@ -111,8 +111,11 @@ def _cell(key: str | float, text: str) -> str:
 
 
 def _thumbnail(preview: Path) -> str:
-    with Image.open(preview) as picture:
-        small = picture.convert("RGB")
+    try:
+        with Image.open(preview) as picture:
+            small = picture.convert("RGB")
+    except Exception:  # of a dozen kinds; the page is of all exposures, and does without a picture that is damaged
+        return ""
     small.thumbnail(_THUMBNAIL)
     packed = io.BytesIO()
     small.save(packed, "JPEG", quality=80)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from deepcr_lightning.console.printable import printable
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.simulation.cameras import CAMERAS
 from deepcr_lightning.simulation.conditions import USUAL
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             progress=not options.quiet,
         )
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     science = sum(path.parent.name == "science" for path in paths)
     print(

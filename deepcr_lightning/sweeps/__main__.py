@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from deepcr_lightning.console.printable import printable
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.sweeps.collect import collect
 from deepcr_lightning.sweeps.grid import sweep_config
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         collect(folder, sweep_config(folder))
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     return 0
 

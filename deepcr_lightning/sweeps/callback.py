@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from deepcr_lightning.console.arguments import fail
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.sweeps.collect import collect
-from deepcr_lightning.sweeps.grid import is_grid, require_swept
+from deepcr_lightning.sweeps.grid import is_grid, require_same, require_swept
 from deepcr_lightning.sweeps.result import DONE, read_results
 
 
@@ -26,10 +26,12 @@ class SweepSummary(Callback):
         if is_grid(config):
             try:
                 require_swept(config)
+                if self.before:
+                    require_same(self.folder, config)
             except InputError as error:
                 fail(str(error))
-            if self.before:
-                fail(f"hydra.sweep.dir={self.folder}: already contains a sweep; give another directory")
+            # A grid that goes on has no jobs but its own.
+            self.before = set()
         # A launcher may give up, when a job of its is killed: the table is written then, too.
         atexit.register(self._collect_late, config)
 

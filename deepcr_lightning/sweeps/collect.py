@@ -6,6 +6,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from deepcr_lightning.atomic import remove_partials
+from deepcr_lightning.console.printable import printable
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.sweeps.grid import not_started
 from deepcr_lightning.sweeps.result import RUNNING, Result, best_of, read_results, swept_options
@@ -35,13 +37,14 @@ def collect(folder: Path, config: DictConfig | None = None) -> list[Result]:
     InputError
         If the folder holds no job, or cannot be written.
     """
+    remove_partials(folder)
     results = read_results(folder)
     if config is not None:
         results = sorted([*results, *not_started(config, results)], key=lambda result: result.job.zfill(9))
     if not results:
         raise InputError(f"{folder}: contains no job of a sweep; give the hydra.sweep.dir of one")
     write_table(folder / TABLE, results)
-    print(show_table(results))
+    print(printable(show_table(results)))
     print(f"Table: {folder / TABLE}")
     if best_of(results) is not None and swept_options(results):
         plot_sweep(folder / FIGURE, results)

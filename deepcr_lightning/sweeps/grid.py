@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 from deepcr_lightning.console.yaml_file import load_yaml
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.sweeps.result import NOT_STARTED, Result
+
+log = logging.getLogger(__name__)
 
 MOST_JOBS = 100_000
 """Jobs of a larger grid are not named before they start."""
@@ -67,6 +70,27 @@ def require_swept(config: DictConfig) -> None:
     here = str(config.hydra.launcher._target_).endswith("BasicLauncher")
     if here and not any(override.is_sweep_override() for override in overrides):
         raise InputError("-m needs an option with several values, such as model.depth=2,3, or leave -m out")
+
+
+def require_same(folder: Path, config: DictConfig) -> None:
+    """Refuse to mix a grid with another that stands in its folder; the same one goes on.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the sweep.
+    config : DictConfig
+        Config of the sweep that is asked for, with ``hydra``.
+
+    Raises
+    ------
+    InputError
+        If the folder does not say that its jobs are those of this sweep.
+    """
+    saved = sweep_config(folder)
+    if saved is None or [o.input_line for o in parse(saved)] != [o.input_line for o in parse(config)]:
+        raise InputError(f"hydra.sweep.dir={folder}: already contains another sweep; give another directory")
+    log.info("Going on with %s: jobs that are done are not repeated", folder)
 
 
 def not_started(config: DictConfig, results: Sequence[Result]) -> list[Result]:

@@ -9,18 +9,21 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
+from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, read_write
 
+from deepcr_lightning.console.arguments import fail
 from deepcr_lightning.console.command import MENDABLE, in_a_line, prepare
-from deepcr_lightning.sweeps.result import DONE, FAILED, RUNNING, SCORE, Result, write_result
+from deepcr_lightning.sweeps.result import DONE, FAILED, RUNNING, SCORE, Result, read_result, write_result
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +32,7 @@ Training = Callable[[DictConfig], tuple[dict[str, float], str]]
 
 
 def run_job(train: Training, cfg: DictConfig, before: Sequence[str] = ()) -> float:
-    """Train as one job of a sweep and leave ``result.json`` in its folder.
+    """Train as one job of a sweep and leave ``result.json`` in its folder; a job that is done is not repeated.
 
     Parameters
     ----------
@@ -49,7 +52,17 @@ def run_job(train: Training, cfg: DictConfig, before: Sequence[str] = ()) -> flo
     folder = Path(HydraConfig.get().runtime.output_dir)
     overrides = [str(text) for text in HydraConfig.get().overrides.task]
     _settle_in(folder, [*before, *overrides])
-    # A cluster that preempts a job, or cuts it off, starts it again in its folder: it goes on where it was.
+    with _alone(folder):
+        earlier = read_result(folder)
+        if earlier is not None and earlier.status == DONE and list(earlier.overrides) == overrides:
+            log.info("Job %s is done", folder.name)
+            return math.nan if earlier.score is None else earlier.score
+        return _run(train, cfg, folder, overrides)
+
+
+def _run(train: Training, cfg: DictConfig, folder: Path, overrides: list[str]) -> float:
+    # A cluster that preempts a job, or cuts it off, starts it again in its folder, as does the same command after a
+    # sweep that was killed: it goes on where it was.
     last = folder / "checkpoints" / "last.ckpt"
     if cfg.ckpt_path is None and last.is_file():
         cfg.ckpt_path = str(last)
@@ -79,6 +92,24 @@ def run_job(train: Training, cfg: DictConfig, before: Sequence[str] = ()) -> flo
         gc.collect()
         _leave(folder, replace(result, seconds=round(time.monotonic() - started, 2)))
     return math.nan if result.score is None else result.score
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait for a process that a killed sweep has left at work on this job; of a distributed run one waits for all."""
+    if getattr(rank_zero_only, "rank", 0):
+        yield
+        return
+    lock = FileLock(folder / ".job.lock")
+    try:
+        held = lock.acquire(timeout=0)
+    except Timeout:
+        log.info("A process of an earlier command is still at work on job %s; waiting for it", folder.name)
+        held = lock.acquire()
+    except OSError as error:  # a file system without locks, or one that fails
+        fail(f"{folder}: cannot be written ({error.strerror or error})")
+    with held:
+        yield
 
 
 def _settle_in(folder: Path, arguments: list[str]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from deepcr_lightning.atomic import process_alive, write_atomically
 from deepcr_lightning.console.yaml_file import load_yaml
+from deepcr_lightning.errors import InputError
 
 FILE = "result.json"
 SCORE = "val/average_precision"
@@ -106,7 +107,10 @@ def read_result(folder: Path) -> Result | None:
         saved = folder / ".hydra" / "overrides.yaml"
         if not saved.is_file():
             return None
-        overrides = [text for text in load_yaml(saved) if isinstance(text, str)]
+        try:
+            overrides = [text for text in load_yaml(saved) if isinstance(text, str)]
+        except InputError:  # Hydra wrote half of it, or the power went meanwhile
+            overrides = []
         return Result(folder.name, KILLED, overrides, reason="ended before it could say why")
     if result.status == RUNNING:
         status, reason = RUNNING, f"still running on {result.host}, or killed there"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -11,10 +12,31 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.named import first_line
 from deepcr_lightning.sweeps.result import RUNNING, read_result
 
 FILE = "study.db"
 _FIXED = "fixed overrides"
+
+
+@contextmanager
+def naming_errors(folder: Path) -> Iterator[None]:
+    """Raise InputError for whatever SQLite, SQLAlchemy and Optuna raise where a study is damaged or the disk is full.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the search.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # of a dozen kinds
+        raise InputError(
+            f"{folder / FILE}: is damaged, or cannot be written ({first_line(error)}); if damaged, move it away "
+            "to begin the search anew"
+        ) from error
 
 
 def open_study(folder: Path, fixed: Sequence[str], seed: int) -> optuna.Study:

@@ -12,6 +12,7 @@ import numpy as np
 from astropy.table import Table
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.layout import GZIP_MAGIC, open_fits
 from deepcr_lightning.photometry.star_lists import Stars
 from deepcr_lightning.thresholds.good_stars import NEEDED, Cuts, good_stars
 from deepcr_lightning.thresholds.star_counts import ChipStars, chip_stars
@@ -105,6 +106,11 @@ def read_catalogue(path: Path, columns: Mapping[str, Any] | None = None) -> Cata
     if columns is None:
         raise InputError(f"{path}: a table; say which column is what with columns= (docs/guide/dolphot.md)")
     try:
+        with path.open("rb") as file:
+            first = file.read(6)
+        if first == b"SIMPLE" or first.startswith(GZIP_MAGIC):
+            with open_fits(path):  # which refuses what would keep astropy busy for ever
+                pass
         table = Table.read(path)
     except Exception as error:  # every format has errors of its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

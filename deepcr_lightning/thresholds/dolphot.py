@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -124,10 +125,7 @@ def write_dolphot(
     if reference is not None:
         first = f"{reference.stem}.chip1"
         for name in names:
-            try:
-                shutil.copyfile(reference, folder / name / reference.name)
-            except OSError as error:
-                raise InputError(f"reference={reference}: cannot be copied ({error.strerror})") from error
+            write_atomically(folder / name / reference.name, partial(shutil.copyfile, reference))
     listed = "".join(f"img{number}_file = {image}\n" for number, image in enumerate(images, start=1))
     # A drizzled image is aligned by its WCS; exposures of a subarray are on nearly the same pixels.
     text = f"Nimg = {len(images)}\nimg0_file = {first}\n{listed}" + _PARAMETERS.format(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from deepcr_lightning.atomic import remove_partials
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.product_names import product_name
 from deepcr_lightning.exposures.products import write_clean_copy, write_dq_copy, write_mask
@@ -87,6 +88,7 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
+            remove_partials(path.parent, below=False)
             yield
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -14,8 +14,8 @@ SHORT = {
     "hostile_models": ["--count", "60"],
     "wild_numbers": ["--count", "20"],
     "determinism": ["--count", "2"],  # resumed runs and tiles have tests of their own
-    "disk": ["--count", "1", "--kinds", "full", "fault", "train"],
-    "kills": ["--count", "1"],
+    "disk": ["--count", "1", "--kinds", "full", "--works", "predict"],
+    "kills": ["--count", "1", "--times", "1", "--kinds", "save", "download"],  # kills of the others have tests
     "load": ["--exposures", "60", "--processes", "4", "--jobs", "20", "--side", "500", "--store", "0"],
 }
 READ = {"hostile_models": ["model"], "wild_numbers": ["prediction", "training"]}

@@ -189,3 +189,36 @@ def test_dollar_signs_are_no_formula(tmp_path: Path) -> None:
     figure = Figure()
     figure.suptitle(as_it_is("$\\frac{1}$"))
     figure.savefig(io.BytesIO())
+
+
+SCALES = ["'x'", "T", "1E400", "", "(1, 2)", "NaN", "=! 32768"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("BSCALE", "0"), *((key, s) for key in ("BZERO", "BSCALE") for s in SCALES)]
+)
+def test_numbers_of_which_nobody_knows_what_they_stand_for_are_refused(key: str, value: str, tmp_path: Path) -> None:
+    """astropy takes some of these for no offset at all: 900 would be read as -31868."""
+    path = tmp_path / "a.fits"
+    header = fits.Header({"BUNIT": "adu", "GAIN": 1.0, "EXPTIME": 9.0})
+    fits.PrimaryHDU(np.full((20, 30), 900, "u2"), header).writeto(path)
+    assert read_exposure(path).chips[0].electrons.mean() == 900
+    set_card(path, key, value)
+    if value.startswith("=!"):
+        path.write_bytes(path.read_bytes().replace(f"{key:8}=".encode(), f"{key:8} ".encode()))
+    with pytest.raises(InputError, match=rf"a\.fits: {key} of extension 0 is no number"):
+        read_exposure(path)
+
+
+@pytest.mark.parametrize(("key", "value"), [("GCOUNT", "-1"), ("GCOUNT", "-1.0"), ("PCOUNT", "-9999999")])
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_extension_of_a_negative_size_is_refused(key: str, value: str, packed: bool, tmp_path: Path) -> None:
+    """astropy goes back by it, and reads the same header again and again."""
+    path = write_hst(tmp_path / "a_flc.fits", [IMAGE])
+    if packed:
+        with fits.open(path) as hdus:
+            hdus[1] = fits.CompImageHDU(hdus[1].data, hdus[1].header, "SCI")
+            hdus.writeto(path, overwrite=True)
+    set_card(path, key, value)
+    with pytest.raises(InputError, match=r"a_flc\.fits: extension 1 has a size below 0; the file is damaged"):
+        read_exposure(path)

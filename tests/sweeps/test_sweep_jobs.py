@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import math
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from time import sleep
 from typing import Any
 
 import optuna
@@ -68,9 +74,12 @@ def test_a_job_that_is_started_again_goes_on(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(sys, "argv", ["train.py"])
 
     def taken_up(cfg: DictConfig) -> tuple[dict[str, float], str]:
-        return {SCORE: 0.25 if cfg.ckpt_path is None else 0.75}, cfg.ckpt_path or ""
+        if cfg.ckpt_path is None:
+            raise SystemExit(143)
+        return {SCORE: 0.75}, cfg.ckpt_path
 
-    assert run_job(taken_up, job_config(tmp_path)) == 0.25
+    with pytest.raises(SystemExit):
+        run_job(taken_up, job_config(tmp_path))
     last = tmp_path / "7" / "checkpoints" / "last.ckpt"
     last.parent.mkdir()
     last.touch()
@@ -78,6 +87,58 @@ def test_a_job_that_is_started_again_goes_on(tmp_path: Path, monkeypatch: pytest
     result = read_result(tmp_path / "7")
     assert result is not None
     assert (result.status, result.checkpoint) == (DONE, str(last))
+
+
+def test_a_job_that_is_done_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    assert run_job(lambda cfg: ({SCORE: 0.5}, ""), job_config(tmp_path)) == 0.5
+    assert run_job(lambda cfg: ({SCORE: 0.9}, ""), job_config(tmp_path)) == 0.5
+    result = read_result(tmp_path / "7")
+    assert result is not None
+    # Of other options it is another job.
+    write_result(tmp_path / "7", replace(result, overrides=["seed=4"]))
+    assert run_job(lambda cfg: ({SCORE: 0.9}, ""), job_config(tmp_path)) == 0.9
+
+
+def test_a_job_at_which_another_process_works_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep was killed, and a process of its launcher goes on with a job that the next command starts again."""
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    begun, trained = Event(), []
+
+    def train(cfg: DictConfig) -> tuple[dict[str, float], str]:
+        trained.append(1)
+        begun.set()
+        sleep(0.3)
+        return {SCORE: 0.5}, ""
+
+    cfg = job_config(tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(run_job, train, cfg.copy())
+        assert begun.wait(10)
+        assert run_job(train, cfg) == first.result() == 0.5
+    assert len(trained) == 1
+
+
+def test_a_job_on_a_file_system_without_locks_ends_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_locks(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(SystemExit):
+        run_job(lambda cfg: ({SCORE: 0.5}, ""), job_config(tmp_path))
+    assert capsys.readouterr().err == f"error: {tmp_path}/7: cannot be written (No locks available)\n"
+
+
+@pytest.mark.parametrize("left", [b"\0\0\0\0", b"- 'mod", b"", b"\xff\xfe", b"- model.dep"])
+def test_a_job_that_left_half_a_file_of_options_counts_as_killed(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / "3" / ".hydra").mkdir(parents=True)
+    (tmp_path / "3" / ".hydra" / "overrides.yaml").write_bytes(left)
+    result = read_result(tmp_path / "3")
+    assert result is not None
+    assert result.status == KILLED
 
 
 def test_a_job_without_a_finite_score_failed_and_one_that_is_stopped_ends(

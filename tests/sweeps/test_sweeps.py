@@ -193,4 +193,4 @@ def test_a_folder_that_holds_a_sweep_is_not_mixed_with_another(
     write_result(tmp_path / "sweep" / "0", Job("0", DONE, ["model.depth=2"]))
     result = run_script("train.py", "-m", "model.depth=2,3", "hydra.sweep.dir=sweep")
     assert result.status == 1
-    assert "hydra.sweep.dir=sweep: already contains a sweep" in result.err
+    assert "hydra.sweep.dir=sweep: already contains another sweep" in result.err
