@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from killing import Killer, tail
 from watched import CRASHED, RIGHT, WRONG, Outcome
-from works import cleaning_survey, kept_epochs, left_behind, trained_again, training, whole
+from works import NO_FIGURES, cleaning_survey, kept_epochs, left_behind, trained_again, training, whole
 
 
 def killed_training(folder: Path, case: Path, killer: Killer) -> Outcome:
