@@ -10,8 +10,11 @@ from typing import Any
 from astropy.time import Time
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.instruments import INSTRUMENTS, is_ccd
 
-CAMERAS = ("WFC3/UVIS", "ACS/WFC", "ACS/HRC", "STIS/CCD")
+CAMERAS = tuple(
+    f"{name}/{detector}" for (name, detector), row in INSTRUMENTS.items() if row.pipeline and is_ccd(name, detector)
+)
 """CCD cameras whose calibrated exposures are in electrons or counts with a gain that is read."""
 PRODUCTS = ("flc", "flt")
 """Calibrated exposures with and without correction of the charge transfer; the first counts most."""

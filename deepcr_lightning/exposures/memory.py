@@ -33,7 +33,7 @@ _LONGEST = 60
 _CARD_UNITS: dict[str, tuple[u.UnitBase, ...]] = {
     **dict.fromkeys(TIME_KEYS, (u.s,)),
     **dict.fromkeys(sum(GAIN_KEYS, ()), (*_GAINS, u.dimensionless_unscaled)),
-    **dict.fromkeys(("BUNIT", "SATURATE"), ()),
+    **dict.fromkeys(("BUNIT", "SATURATE", "INSTRUME", "DETECTOR"), ()),
 }
 
 
