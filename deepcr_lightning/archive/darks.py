@@ -61,8 +61,8 @@ def find_darks(archive: Archive, science: Sequence[Product], wishes: DarkWishes)
     Returns
     -------
     list of Product
-        Of every camera of the exposures, the nearest for each of them in turn. They are ``_flc`` for ``_flc`` where the
-        archive has these, else ``_flt``.
+        Darks of every camera of the exposures, the nearest for each of them in turn. They are ``_flc`` for ``_flc``
+        where the archive has these, else ``_flt``.
 
     Raises
     ------

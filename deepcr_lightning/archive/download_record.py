@@ -29,7 +29,7 @@ class Row:
     file : str
         Path below the folder of the table.
     uri : str
-        Of the archive.
+        URI of the file in the archive.
     size : int
         Bytes.
     sha256 : str

@@ -60,7 +60,7 @@ def products_of(archive: Archive, observations: Sequence[Observation], kind: str
     archive : Archive
     observations : sequence of Observation
     kind : str
-        Of the products.
+        Kind of the products, for messages.
 
     Returns
     -------

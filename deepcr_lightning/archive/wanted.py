@@ -93,8 +93,8 @@ def wanted_by(options: Mapping[str, Any]) -> Wanted:
     Parameters
     ----------
     options : mapping
-        Of ``proposal``, ``root``, ``target``, ``cone``, ``filter``, ``camera``, ``dates``, ``product`` and ``max``;
-        those that are None or missing do not count.
+        Values of ``proposal``, ``root``, ``target``, ``cone``, ``filter``, ``camera``, ``dates``, ``product`` and
+        ``max``; those that are None or missing do not count.
 
     Returns
     -------

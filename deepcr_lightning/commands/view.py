@@ -63,12 +63,12 @@ def window_maker(cfg: DictConfig) -> Callable[[Any], Any]:
     Parameters
     ----------
     cfg : DictConfig
-        Of ``configs/view.yaml``.
+        Config of ``configs/view.yaml``.
 
     Returns
     -------
     callable
-        Of an empty Bokeh document: the `viewer.window.Window` on it.
+        Function of an empty Bokeh document that puts a `viewer.window.Window` on it.
 
     Raises
     ------

@@ -102,7 +102,7 @@ def in_ascii(value: str) -> str:
     Returns
     -------
     str
-        Of printable ASCII signs alone.
+        Text of printable ASCII characters alone.
     """
     apart = (sign for sign in unicodedata.normalize("NFKD", value) if not unicodedata.combining(sign))
     return "".join(sign if " " <= sign <= "~" else "?" for sign in apart)

@@ -48,7 +48,7 @@ def find_chips(path: Path, hdus: fits.HDUList, wanted: Sequence[str | int] | Non
     Parameters
     ----------
     path : Path
-        Of the file, for messages.
+        The file, for messages.
     hdus : fits.HDUList
     wanted : sequence of str or int, optional
         Names or numbers (from 0, the primary one) of the extensions to take.

@@ -33,7 +33,7 @@ class Provenance:
     model : str
         File name of the checkpoint.
     sha256 : str
-        Of the checkpoint file.
+        SHA-256 of the checkpoint file.
     threshold : float
         On the probability.
     grow : int

@@ -23,7 +23,7 @@ def overscan(where: str, header: fits.Header, shape: tuple[int, int], trim: bool
     where : str
         File and extension, for messages.
     header : fits.Header
-        Of the image: DATASEC or else TRIMSEC is the part that saw light, BIASSEC one that did not, as
+        Header of the image: DATASEC or else TRIMSEC is the part that saw light, BIASSEC one that did not, as
         ``[first column:last column,first row:last row]`` from 1.
     shape : (int, int)
         Rows and columns of the image.

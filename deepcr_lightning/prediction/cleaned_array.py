@@ -174,8 +174,8 @@ def in_form_of(image: Any, pixels: NDArray, mask: NDArray[np.bool_]) -> Any:
     Returns
     -------
     ndarray, MaskedArray, Quantity, Masked or NDData
-        Of the same class, with unit and mask of the image. An NDData also has its header, WCS and uncertainty; its
-        mask is that of the image and the cosmic rays, as in ccdproc, and its flags have `FLAG_BIT` set there (a
+        Image of the same class, with its unit and mask. An NDData also has its header, WCS and uncertainty; its mask is
+        that of the image and the cosmic rays, as in ccdproc, and its flags have `FLAG_BIT` set there (a
         FlagCollection gets a plane `FLAG_NAME`).
     """
     if not is_nddata(image):

@@ -49,7 +49,7 @@ class ProductWriter(BasePredictionWriter):
         output directory inside the input's are products of an earlier run and left out.
     output_dir : Path
     provenances : sequence of Provenance
-        Of the model and, if it has any, its other parts: thresholds and growth of the masks that each makes.
+        Provenance of the model and, if it has any, its other parts: thresholds and growth of the masks that each makes.
     summary : Summary
         Gets a row for each exposure.
     settings : ReadSettings, optional

@@ -41,11 +41,11 @@ class Window:
     save : callable
         Writes an open exposure (`viewer.saving.save`).
     apply_to_all : callable
-        Of a threshold and a growth: the command that makes such masks of all exposures.
+        Function of a threshold and a growth that gives the command that makes such masks of all exposures.
     worker : Executor
         Does what takes long, in one thread.
     fill : str
-        Of `prediction.fill.FILLS`: how the cleaned layer is filled.
+        Name in `prediction.fill.FILLS` of the way in which the cleaned layer is filled.
     """
 
     def __init__(
