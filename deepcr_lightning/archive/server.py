@@ -42,7 +42,7 @@ class Archive:
             from requests.adapters import HTTPAdapter
         except ImportError as error:
             raise InputError(
-                f"the archive needs more packages ({error}); pip install 'deepcr-lightning[archive]'"
+                f"the archive needs further packages ({error}); pip install 'deepcr-lightning[archive]'"
             ) from error
         self.server = os.environ.get(SERVER, conf.server).rstrip("/")
         with conf.set_temp("server", self.server):

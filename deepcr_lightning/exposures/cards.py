@@ -55,7 +55,7 @@ def sound(where: str, header: fits.Header) -> tuple[fits.Header, list[str]]:
             broken.append(copy.cards[place].keyword)
             del copy[place]
     for key in sorted(_NEEDED.intersection(broken)):
-        remark(where, f"{key} is not a valid card and counts as missing")
+        remark(where, f"{key} is not a valid card and is treated as missing")
     return copy, broken
 
 

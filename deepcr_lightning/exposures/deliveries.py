@@ -66,7 +66,7 @@ def choose_exposures(where: str, paths: Sequence[Path]) -> list[Path]:
             left[suffix if suffix in (*_RANKS, *_BESIDE, *_BESIDE_WFPC2) else "without a 2-D image"] += 1
     if left and kept:
         told = ", ".join(f"{count} {suffix}" for suffix, count in sorted(left.items()))
-        remark(where, f"{len(kept)} of {len(paths)} FITS files are exposures to take; left out: {told}", logging.INFO)
+        remark(where, f"{len(kept)} of {len(paths)} FITS files are used as exposures; left out: {told}", logging.INFO)
     return kept
 
 

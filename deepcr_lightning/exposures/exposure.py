@@ -143,8 +143,12 @@ def _exposure(path: Path, hdus: fits.HDUList, data: BinaryIO, settings: ReadSett
     header, broken = sound(path.name, hdus[0].header)
     places = find_chips(path, hdus, settings.extensions)
     if not places:
-        cure = ", but a cube; give its planes one by one" if cubes_of(hdus) else "; remove it from the list of files"
-        raise InputError(f"{path}: holds no 2-D image{cure}")
+        cure = (
+            ", only a cube; give each plane in a file of its own"
+            if cubes_of(hdus)
+            else "; remove it from the list of files"
+        )
+        raise InputError(f"{path}: contains no 2-D image{cure}")
     numbers = [number for place in places for number in (place.image, place.dq) if number is not None]
     refuse_large(path, data, [hdus[number] for number in numbers])
     instrument, detector = text(header, "INSTRUME"), text(header, "DETECTOR")
@@ -158,7 +162,7 @@ def _exposure(path: Path, hdus: fits.HDUList, data: BinaryIO, settings: ReadSett
     dark = "DARK" in text(header, "IMAGETYP") or text(header, "TARGNAME").startswith("DARK")
     pixels = [chip.electrons.size for chip in chips]
     if not is_ccd(instrument, detector):
-        remark(path.name, f"{instrument} {detector} is no CCD, and networks are made for CCDs; look at its mask")
+        remark(path.name, f"{instrument} {detector} is not a CCD, and the networks are made for CCDs; check its mask")
     return Exposure(
         path=path,
         root=root,

@@ -48,7 +48,7 @@ def test_exposures_and_darks_come_with_a_table(archive: StandIn, run_script: Run
     row = rows["science/ivis02a0q_flc.fits"]
     assert (row["proposal"], row["filter"], row["exposure_time"]) == ("16801", "F336W", "500")
     assert row["observed"] == "2022-07-20"
-    for line in ("ivis01a0q_flc.fits", "5 files, 0.4 MB", "5 files came"):
+    for line in ("ivis01a0q_flc.fits", "5 files, 0.4 MB", "5 files were downloaded"):
         assert line in result.out
 
 
@@ -60,7 +60,7 @@ def test_what_is_there_is_kept(archive: StandIn, run_script: Run, tmp_path: Path
     result = download(run_script, "proposal=16801")
     assert result.status == 0
     assert archive.downloads == ["ivis02a0q_flc.fits"]
-    assert "1 files came, 5 were there" in result.out
+    assert "1 files were downloaded, 5 were there before" in result.out
     assert len((tmp_path / "out" / "download.csv").read_text().splitlines()) == len(before.splitlines())
 
 
@@ -73,7 +73,7 @@ def test_files_of_others_are_noted_or_named(archive: StandIn, run_script: Run, s
     result = download(run_script, "proposal=16801")
     assert result.status == 1
     assert archive.downloads == []
-    assert "1 of 6 files did not come" in result.err
+    assert "1 of 6 files could not be downloaded" in result.err
     assert "is there and is no whole FITS file" in result.err
     assert cut.stat().st_size == 30_000
     assert "ivis01a1q_flc.fits: kept, though the archive has one of another size by now" in result.out
@@ -206,7 +206,7 @@ def test_proprietary_exposures(
     result = download(run_script, "proposal=16801", "filter=F336W")
     assert result.status == 1
     assert "not public" in result.out
-    assert "1 of 3 files did not come" in result.err
+    assert "1 of 3 files could not be downloaded" in result.err
     assert "ivis02a0q_flc.fits: is not public yet (401); set MAST_API_TOKEN if it is yours" in result.err
     assert len(names(tmp_path / "out" / "science")) == 2
     monkeypatch.setenv("MAST_API_TOKEN", "wrong")

@@ -242,7 +242,7 @@ def test_an_interrupt_says_how_to_go_on(
         result = predict(run_script, trained, "input=in", "output_dir=out")
     signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored
     assert result.status == 130
-    assert "Stopped; the same command goes on with the exposures that are left" in result.out
+    assert "Stopped; run the same command again to clean the remaining exposures" in result.out
     assert predict(run_script, trained, "input=in", "output_dir=out").status == 0
 
 

@@ -101,7 +101,7 @@ def test_what_is_no_image_of_a_ccd_is_told(tmp_path: Path, caplog: pytest.LogCap
     assert look_at(read_exposure(write_hst(tmp_path / "a.fits", [np.ones((80, 80))], **cards))).spectrum
     assert not caplog.messages
     read_exposure(write_hst(tmp_path / "b.fits", [np.ones((80, 80))], DETECTOR="IR"))
-    assert "WFC3 IR is no CCD" in caplog.messages[0]
+    assert "WFC3 IR is not a CCD" in caplog.messages[0]
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_the_page_shows_a_tag_of_a_header_and_runs_none(view_config: DictConfig,
     [
         (b"no image", "cannot be read as FITS"),
         (b"", "Empty or corrupt FITS file"),
-        ("table", "holds no 2-D image"),
+        ("table", "contains no 2-D image"),
     ],
 )
 def test_a_file_that_is_no_image_is_named(
