@@ -137,7 +137,7 @@ def _keep(product: Product, path: Path, downloads: Downloads, rows: Mapping[str,
             return
         downloads.add(product, path)
     if product.size > 0 and size != product.size:
-        log.warning("%s: kept, though the archive has one of another size by now; overwrite=true fetches it", path)
+        log.warning("%s: kept, although the archive now has one of another size; use overwrite=true to fetch it", path)
     outcome.kept.append(path)
 
 

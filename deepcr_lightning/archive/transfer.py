@@ -61,7 +61,7 @@ def download(product: Product, path: Path, source: Source, arrived: Callable[[in
             # Whoever waited for it finds the file.
             lock.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); what came is kept") from error
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); the part received is kept") from error
 
 
 def fault(path: Path, summed: bool = False) -> str:
@@ -113,13 +113,13 @@ def _fetch_whole(
         part.become(path)
         if product.size > 0 and size != product.size:
             log.warning(
-                "%s: has %d bytes, the archive's table says %d; it is a whole FITS file", path, size, product.size
+                "%s: has %d bytes, but the archive lists %d; it is a complete FITS file", path, size, product.size
             )
         return
     part.data.unlink()
     if not (resumed and again):
-        raise InputError(f"{product.name}: what the archive sent is no whole FITS file ({reason}); try later")
-    log.warning("%s: is no whole FITS file after going on with it (%s); fetching it anew", product.name, reason)
+        raise InputError(f"{product.name}: the archive sent an incomplete FITS file ({reason}); try again later")
+    log.warning("%s: is not a complete FITS file after resuming (%s); fetching it again", product.name, reason)
     _fetch_whole(product, path, source, arrived, stop, again=False)
 
 
@@ -135,7 +135,7 @@ def _fetch(product: Product, part: _Part, source: Source, arrived: Callable[[int
             if failures >= _TRIES:
                 broke = f"{product.name}: the connection broke {failures} times ({error}); the same command goes on"
                 raise InputError(broke) from error
-            log.info("%s: the connection broke (%s); going on", product.name, error)
+            log.info("%s: the connection was lost (%s); resuming", product.name, error)
             if stop.wait(_PAUSE * 2**failures):
                 raise StoppedError from None
 

@@ -63,7 +63,7 @@ class Wanted:
 
     def __post_init__(self) -> None:
         if not (self.proposal or self.root or self.target or self.cone):
-            raise InputError("what is wanted of the archive is not said; give proposal=, target= or cone=")
+            raise InputError("nothing narrows the search of the archive; give proposal=, target= or cone=")
         if self.proposal is not None and not self.proposal.isdigit():
             raise InputError(f"proposal={self.proposal}: must be a number, such as 16801")
         if self.camera is not None and self.camera not in CAMERAS:

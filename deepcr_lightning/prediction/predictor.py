@@ -82,7 +82,7 @@ class ExposurePredictor(nn.Module):
         )
         if not np.isfinite(probability).all():
             # A mask would be empty there, as if nothing had hit it.
-            raise InputError("the network gives values that are no numbers; give another checkpoint")
+            raise InputError("the network gives NaN or infinite values; use another checkpoint")
         return probability if self.plateau == 1 else np.minimum(probability / np.float32(self.plateau), 1)
 
     def _tile_on_cpu(self) -> int:

@@ -65,7 +65,9 @@ class TileStore:
             self._open(folder)
         except Exception as error:  # JSON, NumPy and the file system raise a dozen kinds
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(f"{folder}: the tile store is damaged ({reason}); remove it, it is built again") from error
+            raise InputError(
+                f"{folder}: the tile store is damaged ({reason}); remove it, and it will be rebuilt"
+            ) from error
 
     def _open(self, folder: Path) -> None:
         info = json.loads((folder / "store.json").read_text())

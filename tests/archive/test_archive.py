@@ -76,7 +76,7 @@ def test_files_of_others_are_noted_or_named(archive: StandIn, run_script: Run, s
     assert "1 of 6 files could not be downloaded" in result.err
     assert "is there and is no whole FITS file" in result.err
     assert cut.stat().st_size == 30_000
-    assert "ivis01a1q_flc.fits: kept, though the archive has one of another size by now" in result.out
+    assert "ivis01a1q_flc.fits: kept, although the archive now has one of another size" in result.out
     assert download(run_script, "proposal=16801", "overwrite=true").status == 0
     assert {path.name: path.read_bytes() for path in folder.glob("*.fits")} == {
         name: archive.content[name] for name in names(folder)
@@ -154,9 +154,7 @@ def test_no_network_is_one_line(archive: StandIn, run_script: Run, monkeypatch: 
     monkeypatch.setenv("DEEPCR_LIGHTNING_MAST", "http://127.0.0.1:9")
     result = download(run_script, "proposal=16801")
     assert result.status == 1
-    expected = (
-        r"error: http://127.0.0.1:9: cannot be reached \(Failed to establish .* refused\); is there a network\?\n"
-    )
+    expected = r"error: http://127.0.0.1:9: cannot be reached \(Failed to establish .* refused\); check the network\n"
     assert re.fullmatch(expected, result.err)
     assert result.out == ""
 
@@ -168,7 +166,7 @@ def test_a_disk_that_would_not_hold_it(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100 * 2**20 + 400_000))
     result = download(run_script, "proposal=16801")
     assert result.status == 1
-    assert "out: 0.5 MB are to come and 105.3 MB are free there" in last_line(result.err)
+    assert "out: 0.5 MB are needed and 105.3 MB are free there" in last_line(result.err)
     assert archive.downloads == []
     assert download(run_script, "proposal=16801", "max=5").status == 0
 

@@ -77,4 +77,4 @@ def test_exposures_take_the_calibration_of_the_darks(without_darks: StandIn, run
     result = download(run_script, "proposal=16801", "darks=near")
     assert result.status == 0, result.err
     assert names(tmp_path / "out" / "science") == ["ivis01a0q_flt.fits"]
-    assert "The darks are there as _flt alone" in result.out
+    assert "The darks are available as _flt only" in result.out

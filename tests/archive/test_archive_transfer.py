@@ -103,7 +103,7 @@ def test_a_full_disk_is_said_and_what_came_is_kept(one_file: StandIn, tmp_path: 
         copy.parent.mkdir(parents=True)
         copy.write_bytes(content)
     source = source_of(Archive(), f"file://{tmp_path}/copy" if bucket else False)
-    with small_disk(600_000), pytest.raises(InputError, match=r"File too large.*; what came is kept"):
+    with small_disk(600_000), pytest.raises(InputError, match=r"File too large.*; the part received is kept"):
         download(product(), path, source, lambda size: None, Event())
     assert not path.exists()
     assert 500_000 < path.with_name(f".{NAME}.part").stat().st_size <= 600_000
@@ -177,7 +177,7 @@ def test_what_is_no_whole_file_is_not_taken(one_file: StandIn, tmp_path: Path) -
         (b"<html>sorry</html>", "no whole blocks"),
     ):
         one_file.faults[NAME] = [("body", body)]
-        with pytest.raises(InputError, match=f"no whole FITS file .*{reason}"):
+        with pytest.raises(InputError, match=f"an incomplete FITS file .*{reason}"):
             bring(tmp_path / "out")
         assert not {NAME, f".{NAME}.part"} & set(left(tmp_path / "out"))
     assert bring(tmp_path / "out").read_bytes() == content

@@ -237,7 +237,7 @@ def test_the_oracle_learns_from_truth(survey: Path, run_script: Run, tmp_path: P
 def test_truth_for_training_is_checked(survey: Path, run_script: Run, tmp_path: Path) -> None:
     data = (f"data.science={survey}/science",)
     rng = np.random.default_rng(0)
-    for truth, message in (("plain", "has no CRCHARGE,1"), ("few", "holds no truth of")):
+    for truth, message in (("plain", "has no CRCHARGE,1"), ("few", "contains no truth for")):
         shutil.copytree(survey / "truth", tmp_path / truth)
         (tmp_path / truth / "ivis01a0q_truth.fits").unlink()
         if truth == "plain":

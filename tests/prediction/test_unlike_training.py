@@ -91,7 +91,7 @@ def test_spectra_are_told_by_their_lines_and_by_their_header(trained: Path, run_
     for path in (seen, said):
         warnings, row = predict(run_script, trained / "checkpoints/best.ckpt", path)
         assert len(warnings) == 1
-        assert f"{path.name} differs from the training data: it is a spectrum (look at its mask; a model" in warnings[0]
+        assert f"{path.name} differs from the training data: it is a spectrum (check its mask; a model" in warnings[0]
         assert row["star_width"] == ""
         assert predict(run_script, knowing(trained, tmp_path, spectra=0.1), path)[0] == []
 
@@ -140,7 +140,7 @@ def test_trailed_stars_are_told(trained: Path, run_script: Run, tmp_path: Path) 
     trails = knowing(trained, tmp_path, trailed=0.1)
     assert predict(run_script, trails, path)[0] == []
     assert (
-        "its stars are trailed (look at its mask; raise threshold= if they are flagged, or fine-tune with init=)"
+        "its stars are trailed (check its mask; raise threshold= if they are flagged, or fine-tune with init=)"
         in warnings[0]
     )
     assert row["star_width"] == ""

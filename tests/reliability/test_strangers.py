@@ -259,7 +259,7 @@ def test_a_damaged_result_counts_as_killed(values: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["[", "[" * 100_000, "[]", '{"earlier": 3}', "\x00", '{"a": ' * 5000])
 def test_a_damaged_record_is_refused_in_a_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(InputError, match=r"run\.json: is no record of a run; move it away"):
+    with pytest.raises(InputError, match=r"run\.json: is not a record of a run; move it away"):
         read_record(tmp_path)
 
 
@@ -271,7 +271,7 @@ def test_a_sweep_of_a_thousand_million_jobs_is_not_written_down(tmp_path: Path) 
     assert config is not None
     assert not_started(config, []) == []
     (tmp_path / "multirun.yaml").write_text("hydra: {overrides: {task: ['=,=']}}")
-    with pytest.raises(InputError, match="is no config of a sweep"):
+    with pytest.raises(InputError, match="is not a config of a sweep"):
         sweep_config(tmp_path)
 
 

@@ -120,7 +120,7 @@ def test_where_added_and_own_differ_the_model_it_started_from_is_kept(
     best, exposure = tmp_path / BEST, field / "resampled" / "ivis10a1q_flc.fits"
     kept = load_model(best)
     words = kept.card.run["judgement"]["words"]
-    assert "told added cosmic rays from the exposures' own, and missed these" in words
+    assert "distinguished added cosmic rays from the exposures' own, and missed the latter" in words
     assert "Give darks that went through the processing of the science exposures" in words
     page = (tmp_path / "run" / "report.html").read_text().replace("&#x27;", "'")
     for place in (result.out, page):
