@@ -174,6 +174,7 @@ def _none_calibrated(files: Sequence[Product], camera: str, count: int) -> str:
         return f"darks: the archive has no calibrated files of the {count} darks of {camera} near the exposures"
     pipeline = instrument_of(*camera.split("/")).pipeline
     return (
-        f"darks: the {count} darks of {camera} near the exposures are there as _raw alone, which no training can use; "
-        f"fetch them from https://mast.stsci.edu, run {pipeline} {raw.name} on each (of hstcal), and give the folder"
+        f"darks: the {count} darks of {camera} near the exposures are available as _raw only, which is of no use "
+        f"in training; fetch them from https://mast.stsci.edu, run {pipeline} {raw.name} on each (of hstcal), and give "
+        "the folder"
     )

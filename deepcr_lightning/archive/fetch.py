@@ -132,7 +132,7 @@ def _keep(product: Product, path: Path, downloads: Downloads, rows: Mapping[str,
         reason = fault(path)
         if reason:
             outcome.failures.append(
-                f"{path}: is there and is no whole FITS file ({reason}); remove it, or set overwrite=true"
+                f"{path}: exists but is not a complete FITS file ({reason}); remove it, or set overwrite=true"
             )
             return
         downloads.add(product, path)

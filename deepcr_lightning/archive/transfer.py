@@ -81,7 +81,7 @@ def fault(path: Path, summed: bool = False) -> str:
     try:
         # The archive fills the last block of its files, as the standard wants.
         if path.stat().st_size % FITS_BLOCK:
-            return f"its {path.stat().st_size} bytes are no whole blocks of {FITS_BLOCK}"
+            return f"its {path.stat().st_size} bytes are not a multiple of {FITS_BLOCK}"
         with path.open("rb") as data, fits.open(data, memmap=False, disable_image_compression=True) as hdus:
             check_whole(hdus, data)
             for number, hdu in enumerate(hdus):
@@ -118,7 +118,7 @@ def _fetch_whole(
         return
     part.data.unlink()
     if not (resumed and again):
-        raise InputError(f"{product.name}: the archive sent an incomplete FITS file ({reason}); try again later")
+        raise InputError(f"{product.name}: the archive sent a damaged FITS file ({reason}); try again later")
     log.warning("%s: is not a complete FITS file after resuming (%s); fetching it again", product.name, reason)
     _fetch_whole(product, path, source, arrived, stop, again=False)
 
@@ -133,8 +133,8 @@ def _fetch(product: Product, part: _Part, source: Source, arrived: Callable[[int
             gained = part.size() > before
             resumed, failures = resumed or gained, 0 if gained else failures + 1
             if failures >= _TRIES:
-                broke = f"{product.name}: the connection broke {failures} times ({error}); the same command goes on"
-                raise InputError(broke) from error
+                broke = f"{product.name}: the connection was lost {failures} times ({error})"
+                raise InputError(f"{broke}; run the same command again to resume") from error
             log.info("%s: the connection was lost (%s); resuming", product.name, error)
             if stop.wait(_PAUSE * 2**failures):
                 raise StoppedError from None
@@ -146,7 +146,7 @@ def _receive(product: Product, part: _Part, source: Source, arrived: Callable[[i
     with source(product, there, version) as stream:
         if stream.start not in (0, there) or (stream.start and stream.total != total):
             part.data.unlink()
-            raise BrokenError("the archive has another version by now")
+            raise BrokenError("the archive now has another version")
         with part.data.open("ab" if stream.start else "wb") as file:
             if not stream.start:
                 # After the bytes of another version are gone, before the first of this one.

@@ -119,7 +119,7 @@ def as_number(value: Any) -> float | None:
     Returns
     -------
     float or None
-        None if it is no finite number.
+        None if it is not a finite number.
     """
     if isinstance(value, str):
         try:

@@ -260,9 +260,7 @@ def _write_copy(
     if path.exists() and isinstance(exposure.path, Path) and path.samefile(exposure.path):
         raise InputError(f"{path}: would overwrite the input; choose another output_dir")
     if exposure.changed is not None and exposure.path.stat().st_mtime_ns != exposure.changed:
-        raise InputError(
-            f"{exposure.path}: has changed since it was read, so {path.name} was not written; run the command again"
-        )
+        raise InputError(f"{exposure.path}: has changed since it was read, so {path.name} is not written; run again")
 
     def write(partial: Path) -> None:
         # Raw values and raw headers: what is not edited goes through byte by byte.

@@ -185,8 +185,8 @@ def _with_truth(
         lost = known.ignore
         if known.charge is None and not with_darks:
             raise InputError(
-                f"{path}: has no CRCHARGE,{chip.extver}, which says what to learn where there are no darks; "
-                "give data.darks= too"
+                f"{path}: has no CRCHARGE,{chip.extver}, the label of a training without darks; "
+                "give data.darks= as well"
             )
         if known.charge is None:
             # Without the charge of its CRs an image serves as one that has none: they and their rims become gaps.

@@ -114,7 +114,7 @@ def _check(size: int, count: int, table: dict[str, NDArray], layers: list[LayerI
     """Raise ValueError if a store does not hold together."""
     whole = [size, count, *(n for layer in layers for n in (layer.start, layer.rows, layer.columns))]
     if not all(isinstance(number, int) and number >= 0 for number in whole):
-        raise ValueError("a size is no number of pixels")
+        raise ValueError("a size is not a number of pixels")
     if any(len(column) != count for column in table.values()):
         raise ValueError("its table has another length")
     start = 0

@@ -118,7 +118,7 @@ class Window:
             return
         if self.opened is not None and self.opened.mended and number != self._wanted:
             self._wanted = number
-            self._say("This mask was mended and is not saved. Save it, or choose again to lose the changes", wrong=True)
+            self._say("This mask has unsaved changes. Save it, or choose again to discard them", wrong=True)
             self.page.exposures.selected.indices = [self._number]
             return
         self._open(number)
@@ -153,7 +153,7 @@ class Window:
     def _search(self) -> None:
         if self.opened is not None and self.opened.mended and self._wanted != self._number:
             self._wanted = self._number
-            self._say("This mask was mended and is not saved. Search again to lose the changes", wrong=True)
+            self._say("This mask has unsaved changes. Search again to discard them", wrong=True)
         elif self.opened is not None:
             self._open(self._number, anew=True)
 

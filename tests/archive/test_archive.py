@@ -74,7 +74,7 @@ def test_files_of_others_are_noted_or_named(archive: StandIn, run_script: Run, s
     assert result.status == 1
     assert archive.downloads == []
     assert "1 of 6 files could not be downloaded" in result.err
-    assert "is there and is no whole FITS file" in result.err
+    assert "exists but is not a complete FITS file" in result.err
     assert cut.stat().st_size == 30_000
     assert "ivis01a1q_flc.fits: kept, although the archive now has one of another size" in result.out
     assert download(run_script, "proposal=16801", "overwrite=true").status == 0

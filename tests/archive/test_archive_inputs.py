@@ -154,7 +154,7 @@ def test_shares_are_all_of_it_and_each_once(archive: StandIn, tmp_path: Path, of
             Address(Wanted(cone=(10.5, 41.0, 0.1), dates=(59580.0, 59582.0))),
         ),
         ("mast:", "is not an address of the archive; give one such as mast:16801"),
-        ("mast:M31", "is no address of the archive"),
+        ("mast:M31", "is not an address of the archive"),
         ("mast:16801?filters=F336W", "filters is not known; after ? come target, cone, filter"),
         ("mast:16801?share=0/4", "share=0/4 must be such as 3/40"),
         ("mast:16801?share=5/4", "share=5/4 must be such as 3/40"),

@@ -286,7 +286,7 @@ def test_a_selection_names_no_other_place(name: str, kind: str, tmp_path: Path) 
     place = tmp_path / "selections" / f"{wanted.label}.json"
     place.parent.mkdir()
     place.write_text(json.dumps([{**row, "start": 0.0, "exposure_time": 1.0, "public": True}]))
-    with pytest.raises(InputError, match="is no place for an exposure"):
+    with pytest.raises(InputError, match="is not a valid name for an exposure"):
         remembered(None, tmp_path, wanted, None)  # type: ignore[arg-type]
 
 
