@@ -17,7 +17,7 @@ from deepcr_lightning.errors import InputError
 
 _NAMES_OF_CODE = ("model.network", "model.loss", "model.optimiser")
 _OURS = ("unet", "bce", "calibrated_bce", "adamw")
-"""Networks, losses and optimisers of this package: the keys of its tables, which PyTorch comes with."""
+"""Networks, losses and optimisers of this package: the keys of its tables, whose import would bring PyTorch along."""
 
 
 def saved_overrides(file: Path, typed: Iterable[str]) -> list[str]:

@@ -18,10 +18,13 @@ from conftest import Result
 from deepcr_lightning.console.arguments import resume_overrides
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.models.model import load_model
+from deepcr_lightning.networks.choice import NETWORKS
 from deepcr_lightning.runs.record import read_record
 from deepcr_lightning.sweeps.grid import not_started, sweep_config
 from deepcr_lightning.sweeps.result import KILLED, read_result
 from deepcr_lightning.tiles.store import TileStore
+from deepcr_lightning.training.losses import LOSSES
+from deepcr_lightning.training.optimiser import OPTIMISERS
 
 
 class Trap:
@@ -112,6 +115,9 @@ def test_the_options_of_a_run_are_resumed(tmp_path: Path) -> None:
         "download_dir=/data/down",
         "trainer.max_epochs=3",
         "augmentation=none",
+        *(f"model.network={name}" for name in NETWORKS),
+        *(f"model.loss={name}" for name in LOSSES),
+        *(f"model.optimiser={name}" for name in OPTIMISERS),
     ]
     (tmp_path / "overrides.yaml").write_text(json.dumps(options))
     resumed = resume_overrides([f"ckpt_path={tmp_path}/checkpoints/last.ckpt"])
