@@ -24,6 +24,7 @@ ROOMS = (
     "named",
     "console",
     "exposures",
+    "sights",
     "simulation",
     "labels",
     "tiles",

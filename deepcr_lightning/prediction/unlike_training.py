@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from deepcr_lightning.console.counts import counted
-from deepcr_lightning.exposures.sight import Sight
-from deepcr_lightning.exposures.star_widths import CHANCE, Stars
 from deepcr_lightning.models.card import DataCard
 from deepcr_lightning.prediction.expected_share import most_flagged
 from deepcr_lightning.prediction.summary import Row
+from deepcr_lightning.sights.sight import Sight
+from deepcr_lightning.sights.star_widths import CHANCE, Stars
 
 _LEEWAY = 1.1
 _STARS_FLAGGED, _FEWEST_FLAGGED = 0.05, 3

@@ -14,11 +14,11 @@ from conftest import ON_CPU, Result, reference, write_hst
 from skies import observe, star_field
 
 from deepcr_lightning.exposures.exposure import read_exposure
-from deepcr_lightning.exposures.sight import look_at
 from deepcr_lightning.models.card import DataCard
 from deepcr_lightning.prediction.expected_share import expected_share, most_flagged
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
 from deepcr_lightning.prediction.unlike_training import unlike_training
+from deepcr_lightning.sights.sight import look_at
 
 Run = Callable[..., Result]
 NAME = "ivis09a0q_flc.fits"

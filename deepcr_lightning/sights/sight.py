@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from deepcr_lightning.exposures.cards import text
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.instruments import SPECTROGRAPHS
-from deepcr_lightning.exposures.light_peaks import joined, light_peaks
 from deepcr_lightning.exposures.sky import sky_noise_and_floor
-from deepcr_lightning.exposures.star_widths import Stars, are_drawn_out, stars_of
+from deepcr_lightning.sights.light_peaks import joined, light_peaks
+from deepcr_lightning.sights.star_widths import Stars, are_drawn_out, stars_of
 
 _SKY_SAMPLE = 65_536
 _RUN, _EVERY, _MIDDLE = 64, 4, 512
