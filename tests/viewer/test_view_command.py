@@ -25,7 +25,7 @@ Run = Callable[..., Result]
     ("overrides", "message"),
     [
         (["input=nowhere"], "input=nowhere: no such file"),
-        (["input={viewed}/empty"], "no FITS files there"),
+        (["input={viewed}/empty"], "no FITS files with an exposure there"),
         (["products=[preview]"], "choose from mask, dq_copy, clean, regions"),
         (["fill=network"], "fill=network: choose from"),
         (["grow=9"], "grow=9: must be 0 to 5"),
