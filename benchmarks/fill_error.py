@@ -3,6 +3,7 @@
 On simulated exposures with truth (python -m deepcr_lightning.simulation OUT --fields sparse cluster galaxy nebula ...):
 the true cosmic-ray pixels are filled and compared with the exposure less its true cosmic-ray charge. Errors are in
 units of the local noise, so that no bright star decides; a perfect fill has 0.95 to 1, the noise of the pixel itself.
+Unlike inpaint.py, it also measures speed, and fills masks that are grown.
 """
 
 from __future__ import annotations

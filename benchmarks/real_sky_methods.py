@@ -28,9 +28,9 @@ class Method:
     Attributes
     ----------
     find : callable
-        Of an Exposure: a map of each chip, ndarray of float32, shape (H, W).
+        Function of an Exposure that gives a map of each chip, ndarray of float32, shape (H, W).
     threshold : float
-        Of its mask.
+        Threshold of its mask.
     graded : bool
         Whether its maps are more than zeros and ones.
     """

@@ -132,9 +132,9 @@ def tally(picture: Picture, maps: Maps, threshold: float) -> Tally:
     ----------
     picture : Picture
     maps : list of ndarray of float32, shape (H, W)
-        Of its chips.
+        Maps of its chips.
     threshold : float
-        Of the mask.
+        Threshold of the mask.
 
     Returns
     -------

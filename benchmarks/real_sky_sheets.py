@@ -69,7 +69,7 @@ def worst(pictures: list[Picture], maps: list[Maps], threshold: float, false: bo
     pictures : list of Picture
     maps : list of list of ndarray of float32, shape (H, W)
     threshold : float
-        Of the mask.
+        Threshold of the mask.
     false : bool
         Pixels that are flagged and are no CR, nor touch one; the sum of their map says how bad. Otherwise CR pixels
         that are not flagged; the sum of their height over the surroundings, in units of the noise, says so.

@@ -114,7 +114,7 @@ def sync_name(path: Path) -> None:
 def make_folder_once(folder: Path, fill: Callable[[Path], object], last: str = "") -> bool:
     """Make a folder whole, or find it made.
 
-    Of processes that want it at once one makes it and the others wait. What one that was killed has left is removed.
+    If several processes want it at once, one makes it and the others wait. What a killed one has left is removed.
 
     Parameters
     ----------

@@ -38,11 +38,11 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="deepcr-lightning export",
         description="Write a trained network for other programs: OUT.pth for the package deepCR (depth 2 only), or "
-        "OUT.onnx, from electrons to probability; a file with .json at its end says how it was trained and is used. "
-        "Or to hand it on: OUT.ckpt holds weights and description alone, and no paths.",
+        "OUT.onnx, from electrons to probability, with a .json file that describes its training and use. "
+        "To share it: OUT.ckpt contains only weights and description, without paths.",
     )
     made.add_argument("ckpt_path", help="network: best.ckpt of a run, a .pth of deepCR, or the name of one of these")
-    made.add_argument("out", type=Path, help="file to write; its ending says in what form")
+    made.add_argument("out", type=Path, help="file to write; its suffix chooses the format")
     made.add_argument("--network", help="name of the network, such as mypackage.MyNet, if it is one of your own")
     return made
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,6 +24,7 @@ ROOMS = (
     "named",
     "console",
     "exposures",
+    "sights",
     "simulation",
     "labels",
     "tiles",
@@ -40,7 +46,7 @@ ROOMS = (
     "export",
     "__main__",
 )
-MOST_LINES = 300
+MOST_LINES, MOST_SHARE = 300, 0.12
 
 
 def modules() -> dict[str, Path]:
@@ -109,6 +115,48 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 def test_no_file_is_too_long() -> None:
     lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in MODULES.values()}
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_no_room_is_too_large() -> None:
+    lines = Counter[str]()
+    for name, path in MODULES.items():
+        lines[room(name)] += len(path.read_text().splitlines())
+    assert {name: count for name, count in lines.items() if count > MOST_SHARE * lines.total()} == {}
+
+
+_IMPORTS_IN_TURN = """
+import importlib, json, sys
+seen = {}
+for room, modules in json.load(sys.stdin):
+    for module in modules:
+        importlib.import_module(f"deepcr_lightning.{module}")
+    seen[room] = sorted({name.split(".")[1] for name in sys.modules if name.startswith("deepcr_lightning.")})
+print(json.dumps(seen))
+"""
+
+
+def test_a_room_brings_no_room_below_it_into_memory() -> None:
+    """Whatever imports what: from the ground up, each room is imported before those below it have been."""
+    inside = [(name, sorted(module for module in MODULES if room(module) == name)) for name in ROOMS]
+    modules = [
+        (name, [module for module in members if module.rpartition(".")[2] != "__main__"]) for name, members in inside
+    ]
+    asked = json.dumps([(name, members) for name, members in modules if members])
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _IMPORTS_IN_TURN],
+        input=asked,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name, seen in json.loads(ran.stdout).items():
+        assert set(seen) <= set(ROOMS[: ROOMS.index(name) + 1]), name
+
+
+def test_descriptions_of_parameters_stand_alone() -> None:
+    files = [path for top in ("deepcr_lightning", "benchmarks") for path in (PACKAGE.parent / top).rglob("*.py")]
+    assert len(files) > 200
+    assert [str(path) for path in files if re.search(r"\n +\w[\w, ]* : .+\n +Of ", path.read_text())] == []
 
 
 def test_no_two_files_share_a_name() -> None:

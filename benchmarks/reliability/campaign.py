@@ -77,7 +77,7 @@ def options(description: str | None, count: int | None = None) -> argparse.Argum
     Parameters
     ----------
     description : str, optional
-        Of the campaign.
+        Description of the campaign.
     count : int, optional
         Cases by default, of a campaign that draws them.
 

@@ -29,7 +29,7 @@ def break_calls(folder: Path, number: int, after: int, once: bool, seed: int) ->
     once : bool
         Whether only one fails, or all from then on.
     seed : int
-        Of which kind of call it is.
+        Seed that chooses the kind of call.
     """
     name = random.Random(seed).choice(CALLS)
     # Of a lock these say that another process has it, and that one is waited for.

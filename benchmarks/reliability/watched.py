@@ -60,7 +60,7 @@ def watch(work: Callable[[], object], named: str = "", seconds: float = SECONDS,
     named : str
         Words that a message of refusal has to hold, such as the path of the file.
     seconds : float
-        Of the processor, and five times as many by the clock.
+        Limit on the time of the processor; that by the clock is five times as long.
     room : int
         Bytes of memory that it may map beyond what is mapped already.
 

@@ -71,7 +71,7 @@ def read_address(address: str) -> Address:
     elif _ROOT.fullmatch(place):
         options["root"] = place
     elif place or not {"target", "cone"} & set(options):
-        raise InputError(f"{address}: is no address of the archive; give one such as {_EXAMPLE}")
+        raise InputError(f"{address}: is not an address of the archive; give one such as {_EXAMPLE}")
     try:
         return Address(wanted_by(options), share, {"true": True, "false": False}.get(cloud.lower(), cloud))
     except InputError as error:

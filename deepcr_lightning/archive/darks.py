@@ -11,6 +11,7 @@ from deepcr_lightning.archive.rows import Observation
 from deepcr_lightning.archive.search import best_of, day, evenly, products_of
 from deepcr_lightning.archive.server import Archive
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.instruments import instrument_of
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,6 @@ _SHORTEST = 300.0
 """Seconds; shorter darks have too few CRs to be worth their size."""
 _FULL = 0.9
 _FAR = 3650.0
-_PIPELINES = {"WFC3": "calwf3", "ACS": "calacs", "STIS": "calstis"}
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def find_darks(archive: Archive, science: Sequence[Product], wishes: DarkWishes)
     Returns
     -------
     list of Product
-        Of every camera of the exposures, the nearest for each of them in turn. They are ``_flc`` for ``_flc`` where the
-        archive has these, else ``_flt``.
+        Darks of every camera of the exposures, the nearest for each of them in turn. They are ``_flc`` for ``_flc``
+        where the archive has these, else ``_flt``.
 
     Raises
     ------
@@ -172,8 +172,9 @@ def _none_calibrated(files: Sequence[Product], camera: str, count: int) -> str:
     raw = next((one for one in files if one.suffix == "raw"), None)
     if raw is None:
         return f"darks: the archive has no calibrated files of the {count} darks of {camera} near the exposures"
-    pipeline = _PIPELINES[camera.partition("/")[0]]
+    pipeline = instrument_of(*camera.split("/")).pipeline
     return (
-        f"darks: the {count} darks of {camera} near the exposures are there as _raw alone, which no training can use; "
-        f"fetch them from https://mast.stsci.edu, run {pipeline} {raw.name} on each (of hstcal), and give the folder"
+        f"darks: the {count} darks of {camera} near the exposures are available as _raw only, which is of no use "
+        f"in training; fetch them from https://mast.stsci.edu, run {pipeline} {raw.name} on each (of hstcal), and give "
+        "the folder"
     )

@@ -29,7 +29,7 @@ class Row:
     file : str
         Path below the folder of the table.
     uri : str
-        Of the archive.
+        URI of the file in the archive.
     size : int
         Bytes.
     sha256 : str
@@ -72,7 +72,7 @@ class Downloads:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{folder}: cannot be made ({error.strerror or error})") from error
+            raise InputError(f"{folder}: cannot be created ({error.strerror or error})") from error
         self._lock = FileLock(folder / f".{FILE}.lock")
         self.rows()
 
@@ -91,7 +91,7 @@ class Downloads:
             raise InputError(f"{self.path}: cannot be read ({error.strerror or error})") from error
         except (ValueError, csv.Error) as error:
             raise InputError(
-                f"{self.path}: is no table of ours ({error}); remove it or choose another folder"
+                f"{self.path}: was not written by this package ({error}); remove it or choose another folder"
             ) from error
         return {row.file: row for row in rows}
 

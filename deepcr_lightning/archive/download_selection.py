@@ -51,11 +51,14 @@ def select(archive: Archive, wanted: Wanted, darks: DarkWishes | None) -> list[P
     dark_products = find_darks(archive, science, darks)
     if {one.suffix for one in dark_products} == {"flt"} and "flc" in {one.suffix for one in science}:
         if wanted.product is None:
-            log.info("The darks are there as _flt alone; the exposures are taken as _flt, too, so that CRs look alike")
+            log.info(
+                "The darks are available as _flt only; the exposures are taken as _flt as well, so that CRs look alike"
+            )
             science = find_science(archive, replace(wanted, product="flt"))
         else:
             log.warning(
-                "The darks are there as _flt alone, the exposures are _flc: a network can learn to tell their CRs apart"
+                "The darks are available as _flt only, but the exposures are _flc: a network can learn to tell their "
+                "CRs apart"
             )
     return science + dark_products
 
@@ -98,7 +101,7 @@ def remembered(archive: Archive, folder: Path, wanted: Wanted, darks: DarkWishes
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: is no selection of ours ({error}); remove it") from error
+        raise InputError(f"{path}: was not written by this package ({error}); remove it") from error
 
 
 def table(products: Sequence[Product]) -> str:
@@ -155,7 +158,7 @@ def require_room(folder: Path, wanted_bytes: int) -> None:
     free = shutil.disk_usage(there).free
     if wanted_bytes + _SPARE > free:
         raise InputError(
-            f"{folder}: {_told(wanted_bytes)} are to come and {_told(free)} are free there; choose another directory, "
+            f"{folder}: {_told(wanted_bytes)} are needed and {_told(free)} are free there; choose another directory, "
             "or fewer exposures with max="
         )
 

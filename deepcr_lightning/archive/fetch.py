@@ -135,12 +135,12 @@ def _keep(product: Product, path: Path, downloads: Downloads, rows: Mapping[str,
         reason = fault(path)
         if reason:
             outcome.failures.append(
-                f"{path}: is there and is no whole FITS file ({reason}); remove it, or set overwrite=true"
+                f"{path}: exists but is not a complete FITS file ({reason}); remove it, or set overwrite=true"
             )
             return
         downloads.add(product, path)
     if product.size > 0 and size != product.size:
-        log.warning("%s: kept, though the archive has one of another size by now; overwrite=true fetches it", path)
+        log.warning("%s: kept, although the archive now has one of another size; use overwrite=true to fetch it", path)
     outcome.kept.append(path)
 
 

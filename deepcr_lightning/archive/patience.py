@@ -31,7 +31,7 @@ def patience() -> Any:
         def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
             seconds = super().get_retry_after(response)
             if seconds is not None and seconds > _LONGEST:
-                raise InputError(f"the archive is busy and asks to wait for {seconds:.0f} s; try later")
+                raise InputError(f"the archive is busy and asks to wait for {seconds:.0f} s; try again later")
             if seconds:
                 log.info("The archive is busy; waiting for %.0f s", seconds)
             return seconds

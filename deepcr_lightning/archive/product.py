@@ -49,7 +49,7 @@ class Product:
     def __post_init__(self) -> None:
         # A selection is read from a file, too, which may come from somebody else.
         if Path(self.name).name != self.name or self.name.startswith(".") or self.kind not in ("science", "darks"):
-            raise ValueError(f"{self.kind}/{self.name} is no place for an exposure")
+            raise ValueError(f"{self.kind}/{self.name} is not a valid name for an exposure")
 
     @property
     def root(self) -> str:

@@ -44,7 +44,7 @@ def find_science(archive: Archive, wanted: Wanted) -> list[Product]:
         asked = {one.obsid for one in observations if one.name == wanted.root}
         files = mine or ([] if not asked else files)
         if not files:
-            raise InputError(f"the archive has no exposure {wanted.root} of {', '.join(CAMERAS)}; is it spelt right?")
+            raise InputError(f"the archive has no exposure {wanted.root} of {', '.join(CAMERAS)}; check the spelling")
     found = best_of(files, [wanted.product] if wanted.product else PRODUCTS)
     if not found:
         there = ", ".join(sorted({f"_{file.suffix}" for file in files})) or "neither _flc nor _flt nor _raw"
@@ -60,7 +60,7 @@ def products_of(archive: Archive, observations: Sequence[Observation], kind: str
     archive : Archive
     observations : sequence of Observation
     kind : str
-        Of the products.
+        Kind of the products, for messages.
 
     Returns
     -------
@@ -153,10 +153,10 @@ def _observations(archive: Archive, wanted: Wanted) -> list[Observation]:
             found = archive.observations(obs_id=name)
             if found:
                 return found
-        raise InputError(f"{wanted.words}: the archive has neither it nor its visit; is it spelt right?")
+        raise InputError(f"{wanted.words}: the archive has neither it nor its visit; check the spelling")
     found = archive.observations(**criteria, intentType="science")
     if not found and wanted.proposal and not (wanted.target or wanted.cone):
-        raise InputError(f"{wanted.words}: the archive has no science exposures of HST in it; is the number right?")
+        raise InputError(f"{wanted.words}: the archive has no science exposures of HST in it; check the number")
     if not found:
         of_proposal = archive.observations(proposal_id=wanted.proposal, intentType="science") if wanted.proposal else []
         there = f"; targets of the proposal: {_some({one.target for one in of_proposal})}" if of_proposal else ""

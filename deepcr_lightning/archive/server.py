@@ -42,7 +42,7 @@ class Archive:
             from requests.adapters import HTTPAdapter
         except ImportError as error:
             raise InputError(
-                f"the archive needs more packages ({error}); pip install 'deepcr-lightning[archive]'"
+                f"the archive needs further packages ({error}); pip install 'deepcr-lightning[archive]'"
             ) from error
         self.server = os.environ.get(SERVER, conf.server).rstrip("/")
         with conf.set_temp("server", self.server):
@@ -164,12 +164,14 @@ class Archive:
                 yield
         except (requests.JSONDecodeError, KeyError) as error:
             raise InputError(
-                f"{self.server}: the archive's answer is not as expected ({error!r}); try later"
+                f"{self.server}: the archive's answer is not as expected ({error!r}); try again later"
             ) from error
         except (requests.HTTPError, requests.exceptions.RetryError) as error:
-            raise InputError(f"{self.server}: the archive does not answer ({_short(error)}); try later") from error
+            raise InputError(
+                f"{self.server}: the archive does not answer ({_short(error)}); try again later"
+            ) from error
         except (requests.RequestException, TimeoutError) as error:
-            raise InputError(f"{self.server}: cannot be reached ({_short(error)}); is there a network?") from error
+            raise InputError(f"{self.server}: cannot be reached ({_short(error)}); check the network") from error
         except (InvalidQueryError, RemoteServiceError) as error:
             raise InputError(f"{self.server}: the archive refuses the query ({_short(error)})") from error
 

@@ -202,9 +202,9 @@ def _version(headers: Any) -> str:
 
 def _refuse(product: Product, status: int, archive: Archive) -> None:
     if status in (401, 403):
-        cure = f"{TOKEN} is of a user who may not see it" if archive.authorised else f"set {TOKEN} if it is yours"
+        cure = f"the user of {TOKEN} has no access to it" if archive.authorised else f"set {TOKEN} if it is yours"
         raise InputError(f"{product.name}: is not public yet ({status}); {cure}")
     if status == 404:
-        raise InputError(f"{product.name}: the archive lists it and does not have it (404); try later")
+        raise InputError(f"{product.name}: the archive lists it but does not have it (404); try again later")
     if status >= 400:
-        raise InputError(f"{product.name}: the archive does not send it ({status}); try later")
+        raise InputError(f"{product.name}: the archive does not send it ({status}); try again later")

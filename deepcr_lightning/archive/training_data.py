@@ -71,8 +71,8 @@ def fetch_training_data(
         outcome = fetch(products, folder, source_of(archive, address.cloud))
         if outcome.failures:
             raise InputError(
-                f"{text}: {len(outcome.failures)} of {len(products)} files did not come; the same command goes on. "
-                f"The first: {outcome.failures[0]}"
+                f"{text}: {len(outcome.failures)} of {len(products)} files could not be downloaded; run the same "
+                f"command again. First error: {outcome.failures[0]}"
             )
         found |= dict.fromkeys(place_of(one, folder) for one in products)
     of_kind = {kind: [str(path) for path in found if path.parent.name == kind] for kind in ("science", "darks")}

@@ -61,7 +61,7 @@ def download(product: Product, path: Path, source: Source, arrived: Callable[[in
             # Whoever waited for it finds the file.
             lock.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); what came is kept") from error
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); the part received is kept") from error
 
 
 def take_place(fresh: Path, path: Path) -> None:
@@ -110,7 +110,7 @@ def fault(path: Path, summed: bool = False) -> str:
     try:
         # The archive fills the last block of its files, as the standard wants.
         if path.stat().st_size % FITS_BLOCK:
-            return f"its {path.stat().st_size} bytes are no whole blocks of {FITS_BLOCK}"
+            return f"its {path.stat().st_size} bytes are not a multiple of {FITS_BLOCK}"
         with open_fits(path, disable_image_compression=True) as (hdus, data):
             check_whole(hdus, data)
             for number, hdu in enumerate(hdus):
@@ -142,13 +142,13 @@ def _fetch_whole(
         part.become(path)
         if product.size > 0 and size != product.size:
             log.warning(
-                "%s: has %d bytes, the archive's table says %d; it is a whole FITS file", path, size, product.size
+                "%s: has %d bytes, but the archive lists %d; it is a complete FITS file", path, size, product.size
             )
         return
     part.data.unlink()
     if not (resumed and again):
-        raise InputError(f"{product.name}: what the archive sent is no whole FITS file ({reason}); try later")
-    log.warning("%s: is no whole FITS file after going on with it (%s); fetching it anew", product.name, reason)
+        raise InputError(f"{product.name}: the archive sent a damaged FITS file ({reason}); try again later")
+    log.warning("%s: is not a complete FITS file after resuming (%s); fetching it again", product.name, reason)
     _fetch_whole(product, path, source, arrived, stop, again=False)
 
 
@@ -162,9 +162,9 @@ def _fetch(product: Product, part: _Part, source: Source, arrived: Callable[[int
             gained = part.size() > before
             resumed, failures = resumed or gained, 0 if gained else failures + 1
             if failures >= _TRIES:
-                broke = f"{product.name}: the connection broke {failures} times ({error}); the same command goes on"
-                raise InputError(broke) from error
-            log.info("%s: the connection broke (%s); going on", product.name, error)
+                broke = f"{product.name}: the connection was lost {failures} times ({error})"
+                raise InputError(f"{broke}; run the same command again to resume") from error
+            log.info("%s: the connection was lost (%s); resuming", product.name, error)
             if stop.wait(_PAUSE * 2**failures):
                 raise StoppedError from None
 
@@ -175,7 +175,7 @@ def _receive(product: Product, part: _Part, source: Source, arrived: Callable[[i
     with source(product, there, version) as stream:
         if stream.start not in (0, there) or (stream.start and stream.total != total):
             part.data.unlink()
-            raise BrokenError("the archive has another version by now")
+            raise BrokenError("the archive now has another version")
         with part.data.open("ab" if stream.start else "wb") as file:
             if not stream.start:
                 # After the bytes of another version are gone, before the first of this one.

@@ -10,8 +10,11 @@ from typing import Any
 from astropy.time import Time
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.instruments import INSTRUMENTS, is_ccd
 
-CAMERAS = ("WFC3/UVIS", "ACS/WFC", "ACS/HRC", "STIS/CCD")
+CAMERAS = tuple(
+    f"{name}/{detector}" for (name, detector), row in INSTRUMENTS.items() if row.pipeline and is_ccd(name, detector)
+)
 """CCD cameras whose calibrated exposures are in electrons or counts with a gain that is read."""
 PRODUCTS = ("flc", "flt")
 """Calibrated exposures with and without correction of the charge transfer; the first counts most."""
@@ -60,7 +63,7 @@ class Wanted:
 
     def __post_init__(self) -> None:
         if not (self.proposal or self.root or self.target or self.cone):
-            raise InputError("what is wanted of the archive is not said; give proposal=, target= or cone=")
+            raise InputError("nothing narrows the search of the archive; give proposal=, target= or cone=")
         if self.proposal is not None and not self.proposal.isdigit():
             raise InputError(f"proposal={self.proposal}: must be a number, such as 16801")
         if self.camera is not None and self.camera not in CAMERAS:
@@ -90,8 +93,8 @@ def wanted_by(options: Mapping[str, Any]) -> Wanted:
     Parameters
     ----------
     options : mapping
-        Of ``proposal``, ``root``, ``target``, ``cone``, ``filter``, ``camera``, ``dates``, ``product`` and ``max``;
-        those that are None or missing do not count.
+        Values of ``proposal``, ``root``, ``target``, ``cone``, ``filter``, ``camera``, ``dates``, ``product`` and
+        ``max``; those that are None or missing do not count.
 
     Returns
     -------

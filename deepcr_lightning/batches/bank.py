@@ -123,8 +123,8 @@ def choose_cache(asked: str, needed: int, device: torch.device, processes: int =
         return "memory" if needed <= free["memory"] else "disk"
     if needed > free[asked]:
         raise InputError(
-            f"data.cache={asked}: the tiles need {needed / 2**30:.1f} GiB and {free[asked] / 2**30:.1f} GiB are free "
-            "there; leave data.cache at auto"
+            f"data.cache={asked}: the tiles need {needed / 2**30:.1f} GiB, but only {free[asked] / 2**30:.1f} GiB "
+            "are free there; use data.cache=auto"
         )
     return asked
 

@@ -37,7 +37,7 @@ def open_model(cfg: DictConfig) -> Model:
         If there is none, or it cannot be read.
     """
     if cfg.ckpt_path is None:
-        raise InputError("ckpt_path= is not given; name the best.ckpt of a run, or universal")
+        raise InputError("ckpt_path= is not given; give the best.ckpt of a run, or universal")
     model = load_model(cfg.ckpt_path, cfg.network)
     model.introduce()
     return model

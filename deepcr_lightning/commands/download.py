@@ -37,17 +37,19 @@ def download(cfg: DictConfig) -> None:
     missing = to_fetch(products, folder, cfg.overwrite)
     hidden = [one for one in missing if not one.public]
     if hidden and not archive.authorised:
-        log.warning("%d of them are not public yet and will not come; set %s if they are yours", len(hidden), TOKEN)
+        log.warning(
+            "%d of them are not public yet and cannot be downloaded; set %s if they are yours", len(hidden), TOKEN
+        )
     require_room(folder, total_bytes(missing))
     if missing and not cfg.yes and not _agreed(missing):
         log.info("Nothing was downloaded")
         return
     outcome = fetch(products, folder, source, cfg.workers, cfg.overwrite)
-    kept = f", {len(outcome.kept)} were there" if outcome.kept else ""
-    log.info("%d files came%s; all are in %s", len(outcome.came), kept, folder)
+    kept = f", {len(outcome.kept)} were there before" if outcome.kept else ""
+    log.info("%d files were downloaded%s; all are in %s", len(outcome.came), kept, folder)
     if outcome.failures:
         lines = "\n".join(f"  {reason}" for reason in outcome.failures)
-        fail(f"{len(outcome.failures)} of {len(products)} files did not come:\n{lines}")
+        fail(f"{len(outcome.failures)} of {len(products)} files could not be downloaded:\n{lines}")
 
 
 def dark_wishes(options: dict[str, Any]) -> DarkWishes | None:

@@ -89,7 +89,7 @@ def evaluate(cfg: DictConfig) -> None:
         scored.append(ExposureScores(root, exposure.filter, field, counts, events, added, others))
 
     if not scored:
-        raise InputError(f"input={cfg.input}: no exposure could be scored; the first one: {unread[0]}")
+        raise InputError(f"input={cfg.input}: no exposure could be scored; the first error: {unread[0]}")
     report = make_report(scored, threshold)
     report |= {
         "checkpoint": str(model.path),
@@ -121,7 +121,7 @@ def _truths(cfg: DictConfig, paths: list[Path]) -> dict[str, Path] | None:
         return None
     truths = find_truths("truth", cfg.truth)
     if not any(root_of(path) in truths for path in paths):
-        raise InputError(f"truth={cfg.truth}: holds no <root>_truth.fits of any exposure in input={cfg.input}")
+        raise InputError(f"truth={cfg.truth}: contains no <root>_truth.fits for any exposure in input={cfg.input}")
     return truths
 
 

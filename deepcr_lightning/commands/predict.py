@@ -92,7 +92,7 @@ def predict(cfg: DictConfig) -> None:
             with passing or nullcontext(), above_the_bar():
                 trainer.predict(ExposureMapping(predictor, model.card.data.filters), shares, return_predictions=False)
         except (SystemExit, KeyboardInterrupt):  # Lightning ends with the first after an interrupt
-            log.warning("Stopped; the same command goes on with the exposures that are left")
+            log.warning("Stopped; run the same command again to clean the remaining exposures")
             raise SystemExit(128 + signal.SIGINT) from None
         trainer.strategy.barrier()
         if not trainer.is_global_zero:
@@ -149,7 +149,7 @@ def report(writer: ProductWriter, to_do: list[Path]) -> None:
     kept = len(writer.places) - len(to_do)
     if kept:
         whose = "its" if kept == 1 else "their"
-        log.info("%s already had %s products; overwrite=true makes them again", counted(kept, "exposure"), whose)
+        log.info("%s already had %s products; use overwrite=true to make them again", counted(kept, "exposure"), whose)
         earlier = {str(path) for path in writer.places} - files
         other = writer.made_otherwise(row for row in table if row.file in earlier)
         if other:

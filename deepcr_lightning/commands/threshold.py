@@ -71,14 +71,14 @@ def threshold(cfg: DictConfig) -> None:
     if corners is not None:
         in_box(corners)
     if not 0 < cfg.most_lost <= 1:
-        raise InputError(f"most_lost={cfg.most_lost}: give a fraction above 0, at most 1")
+        raise InputError(f"most_lost={cfg.most_lost}: must be above 0 and at most 1")
     if cfg.dolphot is not None:
         _for_dolphot(cfg)
         return
     output = folder_of_results(cfg)
     gathered = _from_exposures(cfg) if cfg.catalogues is None else _from_catalogues(cfg)
     if not any(len(chip.legacy) for chip in gathered.chips):
-        raise InputError("no good star in any field; check the exposures, or relax cuts=")
+        raise InputError("no good stars in any field; check the exposures, or relax cuts=")
     study = make_study(gathered.levels, gathered.masked, gathered.chips, corners, shifts, cfg.most_lost)
     _warn(study, gathered.about["filters"])
     report = gathered.about | {"box_corners": corners, "most_lost": cfg.most_lost}
@@ -145,7 +145,7 @@ def _for_dolphot(cfg: DictConfig) -> None:
     number = write_dolphot(folder, mapped, levels, model, reference)
     exposed = counted(number, "exposure")
     print(f"{exposed} under {len(levels)} masks and without a mask: sh {folder}/run.sh measures them")
-    print(f"then: deepcr-lightning threshold catalogues={folder}")
+    print(f"Then run: deepcr-lightning threshold catalogues={folder}")
 
 
 def _from_catalogues(cfg: DictConfig) -> Gathered:
@@ -163,7 +163,7 @@ def _from_catalogues(cfg: DictConfig) -> Gathered:
 
 def _refuse_box_without_colours(cfg: DictConfig, filters: Sequence[str]) -> None:
     if len(filters) == 1 and cfg.box is not None:
-        raise InputError(f"box= needs two filters; only {filters[0]} is given")
+        raise InputError(f"box= needs two filters, but only {filters[0]} is given")
 
 
 def _box_shifts(cfg: DictConfig) -> NDArray[np.float64]:
@@ -202,7 +202,7 @@ def _warn(study: Study, filters: Sequence[str]) -> None:
     if len(filters) == 1:
         log.warning(
             "One filter: without a mask, cosmic rays are counted as stars, and those that a mask removes as lost; two "
-            "filters of one field tell them apart"
+            "filters of one field distinguish them"
         )
 
 

@@ -47,7 +47,7 @@ def view(cfg: DictConfig) -> None:
     from deepcr_lightning.viewer.page_server import PageServer
 
     server = PageServer(window_maker(cfg), cfg.port)
-    log.info("%s; Ctrl+C ends", server.page_address)
+    log.info("%s; press Ctrl+C to stop", server.page_address)
     if cfg.browser and has_display():
         webbrowser.open(server.page_address)
     server.start()
@@ -63,12 +63,12 @@ def window_maker(cfg: DictConfig) -> Callable[[Any], Any]:
     Parameters
     ----------
     cfg : DictConfig
-        Of ``configs/view.yaml``.
+        Config of ``configs/view.yaml``.
 
     Returns
     -------
     callable
-        Of an empty Bokeh document: the `viewer.window.Window` on it.
+        Function of an empty Bokeh document that puts a `viewer.window.Window` on it.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def window_maker(cfg: DictConfig) -> Callable[[Any], Any]:
     # Truth may lie beside the exposures.
     places = {path: place for path, place in named.items() if not path.name.endswith(ENDING)}
     if not places:
-        raise InputError(f"input={cfg.input}: only truth files there; name the exposures")
+        raise InputError(f"input={cfg.input}: contains truth files only; give the exposures")
     products = [cfg.products] if isinstance(cfg.products, str) else list(cfg.products)
     _check(cfg, products, SAVED)
     if cfg.output_dir is None:
@@ -114,7 +114,7 @@ def _made_by_predict(given: Any) -> str | None:
     with suppress(InputError):
         folder = products_folder(given)
         if folder.is_dir():
-            log.info("output_dir= is not given: masks are read from %s, and saved there", folder)
+            log.info("output_dir= is not given: masks are read from and saved to %s", folder)
             return str(folder)
     return None
 

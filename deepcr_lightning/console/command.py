@@ -110,7 +110,7 @@ def in_a_line(error: Exception) -> str:
     unknown = _NO_OPTION.search(str(error))
     if isinstance(error, InstantiationException) and unknown:
         place = str(error).rpartition("full_key: ")[2].strip()
-        return f"{place}.{unknown[1]}: there is no such option; --help lists those that there are"
+        return f"{place}.{unknown[1]}: no such option; see --help for the options"
     # Hydra wraps what a constructor raises: a value of the wrong kind can be corrected, too.
     cause = error.__cause__ or error if isinstance(error, InstantiationException) else error
     return str(cause) if isinstance(cause, InputError) else str(cause).strip().splitlines()[0]

@@ -26,7 +26,9 @@ def require_printable(option: str, text: str) -> None:
         If it holds a control sign, such as a line break, or bytes that are no text, as of names in Latin-1.
     """
     if any(unicodedata.category(sign) in _UNPRINTABLE for sign in text):
-        raise InputError(f"{option}={text!a}: this name has signs that no line of text can hold; rename it")
+        raise InputError(
+            f"{option}={text!a}: this name contains characters that cannot be printed in a line; rename it"
+        )
 
 
 def printable(text: str) -> str:

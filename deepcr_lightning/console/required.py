@@ -75,7 +75,7 @@ def refuse_unknown(command: str, cfg: DictConfig) -> None:
     unknown = sorted(name for name in map(str, cfg) if name not in known and f"${{{name}" not in text)
     near = sorted({match for name in unknown for match in get_close_matches(name, known, n=1)})
     if unknown:
-        meant = f"did you mean {', '.join(near)}?" if near else "the --help of the command lists those that there are"
+        meant = f"did you mean {', '.join(near)}?" if near else "see --help for the options"
         raise InputError(
             f"{', '.join(unknown)}: {command} has no such option, but a config that was added sets it; {meant}"
         )

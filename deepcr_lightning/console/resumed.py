@@ -17,7 +17,7 @@ from deepcr_lightning.errors import InputError
 
 _NAMES_OF_CODE = ("model.network", "model.loss", "model.optimiser")
 _OURS = ("unet", "bce", "calibrated_bce", "adamw")
-"""Networks, losses and optimisers of this package: the keys of its tables, which PyTorch comes with."""
+"""Networks, losses and optimisers of this package: the keys of its tables, whose import would bring PyTorch along."""
 
 
 def saved_overrides(file: Path, typed: Iterable[str]) -> list[str]:
@@ -48,7 +48,7 @@ def saved_overrides(file: Path, typed: Iterable[str]) -> list[str]:
     # As they stand: an interpolation would be resolved by looking at it.
     texts = OmegaConf.to_container(saved, resolve=False) if isinstance(saved, ListConfig) else None
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise InputError(f"{file}: is no list of options; remove it, and give those of the run yourself")
+        raise InputError(f"{file}: is not a list of options; remove it, and give those of the run yourself")
     known = set(typed)
     kept = [text for text in map(str, texts) if text.partition("=")[0] not in known]
     if harmful := [text for text in kept if not _is_harmless(text)]:

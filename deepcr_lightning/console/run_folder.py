@@ -92,7 +92,7 @@ def new_folder(parent: str) -> str:
             continue
         except OSError as error:
             raise InputError(
-                f"{folder}: cannot be made ({error.strerror}); name another with hydra.run.dir="
+                f"{folder}: cannot be created ({error.strerror}); name another with hydra.run.dir="
             ) from error
         _NEW[folder.absolute()] = True
         return str(folder)

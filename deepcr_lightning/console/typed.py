@@ -151,7 +151,7 @@ def _with_quotes(argument: str, sweep: bool) -> str:
     except HydraException as error:
         reason = str(error).splitlines()[0]
         shown = shlex.quote(override(name, value))
-        raise InputError(f"{argument}: is not understood ({reason}); put the value into quotes: {shown}") from None
+        raise InputError(f"{argument}: cannot be parsed ({reason}); put the value into quotes: {shown}") from None
     return argument
 
 
@@ -195,7 +195,7 @@ def _require_kind(argument: str, known: dict[str, Any], sweep: bool) -> None:
     name, _, value = argument.partition("=")
     read = OverridesParser.create().parse_override(argument)
     if read.is_sweep_override() and not sweep:
-        raise InputError(f"{argument}: several values stand in brackets: {shlex.quote(f'{name}=[{value}]')}")
+        raise InputError(f"{argument}: put several values in brackets: {shlex.quote(f'{name}=[{value}]')}")
     if read.is_sweep_override() or read.value() is None:
         return
     option, given = name.lstrip("+"), read.value()

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deepcr_lightning.evaluation.exposure_scores import count_maps
+from deepcr_lightning.exposures.cards import row_of
 from deepcr_lightning.exposures.exposure import Exposure
+from deepcr_lightning.exposures.instruments import INSTRUMENTS
 from deepcr_lightning.exposures.truth import ChipTruth
 from deepcr_lightning.scores.with_truth import Counts
 
@@ -31,11 +33,10 @@ SETTINGS = {
     "cleantype": "medmask",
 }
 """As the original program, on electrons; DQ says what is saturated. The defaults of astroscrappy flag star cores."""
-_READ_NOISE = 3.1
 
 
 def read_noise(header: fits.Header) -> float:
-    """Mean read noise of the amplifiers that were read, READNSEA to READNSED, in electrons; 3.1 without them.
+    """Read noise in electrons: the mean of the amplifiers that were read, READNSEA to READNSED, or that of the camera.
 
     Parameters
     ----------
@@ -45,10 +46,12 @@ def read_noise(header: fits.Header) -> float:
     Returns
     -------
     float
+        That of WFC3/UVIS where neither is known.
     """
     values = [header.get(f"READNSE{amplifier}") for amplifier in "ABCD"]
     positive = [float(value) for value in values if isinstance(value, int | float) and value > 0]
-    return float(np.mean(positive)) if positive else _READ_NOISE
+    usual = row_of([header]).read_noise or INSTRUMENTS["WFC3", "UVIS"].read_noise
+    return float(np.mean(positive)) if positive else usual
 
 
 def count_grid(exposure: Exposure, truth: dict[int, ChipTruth], label_snr: float) -> Counts:

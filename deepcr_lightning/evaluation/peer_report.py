@@ -100,7 +100,7 @@ def plot_peers(path: Path, scored: Sequence[ExposureScores], peers: Peers, thres
         cell.set_ylabel("completeness [% of CR pixels]")
     figure.legend(handles=handles, loc="outside lower center", ncols=2 if columns == 1 else 3, fontsize="small")
     figure.suptitle(
-        "Methods on the same pixels; those that touch a true cosmic ray count as neither", fontsize="medium"
+        "Methods on the same pixels; pixels that touch a true cosmic ray are not counted", fontsize="medium"
     )
     save_figure(figure, path)
 

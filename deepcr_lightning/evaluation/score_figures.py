@@ -55,7 +55,7 @@ def plot_curves(
     for axes in (left, right):
         axes.grid(alpha=0.3)
     left.legend(loc="lower right", fontsize="small")
-    figure.suptitle("Against the truth; pixels that touch a true cosmic ray count as neither")
+    figure.suptitle("Against the truth; pixels that touch a true cosmic ray are not counted")
     save_figure(figure, path)
 
 
@@ -82,8 +82,8 @@ def plot_reliability(path: Path, counts: Mapping[str, Mapping[str, NDArray]], er
         top.plot(said[there], seen[there], marker=".", label=f"{name}, error {errors[name]:.3f}", **style)
         if name == "all":
             below.stairs(pixels, np.linspace(0, 1, len(pixels) + 1), fill=True, color="grey")
-    top.set(ylabel="share of cosmic rays", xlim=(0, 1), ylim=(0, 1))
-    below.set(xlabel="probability of the map", ylabel="pixels", yscale="log")
+    top.set(ylabel="fraction of cosmic rays", xlim=(0, 1), ylim=(0, 1))
+    below.set(xlabel="predicted probability", ylabel="pixels", yscale="log")
     top.grid(alpha=0.3)
     top.legend(fontsize="small", title="error over pixels above 0.01")
     figure.suptitle("Reliability of the probability")
@@ -118,7 +118,7 @@ def plot_events(path: Path, events: Mapping[str, Mapping[str, Sequence[Any]]]) -
         cell.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.7, len(total) - 0.3), ylim=(0, 118))
         cell.set_yticks(range(0, 101, 20))
         cell.grid(alpha=0.3, axis="y")
-    figure.suptitle("What the mask holds; figures on the bars count true events and pixels")
+    figure.suptitle("Completeness of the mask; numbers on the bars count true events and pixels")
     save_figure(figure, path)
 
 

@@ -19,7 +19,7 @@ def finite_electrons(
     where : str
         What it is, for messages.
     data : array_like, shape (H, W)
-        Of any real type and byte order.
+        Image of any real type and byte order.
     electrons_per_unit : float
     bad : ndarray of bool, shape (H, W)
         Pixels of no use whatever they hold.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from deepcr_lightning.exposures.instruments import Instrument, instrument_of
 from deepcr_lightning.exposures.remarks import remark
 
 TIME_KEYS = ("EXPTIME", "EXPOSURE", "TEXPTIME")
@@ -53,7 +54,7 @@ def sound(where: str, header: fits.Header) -> tuple[fits.Header, list[str]]:
         broken.append(copy.cards[place].keyword)
         del copy[place]
     for key in sorted(_NEEDED.intersection(broken)):
-        remark(where, f"{key} is not a valid card and counts as missing")
+        remark(where, f"{key} is not a valid card and is treated as missing")
     return copy, broken
 
 
@@ -86,6 +87,22 @@ def text(header: fits.Header, key: str) -> str:
     return str(value).strip().upper() if isinstance(value, str) and value.strip() else "NONE"
 
 
+def row_of(headers: Sequence[fits.Header]) -> Instrument:
+    """Find what is known of the detector that some headers name.
+
+    Parameters
+    ----------
+    headers : sequence of fits.Header
+        Headers of one image; the first that has INSTRUME counts, and the first that has DETECTOR.
+
+    Returns
+    -------
+    Instrument
+    """
+    said = [[name for header in headers if (name := text(header, key)) != "NONE"] for key in ("INSTRUME", "DETECTOR")]
+    return instrument_of(*(names[0] if names else "NONE" for names in said))
+
+
 def in_ascii(value: str) -> str:
     """Write a name so that it may stand in a header card: without accents, and ``?`` for what is not ASCII then.
 
@@ -97,7 +114,7 @@ def in_ascii(value: str) -> str:
     Returns
     -------
     str
-        Of printable ASCII signs alone.
+        Text of printable ASCII characters alone.
     """
     apart = (sign for sign in unicodedata.normalize("NFKD", value) if not unicodedata.combining(sign))
     return "".join(sign if " " <= sign <= "~" else "?" for sign in apart)
@@ -114,7 +131,7 @@ def as_number(value: Any) -> float | None:
     Returns
     -------
     float or None
-        None if it is no finite number.
+        None if it is not a finite number.
     """
     if isinstance(value, str):
         try:
@@ -171,9 +188,10 @@ def gain_of(headers: Sequence[fits.Header]) -> tuple[float, str]:
     key : str
         Where it stands.
     """
+    nominal = row_of(headers).nominal_gains
     for keys in GAIN_KEYS:
         for header in headers:
-            values = [value for value in numbers((header,), *keys) if value > 0]
+            values = [nominal.get(value, value) for value in numbers((header,), *keys) if value > 0]
             if values:
                 return float(np.mean(values)), keys[0]
     return 0.0, ""
@@ -200,7 +218,7 @@ def binning_of(headers: Sequence[fits.Header]) -> str:
 
 
 def filter_of(headers: Sequence[fits.Header]) -> str:
-    """Read the filter: the first of `FILTER_KEYS` that is not a hole in its wheel.
+    """Read the filter: the first of the cards of its camera, or else of `FILTER_KEYS`, that is not a hole in its wheel.
 
     Parameters
     ----------
@@ -211,7 +229,8 @@ def filter_of(headers: Sequence[fits.Header]) -> str:
     str
         Upper case; ``"NONE"`` where there is none.
     """
-    names = (text(header, key) for header in headers for key in FILTER_KEYS)
+    keys = (*row_of(headers).filter_keys, *FILTER_KEYS)
+    names = (text(header, key) for header in headers for key in keys)
     return next((name for name in names if not _HOLE.fullmatch(name)), "NONE")
 
 

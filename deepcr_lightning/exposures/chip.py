@@ -83,10 +83,10 @@ def read_chip(
     Parameters
     ----------
     path : Path
-        Of the file, for messages.
+        The file, for messages.
     hdus : fits.HDUList
     place : ChipPlace
-        Of the chip, from `chips.find_chips`.
+        Place of the chip in the file, from `chips.find_chips`.
     primary : (fits.Header, list of str)
         The primary header, and the keywords of its broken cards (`cards.sound`).
     settings : ReadSettings

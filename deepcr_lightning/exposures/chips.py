@@ -48,7 +48,7 @@ def find_chips(path: Path, hdus: fits.HDUList, wanted: Sequence[str | int] | Non
     Parameters
     ----------
     path : Path
-        Of the file, for messages.
+        The file, for messages.
     hdus : fits.HDUList
     wanted : sequence of str or int, optional
         Names or numbers (from 0, the primary one) of the extensions to take.
@@ -85,7 +85,7 @@ def find_chips(path: Path, hdus: fits.HDUList, wanted: Sequence[str | int] | Non
         places.append(ChipPlace(number, dq, versions[order] if distinct and min(versions) > 0 else order + 1))
     lone = [label(hdus[place.image], place.image) for place in places if place.dq is None]
     if lone and any(hdu.name == "DQ" for hdu in hdus):
-        remark(path.name, f"{', '.join(lone)} has no DQ array that fits its EXTVER, so its bad pixels are not known")
+        remark(path.name, f"{', '.join(lone)} has no DQ array with its EXTVER, so its bad pixels are unknown")
     return places
 
 
@@ -142,9 +142,11 @@ def dq_plane(where: str, hdu: fits.ImageHDU, shape: tuple[int, int]) -> NDArray:
         values = plane(hdu)
         found = values.shape
     if found != shape:
-        raise InputError(f"{where}: DQ is {found}, its image is {shape}; the file is damaged")
+        raise InputError(f"{where}: DQ has shape {found} and its image {shape}; the file is damaged")
     if values.dtype.kind == "f" and not (values == np.rint(values)).all():
-        raise InputError(f"{where}: DQ holds NaN or fractions, which are no bits; remove it or make it whole numbers")
+        raise InputError(
+            f"{where}: DQ contains NaN or fractions, which are not bits; remove it or convert it to integers"
+        )
     return values
 
 
@@ -161,10 +163,10 @@ def _say_unread(path: Path, hdus: fits.HDUList, flat: Sequence[int], images: Seq
     read = ", ".join(label(hdus[number], number) for number in images)
     if others:
         unread = ", ".join(label(hdus[number], number) for number in others)
-        remark(path.name, f"{read} is read, {unread} not; extensions= chooses others")
+        remark(path.name, f"{read} is read, {unread} is not; choose others with extensions=")
     cubes = [label(hdus[number], number) for number in cubes_of(hdus) if not _COMPANION.fullmatch(hdus[number].name)]
     if cubes:
-        remark(path.name, f"{read} is read, {', '.join(cubes)} not, which has more than two axes")
+        remark(path.name, f"{read} is read, {', '.join(cubes)} is not, because it has more than two axes")
 
 
 def _mosaic(hdus: fits.HDUList, flat: Sequence[int]) -> list[int]:

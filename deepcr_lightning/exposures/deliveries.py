@@ -35,9 +35,9 @@ def choose_exposures(where: str, paths: Sequence[Path]) -> list[Path]:
     Returns
     -------
     list of Path
-        Of products of HST with one root the best (`SINGLE`), without DQ copies of ours beside it; combined ones
-        (`COMBINED`) and what the archive delivers beside only where no single exposure of HST is there. Of other files
-        those that hold an image.
+        The best of the products of HST with one root (`SINGLE`), without DQ copies of ours beside it; combined ones
+        (`COMBINED`) and what the archive delivers beside only where no single exposure of HST is there. Other files are
+        chosen if they hold an image.
     """
     names = {path: match for path in paths if (match := _NAME.fullmatch(path.name))}
     suffixes = {path: match[2].lower() for path, match in names.items()}
@@ -66,7 +66,7 @@ def choose_exposures(where: str, paths: Sequence[Path]) -> list[Path]:
             left[suffix if suffix in (*_RANKS, *_BESIDE, *_BESIDE_WFPC2) else "without a 2-D image"] += 1
     if left and kept:
         told = ", ".join(f"{count} {suffix}" for suffix, count in sorted(left.items()))
-        remark(where, f"{len(kept)} of {len(paths)} FITS files are exposures to take; left out: {told}", logging.INFO)
+        remark(where, f"{len(kept)} of {len(paths)} FITS files are used as exposures; left out: {told}", logging.INFO)
     return kept
 
 

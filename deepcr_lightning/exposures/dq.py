@@ -1,12 +1,15 @@
 """Data-quality (DQ) bits of the HST detectors, as named tables.
 
-The tables follow the WFC3 Data Handbook (section 3) and the ACS Data Handbook
-(section 3), and the header ``wf3dq.h`` of calwf3.
+The tables follow the Data Handbooks of WFC3 (section 3, and the header ``wf3dq.h`` of calwf3), ACS (section 3), WFPC2
+(table 3.4) and STIS (table 2.9). Bits that mean the same have the same name, whatever their value.
 """
 
 from __future__ import annotations
 
 from enum import IntFlag
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 class WFC3DQ(IntFlag):
@@ -69,6 +72,45 @@ class WFC3IRDQ(IntFlag):
     CROSSTALK = 16384
 
 
+class WFPC2DQ(IntFlag):
+    """DQ bits of WFPC2, whose ``_c1m`` files hold them beside ``_c0m``."""
+
+    REED_SOLOMON = 1
+    BAD_REFERENCE = 2
+    BAD_DETECTOR = 4
+    AD_SATURATED = 8
+    FILL = 16
+    BAD_PIXEL = 32
+    CHARGE_TRAP = 128
+    ABOVE_TRAP = 256
+    HOT = 512  # "unrepaired warm pixel": its dark current is not subtracted
+    WARM = 1024  # "repaired warm pixel"
+    MASKED = 2048
+    CR_DRIZZLE = 4096
+
+
+class STISDQ(IntFlag):
+    """DQ bits of STIS/CCD."""
+
+    REED_SOLOMON = 1
+    FILL = 2
+    BAD_DETECTOR = 4
+    MASKED = 8
+    # More than five sigma above the median dark; in late years that may be a large part of the chip.
+    WARM = 16
+    LARGE_BLEMISH = 32
+    VIGNETTED = 64
+    OVERSCAN = 128
+    SATURATED = 256
+    AD_SATURATED = 256  # the same bit
+    BAD_REFERENCE = 512
+    SMALL_BLEMISH = 1024
+    BACKGROUND_REJECTED = 2048
+    BAD_EXTRACTION = 4096
+    CR_COMBINED = 8192
+    NO_CTI_CORRECTION = 16384
+
+
 UNUSABLE: tuple[str, ...] = (
     "REED_SOLOMON",
     "FILL",
@@ -83,12 +125,35 @@ UNUSABLE: tuple[str, ...] = (
     "BAD_FLAT",
     "BAD_REFERENCE",
     "AD_SATURATED",
+    "BAD_PIXEL",
+    "OVERSCAN",
 )
 """Names of the bits that make a pixel unusable, for labels and for masks alike.
 
-Warm pixels and charge traps stay: their dark current is subtracted and their
-light is real. The CR bits stay too: they are what the network is to find.
+Warm pixels, charge traps and blemishes stay: their dark current is subtracted, they are flat-fielded, and their light
+is real. The CR bits stay too: they are what the network is to find.
 """
 
 SATURATION = ("SATURATED", "AD_SATURATED")
 """Names of those of them that say a pixel is saturated."""
+
+
+def renamed(dq: NDArray[np.int16], given: type[IntFlag], wanted: type[IntFlag]) -> NDArray[np.int16]:
+    """Write DQ with the bits that another detector has for the same names.
+
+    Parameters
+    ----------
+    dq : ndarray of int16, shape (H, W)
+        DQ whose bits are those of `given`.
+    given, wanted : type of IntFlag
+        Tables of the two detectors.
+
+    Returns
+    -------
+    ndarray of int16, shape (H, W)
+        DQ whose bits are those of `wanted`; a bit whose name that table lacks is dropped.
+    """
+    made = np.zeros_like(dq)
+    for name in given.__members__.keys() & wanted.__members__.keys():
+        made[(dq & given[name].value) != 0] |= wanted[name].value
+    return made

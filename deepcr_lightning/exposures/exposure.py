@@ -14,7 +14,7 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.cards import binning_of, filter_of, sound, text
 from deepcr_lightning.exposures.chip import Chip, read_chip
 from deepcr_lightning.exposures.chips import cubes_of, find_chips
-from deepcr_lightning.exposures.instruments import Instrument, instrument_of, say_dq_is_not_read
+from deepcr_lightning.exposures.instruments import Instrument, instrument_of, is_ccd, say_dq_is_not_read
 from deepcr_lightning.exposures.layout import check_whole, open_fits, refuse_large
 from deepcr_lightning.exposures.paths import as_path
 from deepcr_lightning.exposures.remarks import remark
@@ -23,7 +23,6 @@ from deepcr_lightning.exposures.units import ReadSettings
 __all__ = ["Chip", "Exposure", "read_exposure", "root_of"]
 
 _SUFFIX = re.compile(r"(_(?:fl[ct]|raw|ima|crj|crc|dr[zc]|c0m|d0m|cal))?\.(?:fits|fit|fts)(?:\.(?:gz|fz))?$", re.I)
-_NO_CCD = ("IR", "SBC", "FUV-MAMA", "NUV-MAMA", "NICMOS", "COS", "NIRCAM", "NIRISS", "MIRI")
 _HST_ROOTNAME = re.compile(r"[a-z][a-z0-9]{8}")
 
 
@@ -144,8 +143,12 @@ def _exposure(path: Path, hdus: fits.HDUList, data: BinaryIO, settings: ReadSett
     header, broken = sound(path.name, hdus[0].header)
     places = find_chips(path, hdus, settings.extensions)
     if not places:
-        cure = ", but a cube; give its planes one by one" if cubes_of(hdus) else "; remove it from the list of files"
-        raise InputError(f"{path}: holds no 2-D image{cure}")
+        cure = (
+            ", only a cube; give each plane in a file of its own"
+            if cubes_of(hdus)
+            else "; remove it from the list of files"
+        )
+        raise InputError(f"{path}: contains no 2-D image{cure}")
     numbers = [number for place in places for number in (place.image, place.dq) if number is not None]
     refuse_large(path, data, [hdus[number] for number in numbers])
     instrument, detector = text(header, "INSTRUME"), text(header, "DETECTOR")
@@ -158,8 +161,8 @@ def _exposure(path: Path, hdus: fits.HDUList, data: BinaryIO, settings: ReadSett
     visit = next((name[:6] for name in (rootname, root.lower()) if _HST_ROOTNAME.fullmatch(name)), root)
     dark = "DARK" in text(header, "IMAGETYP") or text(header, "TARGNAME").startswith("DARK")
     pixels = [chip.electrons.size for chip in chips]
-    if instrument in _NO_CCD or detector in _NO_CCD:
-        remark(path.name, f"{instrument} {detector} is no CCD, and networks are made for CCDs; look at its mask")
+    if not is_ccd(instrument, detector):
+        remark(path.name, f"{instrument} {detector} is not a CCD, and the networks are made for CCDs; check its mask")
     return Exposure(
         path=path,
         root=root,

@@ -48,7 +48,7 @@ def opened(path: Path) -> BinaryIO:
         If it is no file, such as a pipe or a device, or unpacks to far more than a FITS file can.
     """
     if path.exists() and not path.is_file():
-        raise InputError(f"{path}: is no file but a folder, a pipe or a device; give a FITS file")
+        raise InputError(f"{path}: is a folder, a pipe or a device, not a file; give a FITS file")
     # What lies elsewhere comes over in one piece, not in many small ones.
     file = path.open("rb") if isinstance(path, Path) else io.BytesIO(path.read_bytes())
     if file.read(2) != GZIP_MAGIC:
@@ -95,7 +95,9 @@ def open_fits(path: Path, **settings: Any) -> Iterator[tuple[fits.HDUList, Binar
         for number, (cards, numbers, unscaled, size) in enumerate(_headers(data)):
             most = max((numbers.get(key, 0) for key in _COUNTS), default=0)
             if number > _MOST_EXTENSIONS:
-                raise InputError(f"{path}: has more than {_MOST_EXTENSIONS} extensions; take the image out of it")
+                raise InputError(
+                    f"{path}: has more than {_MOST_EXTENSIONS} extensions; copy the image into a file of its own"
+                )
             if cards > _MOST_CARDS or most > _MOST_AXES:
                 what = f"{cards} cards" if cards > _MOST_CARDS else f"{most} axes or columns"
                 raise InputError(f"{path}: the header of extension {number} has {what}; the file is damaged")
@@ -187,16 +189,16 @@ def refuse_large(path: Path, data: BinaryIO, images: Iterable[fits.ImageHDU]) ->
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if pixels * _BYTES_A_PIXEL > memory:
         raise InputError(
-            f"{path}: its {pixels / 1e6:.0f} million pixels need {pixels * _BYTES_A_PIXEL / 1e9:.0f} GB of memory, and "
-            f"this machine has {memory / 1e9:.0f}; cut it, or choose some of its extensions with extensions="
+            f"{path}: its {pixels / 1e6:.0f} million pixels need {pixels * _BYTES_A_PIXEL / 1e9:.0f} GB of memory, but "
+            f"this machine has {memory / 1e9:.0f} GB; cut it, or choose some of its extensions with extensions="
         )
 
 
 def _refuse_bomb(path: Path, size: int, packed: int) -> None:
     if any(size > large and size > times * packed for large, times in _PACKED):
         raise InputError(
-            f"{path}: {packed / 1e6:.3g} MB that unpack to {size / 1e6:.0f} or more, as no image does; "
-            "unpack it first if you know where it comes from"
+            f"{path}: {packed / 1e6:.3g} MB that expand to {size / 1e6:.0f} MB or more, unlike any image; "
+            "decompress it yourself if you trust its source"
         )
 
 

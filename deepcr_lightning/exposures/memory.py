@@ -33,7 +33,7 @@ _LONGEST = 60
 _CARD_UNITS: dict[str, tuple[u.UnitBase, ...]] = {
     **dict.fromkeys(TIME_KEYS, (u.s,)),
     **dict.fromkeys(sum(GAIN_KEYS, ()), (*_GAINS, u.dimensionless_unscaled)),
-    **dict.fromkeys(("BUNIT", "SATURATE"), ()),
+    **dict.fromkeys(("BUNIT", "SATURATE", "INSTRUME", "DETECTOR"), ()),
 }
 
 
@@ -90,7 +90,7 @@ def electrons_of_array(
     pixels = np.asarray(image)
     if pixels.ndim != 2 or pixels.size == 0 or pixels.dtype.kind not in "iuf":
         raise InputError(
-            f"image: an array of shape {pixels.shape} and type {pixels.dtype}; give one chip, 2-D and real"
+            f"image: has shape {pixels.shape} and type {pixels.dtype}; give one chip, a 2-D array of real numbers"
         )
     typed, scale = _unit("unit", "ELECTRONS" if plain and unit is None else unit)
     if own is not None:
@@ -109,8 +109,8 @@ def electrons_of_array(
         values = np.asarray(given)
         if values.dtype.kind not in "biuf" or values.shape not in ((), pixels.shape):
             raise InputError(
-                f"mask: has shape {values.shape} and type {values.dtype}, and the image {pixels.shape}; give one of "
-                "bool of the same shape"
+                f"mask: has shape {values.shape} and type {values.dtype}, but the image has shape {pixels.shape}; "
+                "give a boolean mask of the same shape"
             )
         hidden |= values.astype(bool)
     factor = signal.electrons_per_unit * scale
@@ -149,8 +149,8 @@ def _unit(name: str, value: str | u.UnitBase | None) -> tuple[str | None, float]
         known_text = canonical_unit(str(value))
         if known_text is not None:
             return known_text, 1.0
-    found = f"unit={value}" if name == "unit" else f"{name}: is in {str(value) or 'no unit'}, which"
-    raise InputError(f"{found} is none that can be put into electrons; give unit= as one of {', '.join(UNITS)}")
+    found = f"unit={value}" if name == "unit" else f"{name}: its unit {str(value) or '(none)'}"
+    raise InputError(f"{found} cannot be converted to electrons; give unit= as one of {', '.join(UNITS)}")
 
 
 def _plain(name: str, value: Any, units: tuple[u.UnitBase, ...]) -> float | None:

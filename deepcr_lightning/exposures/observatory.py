@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deepcr_lightning.exposures.instruments import CAMERAS_OF_HUBBLE
+
 _IN_SPACE = ("HST", "HUBBLE", "EUCLID", "KEPLER", "TESS", "CHEOPS", "JWST", "CSST", "ROMAN")
 _HUBBLE = ("HST", "HUBBLE")
-_CAMERAS_OF_HUBBLE = ("WFC3", "ACS", "WFPC2", "STIS", "WFPC")
 
 
 def in_space(header: Mapping[str, Any]) -> bool:
@@ -40,7 +41,7 @@ def by_hubble(header: Mapping[str, Any]) -> bool:
         True if TELESCOP names HST, or INSTRUME one of its CCD cameras and TELESCOP no other telescope.
     """
     telescope = _says(header, "TELESCOP")
-    return telescope.startswith(_HUBBLE) or (not telescope and _says(header, "INSTRUME") in _CAMERAS_OF_HUBBLE)
+    return telescope.startswith(_HUBBLE) or (not telescope and _says(header, "INSTRUME") in CAMERAS_OF_HUBBLE)
 
 
 def _says(header: Mapping[str, Any], key: str) -> str:

@@ -66,7 +66,7 @@ def as_path(value: str | Path) -> Path:
         _ = address.fs  # which asks for the package of its kind
         return address
     except ImportError as error:
-        raise InputError(f"{text}: needs more packages ({error}); pip install 'deepcr-lightning[remote]'") from error
+        raise InputError(f"{text}: needs further packages ({error}); pip install 'deepcr-lightning[remote]'") from error
     except ValueError as error:
         raise InputError(f"{text}: not an address of a known kind ({error})") from error
 
@@ -104,15 +104,15 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
             try:
                 lines = [line.strip() for line in named.read_text(encoding="utf-8-sig").splitlines()]
             except UnicodeDecodeError as error:
-                raise InputError(f"{option}={part}: is no text file ({error.reason})") from error
+                raise InputError(f"{option}={part}: is not a text file ({error.reason})") from error
             wanted = [line for line in lines if line and not line.startswith("#")]
             if not wanted:
-                raise InputError(f"{option}={part}: names no file; give one a line")
+                raise InputError(f"{option}={part}: lists no files; give one per line")
             for line in wanted:
                 if not _like_a_path(line):
                     raise InputError(
-                        f"{option}={part}: is no list of exposures, since its line {line[:40]!r} names none; give a "
-                        "path, a folder or a glob a line"
+                        f"{option}={part}: is not a list of exposures: its line {line[:40]!r} names none; give one "
+                        "path, folder or glob per line"
                     )
                 found |= _found(f"{option}={part}, line", line)
         else:
@@ -123,7 +123,7 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
 
 def _found(option: str, part: str | Path) -> dict[Path, Path]:
     if str(part).startswith("mast:"):
-        raise InputError(f"{option}={part}: takes files alone; fetch these with deepcr-lightning download first")
+        raise InputError(f"{option}={part}: takes local files only; fetch these with deepcr-lightning download first")
     path = as_path(part)
     try:
         named = matches(path)
@@ -132,7 +132,7 @@ def _found(option: str, part: str | Path) -> dict[Path, Path]:
             if match.is_dir():
                 files = [file for file in below(match) if is_fits(file)]
                 if lost := [file for file in files if file.is_symlink() and not file.exists()]:
-                    what = f"{counted(len(lost), 'link')} to a file that is not there, such as {lost[0]}; left out"
+                    what = f"{counted(len(lost), 'broken link')}, such as {lost[0]}; left out"
                     remark(f"{option}={part}", what)
                 files = [file for file in files if file.is_file()]
                 here.update({file: Path(str(file.relative_to(match))) for file in files})
@@ -143,8 +143,8 @@ def _found(option: str, part: str | Path) -> dict[Path, Path]:
     except Exception as error:  # every kind of store has errors of its own
         raise InputError(f"{option}={part}: cannot be listed ({type(error).__name__}: {error})") from error
     if not here:
-        missing = "no FITS files there that hold an exposure" if named else "no such file or directory"
-        missing = "is a pipe or a device, no file" if named == [path] and not path.is_dir() else missing
+        missing = "no FITS files with an exposure there" if named else "no such file or directory"
+        missing = "is a pipe or a device, not a file" if named == [path] and not path.is_dir() else missing
         raise InputError(f"{option}={part}: {missing}; give a directory, a file, a quoted glob, or a list")
     return here
 

@@ -41,7 +41,7 @@ def read_pointings(exposure: Exposure) -> dict[int, WCS]:
             except Exception as error:  # wcslib raises a dozen kinds
                 reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
                 raise InputError(
-                    f"{exposure.path}[SCI,{chip.extver}]: its WCS cannot be understood ({reason}); mend or remove it"
+                    f"{exposure.path}[SCI,{chip.extver}]: its WCS cannot be read ({reason}); correct or remove it"
                 ) from error
             if wcs.has_celestial and wcs.naxis == 2:
                 found[chip.extver] = wcs

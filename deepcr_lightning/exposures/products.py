@@ -34,7 +34,7 @@ class Provenance:
     model : str
         File name of the checkpoint.
     sha256 : str
-        Of the checkpoint file.
+        SHA-256 of the checkpoint file.
     threshold : float
         On the probability.
     grow : int
@@ -177,14 +177,14 @@ def write_dq_copy(
             image = hdus[chip.place.image]
             where = f"{exposure.path}[{image.name or chip.place.image},{chip.extver}]"
             if chip.place.dq is None:
-                raise InputError(f"{where}: has no DQ array; take dq_copy out of products=")
+                raise InputError(f"{where}: has no DQ array; leave dq_copy out of products=")
             hdu = hdus[chip.place.dq]
             if is_null(hdu):
                 hdu.data = dq_plane(where, hdu, mask.shape)
                 for key in ("NPIX1", "NPIX2", "PIXVALUE"):
                     hdu.header.remove(key, ignore_missing=True)
             if hdu.data.dtype.kind != "i" or hdu.data.dtype.itemsize < 2:
-                raise InputError(f"{where}: DQ is {hdu.data.dtype.name}, below 16 bits; take dq_copy out of products=")
+                raise InputError(f"{where}: DQ is {hdu.data.dtype.name}, below 16 bits; leave dq_copy out of products=")
             # Unsigned values stand in FITS as signed ones with an offset.
             zero = int(hdu.header.get("BZERO", 0))
             values = plane(hdu)
@@ -255,7 +255,7 @@ def _write_copy(
     if path.exists() and isinstance(exposure.path, Path) and path.samefile(exposure.path):
         raise InputError(f"{path}: would overwrite the input; choose another output_dir")
     if exposure.changed is not None and exposure.path.stat().st_mtime_ns != exposure.changed:
-        raise InputError(f"{exposure.path}: was changed since it was read, and {path.name} is not written; begin again")
+        raise InputError(f"{exposure.path}: has changed since it was read, so {path.name} is not written; run again")
 
     def write(partial: Path) -> None:
         # Raw values and raw headers: what is not edited goes through byte by byte.
@@ -275,8 +275,8 @@ def _write_copy(
         raise
     except (fits.VerifyError, ValueError) as error:  # cards that astropy reads and will not write
         raise InputError(
-            f"{exposure.path}: its header cannot be copied ({str(error).splitlines()[0]}); mend it, or take dq_copy "
-            "and clean out of products="
+            f"{exposure.path}: its header cannot be copied ({str(error).splitlines()[0]}); correct it, or leave "
+            "dq_copy and clean out of products="
         ) from error
 
 

@@ -36,13 +36,13 @@ def products_folder(value: str | Path | Sequence[str | Path]) -> Path:
     texts = [str(part).removeprefix("file://") for part in parts]
     for text in texts:
         if "://" in text or text.startswith("mast:"):
-            raise _not_given(f"{text} is no local file or folder")
+            raise _not_given(f"{text} is not a local file or folder")
     places = {_place(text, alone=len(texts) == 1) for text in texts}
     if len(places) > 1:
         raise _not_given(f"the input lies in {len(places)} folders")
     place = places.pop()
     if not place.name:
-        raise _not_given(f"there is nothing beside {place}")
+        raise _not_given(f"there is no place beside {place}")
     return place.with_name(place.name + _SUFFIX)
 
 

@@ -19,7 +19,7 @@ def remark(where: str, text: str, level: int = logging.WARNING) -> None:
     text : str
         What the user should know. A survey of one camera hears it once.
     level : int
-        Of `logging`.
+        Level of `logging`.
     """
     if text not in _SAID:
         _SAID.add(text)

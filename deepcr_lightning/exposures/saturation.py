@@ -39,10 +39,12 @@ def saturated_pixels(
     if level is None and not known:
         level = positive(headers, "SATURATE") or None
         if level is not None and np.mean(image >= level) >= 0.5:
-            remark(where, f"SATURATE {level:g} is not believed: most pixels lie above it (saturation= says otherwise)")
+            remark(
+                where, f"SATURATE {level:g} is ignored because most pixels exceed it; give saturation= to override this"
+            )
             level = None
     elif level is not None and np.mean(image >= level) >= 0.5:
-        remark(where, f"saturation={level:g}: most pixels lie above it, and are left out")
+        remark(where, f"saturation={level:g}: most pixels exceed it and are excluded")
     if level is not None:
         with np.errstate(invalid="ignore"):
             found |= image >= level

@@ -23,7 +23,7 @@ def overscan(where: str, header: fits.Header, shape: tuple[int, int], trim: bool
     where : str
         File and extension, for messages.
     header : fits.Header
-        Of the image: DATASEC or else TRIMSEC is the part that saw light, BIASSEC one that did not, as
+        Header of the image: DATASEC or else TRIMSEC is the part that saw light, BIASSEC one that did not, as
         ``[first column:last column,first row:last row]`` from 1.
     shape : (int, int)
         Rows and columns of the image.
@@ -45,7 +45,7 @@ def overscan(where: str, header: fits.Header, shape: tuple[int, int], trim: bool
     light = next((key for key in LIGHT if sections[key]), None)
     told = [key for key in (light, *DARK) if key and sections[key]]
     if trim and not told:
-        raise InputError(f"{where}: has no DATASEC, TRIMSEC or BIASSEC to trim by; leave trim= out")
+        raise InputError(f"{where}: has no DATASEC, TRIMSEC or BIASSEC to trim by; omit trim=")
     for key in told:
         match = sections[key]
         assert match is not None
@@ -54,12 +54,15 @@ def overscan(where: str, header: fits.Header, shape: tuple[int, int], trim: bool
         if min(left, bottom) < 1 or right > shape[1] or top > shape[0]:
             if not trim:
                 continue  # of the raw image, of which this one is a part
-            raise InputError(f"{where}: {key} {match[0]} does not lie in its {shape[1]} x {shape[0]} pixels")
+            raise InputError(f"{where}: {key} {match[0]} lies outside its {shape[1]} x {shape[0]} pixels")
         inside = np.zeros(shape, bool)
         inside[bottom - 1 : top, left - 1 : right] = True
         dark |= ~inside if key in LIGHT else inside
     if trim:
         return dark
     if dark.any():
-        remark(where, f"{' and '.join(told)} name overscan, which is searched like the rest; trim=true leaves it out")
+        remark(
+            where,
+            f"overscan ({' and '.join(told)}) is searched like the rest; exclude it with trim=true",
+        )
     return np.zeros(shape, bool)

@@ -172,7 +172,7 @@ def find_truths(option: str, value: str | Path | Sequence[str | Path]) -> dict[s
         for path in sorted(file for file in files if file.name.endswith(ENDING) and not file.name.startswith(".")):
             other = found.setdefault(path.name.removesuffix(ENDING), path)
             if other.resolve() != path.resolve():
-                raise InputError(f"{option}={value}: {other} and {path} are of one root; name only one of them")
+                raise InputError(f"{option}={value}: {other} and {path} have the same root; give only one of them")
     if not found:
         raise InputError(f"{option}={value}: no <root>{ENDING} there")
     return found

@@ -259,13 +259,13 @@ def _gain(where: str, headers: Sequence[fits.Header], settings: ReadSettings, wo
     if key == "EGAIN" and abs(setting - said) > _SAME_GAIN * said:
         remark(
             where,
-            f"EGAIN {said:g} is used as electrons per count, and not GAIN {setting:g}, which is a setting of the "
-            f"camera; {words.gain}=VALUE says otherwise",
+            f"EGAIN {said:g} is used as electrons per count, not GAIN {setting:g}, which is a setting of the "
+            f"camera; give {words.gain}=VALUE to override this",
         )
     elif said > _MOST_GAIN:
         remark(
             where,
-            f"{key} {said:g} is used as electrons per count, and is high for that; if it is a setting of the camera, "
-            f"give {words.gain}=VALUE",
+            f"{key} {said:g} is used as electrons per count, but is unusually high; if it is a setting of the "
+            f"camera, give {words.gain}=VALUE",
         )
     return said

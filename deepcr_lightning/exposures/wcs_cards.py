@@ -19,7 +19,7 @@ def wcs_cards(header: fits.Header) -> fits.Header:
     Parameters
     ----------
     header : fits.Header
-        Of an image.
+        Header of an image.
 
     Returns
     -------

@@ -46,5 +46,5 @@ def plot_filled(path: Path, holes: Mapping[str, Tensor], filled: Tensor, count: 
         difference = row[3].imshow(np.where(scored, error, np.nan), cmap="RdBu_r", vmin=-5, vmax=5, origin="lower")
         figure.colorbar(shown, ax=row[2], label="normalised image [local noise]")
         figure.colorbar(difference, ax=row[3], label="local noise")
-    figure.suptitle("Holes are cosmic rays that were added, the image's own ones, and pixels of no use")
+    figure.suptitle("Holes: added cosmic rays, the image's own cosmic rays, and unusable pixels")
     save_figure(figure, path)

@@ -154,7 +154,7 @@ def spread_over_stars(
 def _stars(weight: Tensor, most: int, apart: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw pixels by their weight, without replacement and none within `apart` of another, those ahead last.
 
-    Of numbers with an exponential distribution, each divided by the weight of its pixel, the smallest are a draw
+    Among numbers with an exponential distribution, each divided by the weight of its pixel, the smallest are a draw
     without replacement (Efraimidis & Spirakis 2006, Inf. Process. Lett. 97, 181); here, of those ahead of all around.
 
     Returns the places, (B, n), and which of them are stars: what has no weight is none.

@@ -19,9 +19,9 @@ SETTINGS = {
     "units": "ELECTRONS, ELECTRONS/S, COUNTS or COUNTS/S; BUNIT by default",
     "gain": "electrons per count; that of the header by default",
     "exposure_time": "seconds; EXPTIME by default",
-    "saturation": "value in the files from which a pixel is saturated; SATURATE by default, where there is no DQ",
-    "extensions": "names or numbers of those to read, with commas between them; all chips by default",
-    "trim": "true to leave out the overscan that DATASEC, TRIMSEC or BIASSEC names",
+    "saturation": "saturation level in the unit of the files; by default SATURATE, where there is no DQ",
+    "extensions": "names or numbers of the extensions to read, separated by commas; all chips by default",
+    "trim": "true to exclude the overscan, as given by DATASEC, TRIMSEC or BIASSEC",
 }
 """How the files are read, as in the other commands: written as ``--gain VALUE`` or as ``gain=VALUE``."""
 
@@ -68,9 +68,12 @@ def parser() -> argparse.ArgumentParser:
         "write OUT/<root>_truth.fits (CRTRUTH, IGNORE and CRCHARGE a chip).",
     )
     made.add_argument("input", nargs="+", metavar="INPUT", help="directories, files or quoted globs")
-    made.add_argument("out", metavar="OUT", help="folder of the truth files; those that stand there are replaced")
+    made.add_argument("out", metavar="OUT", help="folder of the truth files; existing ones are replaced")
     made.add_argument(
-        "--groups", type=as_path, metavar="TABLE", help="text file: a file name and the name of its group a line"
+        "--groups",
+        type=as_path,
+        metavar="TABLE",
+        help="text file with one file name and the name of its group per line",
     )
     for name, meaning in SETTINGS.items():
         made.add_argument(f"--{name}", metavar="VALUE", help=meaning)

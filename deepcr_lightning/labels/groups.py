@@ -112,7 +112,7 @@ def group_exposures(members: Sequence[Member], table: Mapping[str, str] | None =
                 f"group {name}: of {' and '.join(kinds)}; all exposures of a group need one filter and one camera"
             )
         if len({member.root for member in group}) < len(group):
-            raise InputError(f"group {name}: two files of the root {group[0].root}; give each exposure once")
+            raise InputError(f"group {name}: two files with the root {group[0].root}; give each exposure once")
         if len(group) == 1:
             log.warning("%s: the only exposure of its group (%s); it gets no labels", group[0].path.name, name)
             continue

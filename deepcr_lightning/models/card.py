@@ -218,7 +218,7 @@ class FinderCard(Card):
         threshold, plateau, curves = _share(plain["threshold"]), plain.get("plateau"), plain.get("curves")
         name = str(plain.get("network_name", UNET))
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a network")
+            raise ValueError(f"{name!r} is not a name of a network")
         # U-Nets of earlier versions do not say what they could not have.
         defaults = {"contrast": False, "fold": 1} if name == UNET else {}
         return {
@@ -265,20 +265,20 @@ def _thawed(value: Any) -> Any:
 def _finite(value: Any) -> float:
     number = float(value)
     if not math.isfinite(number):
-        raise ValueError(f"{number} is no finite number")
+        raise ValueError(f"{number} is not a finite number")
     return number
 
 
 def _share(value: Any) -> float:
     number = float(value)
     if not 0 <= number <= 1:
-        raise ValueError(f"{number} is no share")
+        raise ValueError(f"{number} is not between 0 and 1")
     return number
 
 
 def _texts(values: Any) -> tuple[str, ...]:
     if not isinstance(values, tuple) or not all(isinstance(value, str) for value in values):
-        raise TypeError(f"{values!r} is no list of texts")
+        raise TypeError(f"{values!r} is not a list of texts")
     return values
 
 

@@ -109,7 +109,7 @@ def network_with(make: Callable[[], Net], weights: Mapping[str, Tensor], path: P
     MisfitError
         If they do not fit it.
     InputError
-        If one is no finite number.
+        If one is not a finite number.
     """
     try:
         if described:

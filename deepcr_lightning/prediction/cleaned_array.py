@@ -107,16 +107,16 @@ def planes(image: Any, mask: ArrayLike | None) -> Iterator[tuple[Any, Any]]:
     if own_kind is not None:
         raise InputError(
             f"image: a list of {own_kind.__name__}, each with a unit or mask of its own; clean them one by one, or "
-            "give one image of three axes"
+            "give one 3-D image"
         )
     pixels = values_of(image)
     if pixels.ndim != 3:
         yield image, mask
         return
     if mask is not None and np.shape(mask) not in ((), pixels.shape, pixels.shape[1:]):
-        raise InputError(f"mask: has shape {np.shape(mask)} and the images {pixels.shape}")
+        raise InputError(f"mask: has shape {np.shape(mask)}, but the images have {pixels.shape}")
     if not len(pixels):
-        raise InputError("image: a stack with no image in it")
+        raise InputError("image: an empty stack")
     masks = [None] * len(pixels) if mask is None else np.broadcast_to(np.asarray(mask), pixels.shape)
     for place, hidden in enumerate(masks):
         if is_nddata(image):
@@ -174,8 +174,8 @@ def in_form_of(image: Any, pixels: NDArray, mask: NDArray[np.bool_]) -> Any:
     Returns
     -------
     ndarray, MaskedArray, Quantity, Masked or NDData
-        Of the same class, with unit and mask of the image. An NDData also has its header, WCS and uncertainty; its
-        mask is that of the image and the cosmic rays, as in ccdproc, and its flags have `FLAG_BIT` set there (a
+        Image of the same class, with its unit and mask. An NDData also has its header, WCS and uncertainty; its mask is
+        that of the image and the cosmic rays, as in ccdproc, and its flags have `FLAG_BIT` set there (a
         FlagCollection gets a plane `FLAG_NAME`).
     """
     if not is_nddata(image):

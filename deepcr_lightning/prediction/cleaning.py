@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.products import Provenance, flagged_share
-from deepcr_lightning.exposures.sight import look_at
 from deepcr_lightning.prediction.expected_share import expected_share
 from deepcr_lightning.prediction.fill import Fill
 from deepcr_lightning.prediction.mapping import ProbabilityMaps
 from deepcr_lightning.prediction.mask import grown, threshold_mask
 from deepcr_lightning.prediction.summary import CLEANED, Row
 from deepcr_lightning.prediction.unlike_training import unlike_training
+from deepcr_lightning.sights.sight import look_at
 
 log = logging.getLogger(__name__)
 

@@ -53,5 +53,5 @@ def draw_contact_sheet(path: Path, pictures: Sequence[Picture]) -> None:
             fontsize=8,
             loc="left",
         )
-    figure.suptitle(f"Flagged share far from expected: the middle {_CUTOUT} pixels, and their mask", fontsize=10)
+    figure.suptitle(f"Flagged fraction far from expected: central {_CUTOUT} pixels and their mask", fontsize=10)
     save_figure(figure, path)

@@ -31,7 +31,9 @@ def require_same_shape(electrons: NDArray[np.float32], mask: NDArray[np.bool_]) 
         If the mask is of another shape or type.
     """
     if mask.shape != electrons.shape:
-        raise InputError(f"mask: has shape {mask.shape} and the image {electrons.shape}; give the mask of this image")
+        raise InputError(
+            f"mask: has shape {mask.shape}, but the image has {electrons.shape}; give the mask of this image"
+        )
     if mask.dtype != bool:
         raise InputError(f"mask: has type {mask.dtype}; give a boolean mask, such as mask > 0")
 

@@ -93,7 +93,7 @@ def find_device(name: str) -> torch.device:
     if name == "auto":
         name = next((other for other in there if other != "cpu"), "cpu")
     if str(name) not in there:
-        raise InputError(f"device={name}: is not here; choose from auto, {', '.join(there)}")
+        raise InputError(f"device={name}: is not available; choose from auto, {', '.join(there)}")
     return torch.device(name)
 
 
@@ -294,5 +294,5 @@ def _electrons(image: Any, *said: Any) -> tuple[NDArray[np.float32], NDArray[np.
     rows = slice(None, None, max(1, electrons.size // _NOISE_SAMPLE))
     _, noise, floor = sky_noise_and_floor(electrons[rows], ~unusable[rows])
     if noise <= floor:
-        remark("image", "its noise is too small to measure, as of coarse integers or of a wrong unit; look at its mask")
+        remark("image", "its noise is too small to measure, as with coarse integers or a wrong unit; check its mask")
     return electrons, unusable, factor

@@ -172,7 +172,7 @@ class ExposurePredictor(nn.Module):
         # The sum of what is no number is none, and that of probabilities is always one.
         if not found.sum().isfinite():
             # A mask would be empty there, as if nothing had hit it.
-            raise InputError("the network gives values that are no numbers; give another checkpoint")
+            raise InputError("the network gives NaN or infinite values; use another checkpoint")
         return found if self.plateau == 1 else (found / self.plateau).clamp(max=1), usable
 
 

@@ -36,7 +36,7 @@ def busiest_places(masks: Sequence[NDArray[np.bool_]], side: int = _CROP, count:
     masks : sequence of ndarray of bool, shape (H, W)
         One a chip.
     side : int
-        Of a place, in pixels.
+        Side of a place in pixels.
     count : int
         Largest number of places.
 

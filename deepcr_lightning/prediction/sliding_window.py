@@ -25,7 +25,7 @@ def reflected(start: int, stop: int, length: int) -> NDArray[np.int64]:
     start, stop : int
         Range of places, also below 0 and beyond the length.
     length : int
-        Of the axis.
+        Length of the axis in pixels.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def predict_probability(
     electrons : ndarray of float32, shape (H, W)
         Chip in electrons, finite, of any size.
     sky, noise : float
-        Of the chip, in electrons; what `scale` takes.
+        Sky and noise of the chip in electrons, as `scale` takes them.
     usable : ndarray of bool, shape (H, W), optional
         What is not usable is filled smoothly before the network sees it (`networks.gaps`); by default nothing is.
     scale : callable
@@ -170,7 +170,8 @@ def in_tiles(apply: Callable[[Tensor], Tensor], planes: Tensor, *, margin: int, 
     Parameters
     ----------
     apply : callable
-        Of planes, a Tensor of shape (C, h, w): their map, of shape (h, w), or that of each, of shape (C, h, w).
+        Function of planes, a Tensor of shape (C, h, w), that gives their map, of shape (h, w), or that of each, of
+        shape (C, h, w).
     planes : Tensor, shape (C, H, W)
         On the device where `apply` runs; they are continued by reflection.
     margin, step : int

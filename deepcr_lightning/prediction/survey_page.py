@@ -71,7 +71,7 @@ def write_survey_page(path: Path, exposures: Iterable[tuple[Row, Path]]) -> None
     )
     table = f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
     if path.exists() and _TITLE not in path.read_text(encoding="utf-8", errors="replace"):
-        raise InputError(f"{path}: is no page of ours; move it away or choose another output_dir")
+        raise InputError(f"{path}: was not written by this package; move it away or choose another output_dir")
     made = page(f"{_TITLE} {len(rows)} exposures", [("", _STYLE + text + table + _SCRIPT)])
     write_atomically(path, lambda partial: partial.write_text(made, encoding="utf-8", errors="xmlcharrefreplace"))
 

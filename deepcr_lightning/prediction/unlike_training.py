@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from deepcr_lightning.console.counts import counted
-from deepcr_lightning.exposures.sight import Sight
-from deepcr_lightning.exposures.star_widths import CHANCE, Stars
 from deepcr_lightning.models.card import DataCard
 from deepcr_lightning.prediction.expected_share import most_flagged
 from deepcr_lightning.prediction.summary import Row
+from deepcr_lightning.sights.sight import Sight
+from deepcr_lightning.sights.star_widths import CHANCE, Stars
 
 _LEEWAY = 1.1
 _STARS_FLAGGED, _FEWEST_FLAGGED = 0.05, 3
@@ -32,14 +32,14 @@ def unlike_training(sight: Sight, row: Row, trained_on: DataCard) -> list[str]:
     """
     found = []
     if sight.spectrum and trained_on.spectra < _SOME:
-        found.append("it is a spectrum (look at its mask; a model trained on such spectra may do better)")
+        found.append("it is a spectrum (check its mask; a model trained on such spectra may do better)")
     if sight.trailed and trained_on.trailed < _SOME:
         found.append(
-            "its stars are trailed (look at its mask; raise threshold= if they are flagged, or fine-tune with init=)"
+            "its stars are trailed (check its mask; raise threshold= if they are flagged, or fine-tune with init=)"
         )
     if sight.at_floor:
         found.append(
-            "its noise is too small to measure, as of coarse integers or of wrong units (look at its mask; check "
+            "its noise is too small to measure, as with coarse integers or wrong units (check its mask; check "
             "units= and gain=)"
         )
     return found + _of_stars(sight.stars, trained_on.star_widths) + _of_pixels(row)

@@ -49,7 +49,7 @@ class ProductWriter(BasePredictionWriter):
         output directory inside the input's are products of an earlier run and left out.
     output_dir : Path
     provenances : sequence of Provenance
-        Of the model and, if it has any, its other parts: thresholds and growth of the masks that each makes.
+        Provenance of the model and, if it has any, its other parts: thresholds and growth of the masks that each makes.
     summary : Summary
         Gets a row for each exposure.
     settings : ReadSettings, optional
@@ -128,7 +128,7 @@ class ProductWriter(BasePredictionWriter):
             return chip.electrons, fits.getdata(outputs["mask"], ("CRMASK", chip.extver)) > 0
         copy = outputs.get("dq_copy") or outputs.get("clean")
         if copy is None:
-            raise InputError(f"products={list(self.products)}: none of them holds the masks")
+            raise InputError(f"products={list(self.products)}: none of them contains the masks")
         made = read_exposure(copy, self.settings, timed=False).chips[0]
         return chip.electrons, ((made.dq & self.dq_bit) > 0) | (made.electrons != chip.electrons)
 
@@ -250,6 +250,6 @@ def _refuse_mended(place: Path, path: Path) -> None:
         return  # no mask file, so nobody mended it
     if mended:
         raise InputError(
-            f"{mask}: was mended by hand, so nothing was made of {path.name}; move the mask away to search again, or "
+            f"{mask}: was edited by hand, so {path.name} was not processed; move the mask away to search again, or "
             "save the other products from the page (view products=)"
         )

@@ -95,7 +95,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("earlier", []), list):
-        raise InputError(f"{path}: is no record of a run; move it away, and resume again")
+        raise InputError(f"{path}: is not a record of a run; move it away, and resume again")
     return found
 
 

@@ -29,15 +29,15 @@ _SCORES = {
     "purity": "purity",
     "own_rate": "CR rate over that of the darks, 0.5 to 1.5",
     "loss": "loss",
-    "star_loss": "loss of the fits of stars alone",
+    "star_loss": "loss of the star fits only",
     "bridge_loss": "loss of the smoothest surface",
 }
 _PICTURES = {
     "tiles": (
         "Validation tiles, last epoch",
-        "The same tiles every time: the image, the cosmic rays that were added to it, what the network says, and "
-        "what a mask at the threshold finds and misses. The image's own cosmic rays carry no label: where they are "
-        "found they are blue, as is what is no cosmic ray at all.",
+        "The same tiles every time: the image, the cosmic rays that were added to it, the map of the network, and "
+        "what a mask at the threshold finds and misses. The image's own cosmic rays have no label: where they are "
+        "found they are blue, like false positives.",
     ),
     "filled": (
         "Validation tiles, last epoch",
@@ -108,7 +108,7 @@ def write_report(
     done = 1 + max((epoch for epoch, _ in history.get("val/loss", [])), default=-1)
     sections = [
         ("", _summary(record, state, done, epochs)),
-        ("What came of it", _judgement(best)),
+        ("Outcome", _judgement(best)),
         ("Use it", _use(best)),
         (f"Scores, {basis}", _scores(history, best, start or {})),
         *((title, _picture(folder, name, text)) for name, (title, text) in _PICTURES.items()),

@@ -110,8 +110,8 @@ def plot_reliability(path: Path, sides: Mapping[str, Scored], basis: str) -> Non
         there = side.pixels >= _FEWEST
         top.errorbar(side.said[there], side.seen[there], side.error[there], marker=".", capsize=2, label=name)
         below.stairs(side.pixels, np.linspace(0, 1, len(side.pixels) + 1), label=name)
-    top.set(ylabel="share of cosmic rays", xlim=(0, 1), ylim=(0, 1.2))
-    below.set(xlabel="probability of the map", ylabel="pixels", yscale="log")
+    top.set(ylabel="fraction of cosmic rays", xlim=(0, 1), ylim=(0, 1.2))
+    below.set(xlabel="predicted probability", ylabel="pixels", yscale="log")
     top.grid(alpha=0.3)
     top.legend()
     figure.suptitle(f"Reliability, {basis}")

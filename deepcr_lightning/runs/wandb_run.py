@@ -1,4 +1,8 @@
-"""A run in W&B that never stops the training: offline where nobody is logged in or no server answers."""
+"""A run in W&B that never stops the training: offline without a login, or where no server answers.
+
+Login and server are looked for first because W&B asks a question at a terminal without a login, and takes 100 s to give
+a silent server up.
+"""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
         prog="deepcr-lightning simulate",
         description="Write simulated WFC3/UVIS exposures: OUT/science (_flc), OUT/darks (_flc), "
         "OUT/truth (cosmic-ray masks and charge) and OUT/stars (star lists).",
-        epilog="A run that was interrupted goes on where it stopped.",
+        epilog="An interrupted run resumes where it stopped.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     made.add_argument(

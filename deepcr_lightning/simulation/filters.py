@@ -1,8 +1,7 @@
 """WFC3/UVIS filters: wavelengths, zeropoints and sky, as far as a simulation needs them.
 
-Pivot wavelengths and AB zeropoints are those that STScI publishes for UVIS1 (infinite
-aperture), rounded to 0.01 mag; widths are the rectangular widths of the WFC3 Instrument
-Handbook (table 6.2). The sky is average zodiacal light and earthshine.
+Pivot wavelengths are those that STScI publishes for UVIS1; widths are the rectangular widths of the WFC3 Instrument
+Handbook (table 6.2); zeropoints are those of `exposures.instruments`. The sky is average zodiacal light and earthshine.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
+from deepcr_lightning.exposures.instruments import INSTRUMENTS
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,6 @@ class Filter:
         Pivot wavelength in nm.
     width_nm : float
         Rectangular width in nm.
-    zeropoint : float
-        AB magnitude that gives 1 electron / s.
     sky : float
         Sky in electrons / s / pixel.
     """
@@ -36,8 +34,12 @@ class Filter:
     name: str
     pivot_nm: float
     width_nm: float
-    zeropoint: float
     sky: float
+
+    @property
+    def zeropoint(self) -> float:
+        """AB magnitude that gives 1 electron / s."""
+        return INSTRUMENTS["WFC3", "UVIS"].zeropoints[self.name]
 
     @property
     def wavelengths_nm(self) -> tuple[float, ...]:
@@ -64,16 +66,16 @@ class Filter:
 FILTERS: dict[str, Filter] = {
     entry.name: entry
     for entry in (
-        Filter("F225W", 237.2, 46.7, 24.04, 0.0066),
-        Filter("F275W", 271.0, 40.5, 24.13, 0.0016),
-        Filter("F336W", 335.5, 51.1, 24.67, 0.0028),
-        Filter("F350LP", 585.1, 475.8, 26.96, 0.1000),
-        Filter("F390W", 392.4, 89.4, 25.36, 0.0105),
-        Filter("F438W", 432.6, 61.8, 24.82, 0.0080),
-        Filter("F475W", 477.3, 134.4, 25.68, 0.0210),
-        Filter("F555W", 530.8, 156.5, 25.79, 0.0290),
-        Filter("F606W", 588.9, 218.2, 26.07, 0.0420),
-        Filter("F814W", 803.9, 153.6, 25.10, 0.0260),
+        Filter("F225W", 237.2, 46.7, 0.0066),
+        Filter("F275W", 271.0, 40.5, 0.0016),
+        Filter("F336W", 335.5, 51.1, 0.0028),
+        Filter("F350LP", 585.1, 475.8, 0.1000),
+        Filter("F390W", 392.4, 89.4, 0.0105),
+        Filter("F438W", 432.6, 61.8, 0.0080),
+        Filter("F475W", 477.3, 134.4, 0.0210),
+        Filter("F555W", 530.8, 156.5, 0.0290),
+        Filter("F606W", 588.9, 218.2, 0.0420),
+        Filter("F814W", 803.9, 153.6, 0.0260),
     )
 }
 """The known filters, by name."""

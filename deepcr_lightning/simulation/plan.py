@@ -84,25 +84,25 @@ class SetSettings:
 
     def __post_init__(self) -> None:
         if not self.filters or len(set(self.filters)) != len(self.filters):
-            raise InputError("filters: give at least one, each of them once")
+            raise InputError("filters: give at least one, each only once")
         for name in self.filters:
             get_filter(name)
         for field in self.fields or ("",):
             if field not in FIELDS:
                 raise InputError(f"unknown field type {field!r}: choose from {', '.join(FIELDS)}")
         if self.exposures < 0 or self.darks < 0 or self.exposures + self.darks < 1:
-            raise InputError("exposures and darks: neither below 0 and not both 0")
+            raise InputError("exposures and darks: must not be negative, nor both 0")
         height, width = self.size
         if not (16 <= height <= FULL_CHIP[0] and 16 <= width <= FULL_CHIP[1]):
-            raise InputError(f"size: from 16 x 16 to {FULL_CHIP[0]} x {FULL_CHIP[1]}, got {self.size}")
+            raise InputError(f"size: must be from 16 x 16 to {FULL_CHIP[0]} x {FULL_CHIP[1]}, got {self.size}")
         if self.dithers < 1:
-            raise InputError(f"dithers: at least 1, got {self.dithers}")
+            raise InputError(f"dithers: must be at least 1, got {self.dithers}")
         if self.chips not in (1, 2):
-            raise InputError(f"chips: 1 or 2, got {self.chips}")
+            raise InputError(f"chips: must be 1 or 2, got {self.chips}")
         if len(self.exposure_times) != 2 or not 0 < self.exposure_times[0] <= self.exposure_times[1]:
-            raise InputError("exposure times: give the shortest and the longest, both above 0 s")
+            raise InputError("exposure times: give the shortest and the longest, both positive")
         if not self.dark_time > 0:
-            raise InputError(f"dark time: must be above 0 s, got {self.dark_time}")
+            raise InputError(f"dark time: must be positive, got {self.dark_time}")
         if self.seed < 0:
             raise InputError(f"seed: must not be negative, got {self.seed}")
         if isinstance(self.conditions, str):

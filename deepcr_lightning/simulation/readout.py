@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.dq import WFC3DQ
+from deepcr_lightning.exposures.instruments import INSTRUMENTS
 from deepcr_lightning.simulation.chip_defects import ChipDefects
 
-GAIN = 1.56
+GAIN = INSTRUMENTS["WFC3", "UVIS"].gain
 """Electrons per count."""
 
-READ_NOISE = 3.1
+READ_NOISE = INSTRUMENTS["WFC3", "UVIS"].read_noise
 """Read noise in electrons."""
 
 BIAS_COUNTS = 2500

@@ -57,7 +57,7 @@ class Scene:
     filaments : ndarray or None
         Coarse map whose zero lines are thin bright filaments of the nebula; None where there are none.
     spectrum : Spectrum or None
-        Of a long slit; None where the camera takes images.
+        Spectrum behind a long slit; None where the camera takes images.
     """
 
     field: str

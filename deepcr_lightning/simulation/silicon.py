@@ -65,7 +65,7 @@ def straight_tracks(
     rng : numpy.random.Generator
         Source of all random numbers.
     thickness : float
-        Of the silicon in um.
+        Thickness of the silicon in um.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def electron_walks(
     rng : numpy.random.Generator
         Source of all random numbers.
     thickness : float
-        Of the silicon in um.
+        Thickness of the silicon in um.
     knocked_out : Deposits, optional
         Electrons that start within the layer, with their energy as charge.
 
@@ -184,7 +184,7 @@ def point_deposits(
     rng : numpy.random.Generator
         Source of all random numbers.
     thickness : float
-        Of the silicon in um.
+        Thickness of the silicon in um.
 
     Returns
     -------

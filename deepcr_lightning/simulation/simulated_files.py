@@ -9,7 +9,8 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from deepcr_lightning.exposures.instruments import INSTRUMENTS, unusable_bits
+from deepcr_lightning.exposures.dq import WFC3DQ, renamed
+from deepcr_lightning.exposures.instruments import INSTRUMENTS, instrument_of, unusable_bits
 from deepcr_lightning.simulation.plan import CHIP_GAP, FLASH_RATE, PlannedExposure, SetSettings
 from deepcr_lightning.simulation.readout import ChipFrame
 
@@ -36,7 +37,7 @@ class SimulatedChip:
 
 
 def exposure_hdus(planned: PlannedExposure, settings: SetSettings, chips: Sequence[SimulatedChip]) -> fits.HDUList:
-    """Lay an exposure out as calwf3 does: SCI, ERR and DQ for each chip.
+    """Lay an exposure out as calwf3 does: SCI, ERR and DQ for each chip, with the DQ bits of its camera.
 
     Parameters
     ----------
@@ -53,10 +54,12 @@ def exposure_hdus(planned: PlannedExposure, settings: SetSettings, chips: Sequen
         Primary header and 3 extensions per chip.
     """
     hdus = fits.HDUList([fits.PrimaryHDU(header=_primary_header(planned, settings))])
+    # A detector without a row has the bits of UVIS, which nobody reads.
+    table = instrument_of(planned.conditions.instrument, planned.conditions.detector).dq or WFC3DQ
     for version, chip in enumerate(chips, start=1):
         science = fits.ImageHDU(chip.frame.science, _chip_header(version, planned, settings))
         error = fits.ImageHDU(chip.frame.error)
-        quality = fits.ImageHDU(chip.frame.dq)
+        quality = fits.ImageHDU(renamed(chip.frame.dq, WFC3DQ, table))
         error.header["BUNIT"] = "ELECTRONS"
         for name, hdu in (("SCI", science), ("ERR", error), ("DQ", quality)):
             hdu.name, hdu.ver = name, version

@@ -235,11 +235,11 @@ def _claim(folder: Path, settings: SetSettings) -> None:
             differing = sorted(key for key in {*wanted, *found} if found.get(key) != wanted.get(key))
             raise InputError(
                 f"{folder} holds a set with other settings ({', '.join(differing)}): "
-                "choose another folder or remove this one"
+                "choose another folder, or remove this one"
             )
         return
     if folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty and no simulated set: choose another folder")
+        raise InputError(f"{folder} is not empty and does not contain a simulated set; choose another folder")
     text = json.dumps(wanted, indent=2) + "\n"
     write_atomically(record, lambda path: path.write_text(text, encoding="utf-8"))
 

@@ -66,7 +66,7 @@ def require_swept(config: DictConfig) -> None:
     overrides = parse(config)
     for override in overrides:
         if override.is_range_sweep() and not list(override.sweep_string_iterator()):
-            raise InputError(f"{override.input_line}: a range without a value; nothing to sweep over")
+            raise InputError(f"{override.input_line}: an empty range; nothing to sweep over")
     here = str(config.hydra.launcher._target_).endswith("BasicLauncher")
     if here and not any(override.is_sweep_override() for override in overrides):
         raise InputError("-m needs an option with several values, such as model.depth=2,3, or leave -m out")
@@ -131,7 +131,7 @@ def sweep_config(folder: Path) -> DictConfig | None:
         parse(config)
     except (HydraException, OmegaConfBaseException, TypeError, AttributeError, RecursionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{saved}: is no config of a sweep ({reason}); move it away") from error
+        raise InputError(f"{saved}: is not a config of a sweep ({reason}); move it away") from error
     return config
 
 

@@ -1,4 +1,7 @@
-"""Check that what a launcher or a search needs is installed, before Hydra starts."""
+"""Check that what a launcher or a search needs is installed, before Hydra starts.
+
+Without it, Hydra lists the launchers that there are, or ends in a traceback, and nothing says what to install.
+"""
 
 from __future__ import annotations
 

@@ -67,12 +67,12 @@ def _plot_option(axes: Axes, option: str, results: Sequence[Result]) -> None:
     else:
         _scale(axes, sorted(numbers.values()))
     x = np.array([numbers[value] for value in given])
-    axes.plot(x, scores, "o", mfc="none", color="#1f77b4", label="a job")
+    axes.plot(x, scores, "o", mfc="none", color="#1f77b4", label="job")
     best = int(np.argmax(scores))
     axes.plot(x[best], scores[best], "*", ms=13, color="#d62728", label="best")
     if len(values) < len(results):
         medians = [np.median(scores[x == number]) for number in numbers.values()]
-        axes.plot(list(numbers.values()), medians, "_", ms=22, mew=2, color="black", label="median of a value")
+        axes.plot(list(numbers.values()), medians, "_", ms=22, mew=2, color="black", label="median per value")
     axes.set_xlabel(option)
     axes.grid(alpha=0.3)
 

@@ -71,11 +71,13 @@ def find_catalogues(folder: str | Path) -> tuple[Path, dict[float, Path]]:
     for path in files:
         if path.stem == NO_MASK or re.fullmatch(r"0?\.\d+", path.stem):
             if path.stem in named:
-                raise InputError(f"catalogues={folder}: {path.name} and {named[path.stem].name}; leave one of them")
+                raise InputError(f"catalogues={folder}: {path.name} and {named[path.stem].name}; remove one of them")
             named[path.stem] = path
     legacy = named.pop(NO_MASK, None)
     if legacy is None or not named:
-        raise InputError(f"catalogues={folder}: holds no none.phot and 0.1.phot, one for each threshold, or the like")
+        raise InputError(
+            f"catalogues={folder}: contains no none.phot and 0.1.phot, one for each threshold, or similar tables"
+        )
     return legacy, {float(stem): path for stem, path in sorted(named.items(), key=lambda item: float(item[0]))}
 
 

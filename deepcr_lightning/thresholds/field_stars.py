@@ -13,7 +13,6 @@ from deepcr_lightning.exposures.exposure import Chip, Exposure
 from deepcr_lightning.photometry.measure import ChipReference, measure, prepare
 from deepcr_lightning.photometry.star_lists import Stars, find_shift, join_filters
 from deepcr_lightning.prediction.mask import threshold_mask
-from deepcr_lightning.simulation.filters import FILTERS
 from deepcr_lightning.thresholds.good_stars import Cuts, good_stars
 from deepcr_lightning.thresholds.mapped import Mapped
 from deepcr_lightning.thresholds.star_counts import ChipStars, chip_stars
@@ -22,9 +21,8 @@ _REFERENCE_THRESHOLD = 0.5
 
 
 def zeropoint(exposure: Exposure) -> float:
-    """AB magnitude of an electron a second; 0 for cameras other than WFC3/UVIS, whose magnitudes are instrumental."""
-    known = exposure.camera.startswith("WFC3 UVIS") and exposure.filter in FILTERS
-    return FILTERS[exposure.filter].zeropoint if known else 0.0
+    """AB magnitude of an electron a second; 0 where it is not known, so that magnitudes are instrumental."""
+    return exposure.row.zeropoints.get(exposure.filter, 0.0)
 
 
 def masks_of(probability: NDArray[np.float32], usable: NDArray[np.bool_], thresholds: Sequence[float]) -> list[NDArray]:

@@ -89,7 +89,7 @@ def choose_cuts(value: str | Path | Mapping[str, Any] | None, camera: str) -> Cu
         raise InputError(f"cuts={value}: give some of {', '.join(known)}, each with its limit")
     limits = {name: as_number(limit) for name, limit in given.items()}
     if None in limits.values():
-        raise InputError(f"cuts={value}: a limit is no number")
+        raise InputError(f"cuts={value}: a limit is not a number")
     return Cuts(**limits)  # type: ignore[arg-type]
 
 

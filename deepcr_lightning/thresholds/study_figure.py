@@ -46,18 +46,18 @@ def plot_study(
     _plot_changes(axes[0, 1], study.thresholds, study.total, "-")
     if real is not None:
         _plot_changes(axes[0, 1], study.thresholds, real, ":", "real stars ")
-    axes[0, 1].set(ylabel="share of the stars without a mask [%]")
+    axes[0, 1].set(ylabel="fraction of the stars without a mask [%]")
     _plot_cmd(axes[1, 0], study, filters, corners)
     if study.box is None:
         axes[1, 1].set_axis_off()
-        axes[1, 1].text(0.5, 0.5, "no box was given", ha="center", transform=axes[1, 1].transAxes)
+        axes[1, 1].text(0.5, 0.5, "no box given", ha="center", transform=axes[1, 1].transAxes)
     else:
         for counts in study.dithered:
             _plot_changes(axes[1, 1], study.thresholds, counts, "--", None)
         _plot_changes(axes[1, 1], study.thresholds, study.box, "-", "")
         if study.dithered:
-            axes[1, 1].plot([], [], "--", color="grey", label="the box dithered")
-        axes[1, 1].set(ylabel="share of the stars in the box without a mask [%]")
+            axes[1, 1].plot([], [], "--", color="grey", label="shifted boxes")
+        axes[1, 1].set(ylabel="fraction of the stars in the box without a mask [%]")
     for cell in (axes[0, 0], axes[0, 1], axes[1, 1]):
         if cell.axison:
             cell.axvline(study.recommended.threshold, color="#1f77b4", linestyle="-.", label="recommended")

@@ -163,7 +163,7 @@ def _write_tiles(
                     columns[name].append(getattr(tile, name))
     if science and not columns["file"]:
         raise InputError(
-            f"data.science: in no tile of {size} x {size} pixels half of the pixels are usable; check the DQ bits"
+            f"data.science: no tile of {size} x {size} pixels has half of its pixels usable; check the DQ bits"
         )
     table: dict[str, Any] = {f"tile_{name}": np.array(values) for name, values in columns.items()}
     np.savez(folder / "table.npz", **table)
@@ -175,7 +175,7 @@ def _with_truth(
 ) -> tuple[Exposure, dict[int, NDArray[np.float32]]]:
     """Take what the truth knows nothing of for unusable; return the true charge beside it."""
     if exposure.root not in truths:
-        raise InputError(f"data.truth: holds no truth of {exposure.path}")
+        raise InputError(f"data.truth: contains no truth for {exposure.path}")
     path = truths[exposure.root]
     own: dict[int, NDArray[np.float32]] = {}
     truth = read_matching_truth(path, exposure)
@@ -185,8 +185,8 @@ def _with_truth(
         lost = known.ignore
         if known.charge is None and not with_darks:
             raise InputError(
-                f"{path}: has no CRCHARGE,{chip.extver}, which says what to learn where there are no darks; "
-                "give data.darks= too"
+                f"{path}: has no CRCHARGE,{chip.extver}, the label of a training without darks; "
+                "give data.darks= as well"
             )
         if known.charge is None:
             # Without the charge of its CRs an image serves as one that has none: they and their rims become gaps.
@@ -210,8 +210,8 @@ def _write_layers(
                 rows, columns = chip.electrons.shape
                 if min(rows, columns) < size:
                     raise InputError(
-                        f"{path}[SCI,{chip.extver}]: a dark of {rows} x {columns} pixels, below a tile of {size}; "
-                        f"set data.tile_size to at most {min(rows, columns)} or leave it out"
+                        f"{path}[SCI,{chip.extver}]: a dark of {rows} x {columns} pixels, smaller than a tile of "
+                        f"{size}; set data.tile_size to at most {min(rows, columns)} or leave it out"
                     )
                 np.save(f"{scratch}/{count}.npy", chip.electrons)
                 # What saturates in a dark is the core of a CR: its charge is known to be large.

@@ -37,7 +37,7 @@ class CRLayer:
     kind : ndarray of uint8, shape (H, W)
         `COSMIC_RAY`, `UNKNOWN` where the pixel cannot tell, else `SKY`.
     noise : float
-        Of the dark, in electrons.
+        Noise of the dark in electrons.
     """
 
     charge: NDArray[np.float32]
@@ -154,7 +154,7 @@ def fill_unknown(charge: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArr
     Parameters
     ----------
     charge : ndarray of float32, shape (H, W)
-        Of any value where it is unknown.
+        Charge in electrons; any value where it is unknown.
     known : ndarray of bool, shape (H, W)
 
     Returns

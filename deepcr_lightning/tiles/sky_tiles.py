@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Chip, Exposure
-from deepcr_lightning.exposures.sight import Sight, look_at
 from deepcr_lightning.exposures.sky import sky_and_noise
+from deepcr_lightning.sights.sight import Sight, look_at
 
 MIN_USABLE = 0.5
 """Tiles with a smaller share of usable pixels are left out."""

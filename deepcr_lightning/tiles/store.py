@@ -66,7 +66,9 @@ class TileStore:
             self._open(folder)
         except Exception as error:  # JSON, NumPy and the file system raise a dozen kinds
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(f"{folder}: the tile store is damaged ({reason}); remove it, it is built again") from error
+            raise InputError(
+                f"{folder}: the tile store is damaged ({reason}); remove it, and it will be rebuilt"
+            ) from error
 
     def _open(self, folder: Path) -> None:
         info = json.loads((folder / "store.json").read_text())
@@ -113,7 +115,7 @@ def _check(size: int, count: int, table: dict[str, NDArray], layers: list[LayerI
     """Raise ValueError if a store does not hold together."""
     whole = [size, count, *(n for layer in layers for n in (layer.start, layer.rows, layer.columns))]
     if not all(isinstance(number, int) and number >= 0 for number in whole):
-        raise ValueError("a size is no number of pixels")
+        raise ValueError("a size is not a number of pixels")
     if any(len(column) != count for column in table.values()):
         raise ValueError("its table has another length")
     start = 0

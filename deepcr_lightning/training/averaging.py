@@ -1,4 +1,7 @@
-"""Averaged weights that are ready from the first epoch."""
+"""Averaged weights that are ready from the first epoch.
+
+Lightning's EMAWeightAveraging has a fixed decay: at 0.99, a third of the first weights is left after 100 steps.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,8 @@ from deepcr_lightning.errors import InputError
 class WarmEMA(WeightAveraging):
     """Exponential moving average of the weights whose memory grows with the run.
 
-    A fixed decay of 0.99 carries the first, untrained weights through a hundred steps: early maps are then
-    far too low. Here the decay of step n is ``min(decay, (1 + n) / (10 + n))``. Validation and checkpoints use
-    the averaged weights.
+    The decay of step n is ``min(decay, (1 + n) / (10 + n))``, so that the first, untrained weights are forgotten after
+    30 steps; with them in the average, early maps are far too low. Validation and checkpoints use the averaged weights.
 
     Parameters
     ----------

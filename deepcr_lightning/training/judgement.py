@@ -80,30 +80,30 @@ def judge(scores: Mapping[str, float], start: Mapping[str, float] | None = None,
         if max(rate, before) <= RATES[0]:
             return Judgement(
                 False,
-                f"The exposures have far fewer cosmic rays than the darks make expect, or the network misses their "
-                f"own, before as after. {rates}. {_KEPT}. {_CURE} to fine-tune it.",
+                f"The exposures have far fewer cosmic rays than expected from the darks, or the network misses their "
+                f"own, before and after fine-tuning. {rates}. {_KEPT}. {_CURE} to fine-tune it.",
             )
         if rate <= RATES[0] or rate < (before if before < RATES[1] else 1.0) - MAY_FALL:
             return Judgement(
                 False,
-                "Fine-tuned, the network told added cosmic rays from the exposures' own, and missed these. "
-                f"{rates}. {_KEPT}: use that. {_CURE} to fine-tune it, or take fewer steps.",
+                "The fine-tuned network distinguished added cosmic rays from the exposures' own, and missed the "
+                f"latter. {rates}. {_KEPT}: use that. {_CURE} to fine-tune it, or take fewer steps.",
             )
         told = f"{told}; {rates}"
     if not scores["val/loss"] < start["val/loss"]:
         return Judgement(
             False,
-            f"Fine-tuned, the network was no better on the validation side: {told}. {_KEPT}; more exposures or a lower "
+            f"The fine-tuned network was not better on the validation side: {told}. {_KEPT}; more exposures or a lower "
             "model.learning_rate may help.",
         )
-    return Judgement(True, f"Fine-tuned, the network is better on the validation side: {told}.")
+    return Judgement(True, f"The fine-tuned network is better on the validation side: {told}.")
 
 
 def _low(rate: float) -> str:
     return (
-        f"The network finds fewer cosmic rays than the darks make expect (CR rate over that of the darks: "
-        f"{_range(rate)}): it may tell the added ones from the exposures' own and miss these. {_CURE}, or use a model "
-        "that was trained on others (ckpt_path=universal)."
+        f"The network finds fewer cosmic rays than expected from the darks (CR rate over that of the darks: "
+        f"{_range(rate)}): it may distinguish the added ones from the exposures' own, and miss the latter. {_CURE}, or "
+        "use a model that was trained on others (ckpt_path=universal)."
     )
 
 

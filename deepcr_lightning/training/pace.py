@@ -1,4 +1,7 @@
-"""Tiles per second and gradient norm of a run."""
+"""Tiles per second and gradient norm of a run.
+
+Lightning's ThroughputMonitor has no rate of an epoch, which the record and the figures of a run show.
+"""
 
 from __future__ import annotations
 

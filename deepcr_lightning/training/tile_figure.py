@@ -48,7 +48,7 @@ def plot_tiles(path: Path, batch: Mapping[str, Tensor], probability: Tensor, thr
         figure.colorbar(map_shown, ax=row[2])
     handles = [Patch(color=colour, label=label) for label, colour in ERROR_COLOURS.items()]
     figure.legend(handles=handles, loc="outside lower right", ncols=3, frameon=False)
-    figure.suptitle("Blue: the image's own cosmic rays, which carry no label, and what is flagged in error")
+    figure.suptitle("Blue: the image's own cosmic rays, which have no label, and false positives")
     save_figure(figure, path)
 
 

@@ -62,7 +62,7 @@ def read_mask_file(path: Path, exposure: Exposure) -> EarlierMask:
         with open_fits(path) as (hdus, _):
             header = hdus[0].header
             if STAMP not in header or "CRMASK" not in hdus:
-                raise InputError(f"{path}: is no mask file of ours; move it away or choose another output_dir")
+                raise InputError(f"{path}: was not written by this package; move it away or choose another output_dir")
             _refuse_other(path, header, exposure)
             masks = [plane > 0 for plane in _planes(path, hdus, "CRMASK", exposure) or []]
             maps = _planes(path, hdus, "CRPROB", exposure)

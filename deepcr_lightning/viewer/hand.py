@@ -97,7 +97,7 @@ def stroke(xs: ArrayLike, ys: ArrayLike, radius: int, shape: tuple[int, int]) ->
     xs, ys : array_like, shape (N,)
         Corners of the line, in pixels, the centre of the first one at 0.
     radius : int
-        Of the brush in pixels; 0 takes the pixels that the line crosses.
+        Radius of the brush in pixels; 0 takes the pixels that the line crosses.
     shape : (int, int)
         Rows and columns of the chip; what lies outside is left out.
 

@@ -40,7 +40,7 @@ def rung_codes(probability: NDArray[np.float32], usable: NDArray[np.bool_], rung
     usable : ndarray of bool, shape (H, W)
         Only these pixels are ever in a mask.
     rungs : list of float
-        Of `rungs_with`.
+        Thresholds of the ladder, from `rungs_with`.
 
     Returns
     -------

@@ -29,7 +29,7 @@ class Layers:
     document : Document
     page : Page
     fill : callable
-        Of `prediction.fill.FILLS`, for the cleaned layer.
+        Way of filling of the cleaned layer, such as those in `prediction.fill.FILLS`.
     later : callable
         Does work in a thread and hands on what comes of it.
     """

@@ -38,7 +38,7 @@ class OpenExposure:
     stamp : (int, int) or None
         State of the file there when it was read.
     provenance : Provenance
-        Of the mask before the page changed anything.
+        Provenance of the mask before the page changed anything.
     maps : list of ndarray of float32, shape (H, W), or None
         Probability of each chip; None for a mask file without it, whose mask no threshold moves.
     rungs : list of float

@@ -24,11 +24,11 @@ def draw(opened: OpenExposure, chip: int, mode: str, xs: Sequence[float], ys: Se
     chip : int
         Place of the chip.
     mode : str
-        Of `MODES`.
+        Name in `MODES`.
     xs, ys : sequence of float
         Corners of the stroke, in pixels, the centre of the first one at 1.
     radius : int
-        Of the brush in pixels.
+        Radius of the brush in pixels.
 
     Returns
     -------
@@ -51,11 +51,11 @@ def tap(opened: OpenExposure, chip: int, mode: str, row: int, column: int, radiu
     chip : int
         Place of the chip.
     mode : str
-        Of `MODES`.
+        Name in `MODES`.
     row, column : int
-        Of the pixel.
+        Place of the pixel.
     radius : int
-        Of the brush in pixels.
+        Radius of the brush in pixels.
 
     Returns
     -------

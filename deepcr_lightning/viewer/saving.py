@@ -36,9 +36,9 @@ def save(
     opened : OpenExposure
         Its `stamp` and `saved_at` are brought up to date.
     products : sequence of str
-        Of `SAVED`, as in predict.py; the mask is always written.
+        Names in `SAVED`, as in predict.py; the mask is always written.
     fill : str
-        Of `prediction.fill.FILLS`.
+        Name in `prediction.fill.FILLS`.
     dq_bit : int
     save_probability : bool
         Keep the map in the mask file, so that the threshold can be moved again without the network.

@@ -41,11 +41,11 @@ class Window:
     save : callable
         Writes an open exposure (`viewer.saving.save`).
     apply_to_all : callable
-        Of a threshold and a growth: the command that makes such masks of all exposures.
+        Function of a threshold and a growth that gives the command that makes such masks of all exposures.
     worker : Executor
         Does what takes long, in one thread.
     fill : str
-        Of `prediction.fill.FILLS`: how the cleaned layer is filled.
+        Name in `prediction.fill.FILLS` of the way in which the cleaned layer is filled.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Window:
             return
         if self.opened is not None and self.opened.mended and number != self._wanted:
             self._wanted = number
-            self._say("This mask was mended and is not saved. Save it, or choose again to lose the changes", wrong=True)
+            self._say("This mask has unsaved changes. Save it, or choose again to discard them", wrong=True)
             self.page.exposures.selected.indices = [self._number]
             return
         self._open(number)
@@ -153,7 +153,7 @@ class Window:
     def _search(self) -> None:
         if self.opened is not None and self.opened.mended and self._wanted != self._number:
             self._wanted = self._number
-            self._say("This mask was mended and is not saved. Search again to lose the changes", wrong=True)
+            self._say("This mask has unsaved changes. Search again to discard them", wrong=True)
         elif self.opened is not None:
             self._open(self._number, anew=True)
 

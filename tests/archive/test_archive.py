@@ -48,7 +48,7 @@ def test_exposures_and_darks_come_with_a_table(archive: StandIn, run_script: Run
     row = rows["science/ivis02a0q_flc.fits"]
     assert (row["proposal"], row["filter"], row["exposure_time"]) == ("16801", "F336W", "500")
     assert row["observed"] == "2022-07-20"
-    for line in ("ivis01a0q_flc.fits", "5 files, 0.4 MB", "5 files came"):
+    for line in ("ivis01a0q_flc.fits", "5 files, 0.4 MB", "5 files were downloaded"):
         assert line in result.out
 
 
@@ -60,7 +60,7 @@ def test_what_is_there_is_kept(archive: StandIn, run_script: Run, tmp_path: Path
     result = download(run_script, "proposal=16801")
     assert result.status == 0
     assert archive.downloads == ["ivis02a0q_flc.fits"]
-    assert "1 files came, 5 were there" in result.out
+    assert "1 files were downloaded, 5 were there before" in result.out
     assert len((tmp_path / "out" / "download.csv").read_text().splitlines()) == len(before.splitlines())
 
 
@@ -73,10 +73,10 @@ def test_files_of_others_are_noted_or_named(archive: StandIn, run_script: Run, s
     result = download(run_script, "proposal=16801")
     assert result.status == 1
     assert archive.downloads == []
-    assert "1 of 6 files did not come" in result.err
-    assert "is there and is no whole FITS file" in result.err
+    assert "1 of 6 files could not be downloaded" in result.err
+    assert "exists but is not a complete FITS file" in result.err
     assert cut.stat().st_size == 30_000
-    assert "ivis01a1q_flc.fits: kept, though the archive has one of another size by now" in result.out
+    assert "ivis01a1q_flc.fits: kept, although the archive now has one of another size" in result.out
     assert download(run_script, "proposal=16801", "overwrite=true").status == 0
     assert {path.name: path.read_bytes() for path in folder.glob("*.fits")} == {
         name: archive.content[name] for name in names(folder)
@@ -154,9 +154,7 @@ def test_no_network_is_one_line(archive: StandIn, run_script: Run, monkeypatch: 
     monkeypatch.setenv("DEEPCR_LIGHTNING_MAST", "http://127.0.0.1:9")
     result = download(run_script, "proposal=16801")
     assert result.status == 1
-    expected = (
-        r"error: http://127.0.0.1:9: cannot be reached \(Failed to establish .* refused\); is there a network\?\n"
-    )
+    expected = r"error: http://127.0.0.1:9: cannot be reached \(Failed to establish .* refused\); check the network\n"
     assert re.fullmatch(expected, result.err)
     assert result.out == ""
 
@@ -168,7 +166,7 @@ def test_a_disk_that_would_not_hold_it(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100 * 2**20 + 400_000))
     result = download(run_script, "proposal=16801")
     assert result.status == 1
-    assert "out: 0.5 MB are to come and 105.3 MB are free there" in last_line(result.err)
+    assert "out: 0.5 MB are needed and 105.3 MB are free there" in last_line(result.err)
     assert archive.downloads == []
     assert download(run_script, "proposal=16801", "max=5").status == 0
 
@@ -206,7 +204,7 @@ def test_proprietary_exposures(
     result = download(run_script, "proposal=16801", "filter=F336W")
     assert result.status == 1
     assert "not public" in result.out
-    assert "1 of 3 files did not come" in result.err
+    assert "1 of 3 files could not be downloaded" in result.err
     assert "ivis02a0q_flc.fits: is not public yet (401); set MAST_API_TOKEN if it is yours" in result.err
     assert len(names(tmp_path / "out" / "science")) == 2
     monkeypatch.setenv("MAST_API_TOKEN", "wrong")

@@ -67,7 +67,7 @@ def test_raw_darks_are_refused_with_a_cure(without_darks: StandIn, run_script: R
     dark(without_darks, "idrk09d1q_raw.fits", 1.0)
     result = download(run_script, "proposal=16801", "darks=near")
     assert result.status == 1
-    assert "as _raw alone" in last_line(result.err)
+    assert "as _raw only" in last_line(result.err)
     assert "run calwf3 idrk09d1q_raw.fits" in last_line(result.err)
 
 
@@ -77,4 +77,4 @@ def test_exposures_take_the_calibration_of_the_darks(without_darks: StandIn, run
     result = download(run_script, "proposal=16801", "darks=near")
     assert result.status == 0, result.err
     assert names(tmp_path / "out" / "science") == ["ivis01a0q_flt.fits"]
-    assert "The darks are there as _flt alone" in result.out
+    assert "The darks are available as _flt only" in result.out

@@ -153,8 +153,8 @@ def test_shares_are_all_of_it_and_each_once(archive: StandIn, tmp_path: Path, of
             "mast:?cone=10.5,41,0.1&dates=2022-01-01..2022-01-02",
             Address(Wanted(cone=(10.5, 41.0, 0.1), dates=(59580.0, 59582.0))),
         ),
-        ("mast:", "is no address of the archive; give one such as mast:16801"),
-        ("mast:M31", "is no address of the archive"),
+        ("mast:", "is not an address of the archive; give one such as mast:16801"),
+        ("mast:M31", "is not an address of the archive"),
         ("mast:16801?filters=F336W", "filters is not known; after ? come target, cone, filter"),
         ("mast:16801?share=0/4", "share=0/4 must be such as 3/40"),
         ("mast:16801?share=5/4", "share=5/4 must be such as 3/40"),
@@ -243,8 +243,8 @@ def test_a_training_needs_all_of_its_files(archive: StandIn, run_script: Run) ->
     archive.faults["ivis02a0q_flc.fits"] = [404]
     result = train(run_script, "data.science=mast:16801", "data.darks=mast:16568")
     assert result.status == 1
-    assert "1 of 10 files did not come; the same command goes on" in last_line(result.err)
-    assert "the archive lists it and does not have it (404)" in last_line(result.err)
+    assert "1 of 10 files could not be downloaded; run the same command again" in last_line(result.err)
+    assert "the archive lists it but does not have it (404)" in last_line(result.err)
 
 
 @pytest.mark.slow
@@ -273,6 +273,6 @@ def test_other_commands_want_files(archive: StandIn, trained: Path, survey: Path
     checkpoint = f"ckpt_path={trained}/checkpoints/best.ckpt"
     result = run_script("evaluate.py", checkpoint, "input=mast:16801", f"darks={survey}/darks")
     assert result.status == 1
-    assert "input=mast:16801: takes files alone; fetch these with deepcr-lightning download first" in last_line(
+    assert "input=mast:16801: takes local files only; fetch these with deepcr-lightning download first" in last_line(
         result.err
     )

@@ -79,7 +79,7 @@ def test_a_file_comes_whole_wherever_it_is_cut(
 
 def test_a_connection_that_breaks_at_once_is_given_up(one_file: StandIn, tmp_path: Path) -> None:
     one_file.faults[NAME] = [("cut", 300_000), *[("cut", 0)] * 4]
-    with pytest.raises(InputError, match="the connection broke 4 times"):
+    with pytest.raises(InputError, match="the connection was lost 4 times"):
         bring(tmp_path / "out")
     assert NAME not in left(tmp_path / "out")
     assert bring(tmp_path / "out").read_bytes() == one_file.content[NAME]
@@ -103,7 +103,7 @@ def test_a_full_disk_is_said_and_what_came_is_kept(one_file: StandIn, tmp_path: 
         copy.parent.mkdir(parents=True)
         copy.write_bytes(content)
     source = source_of(Archive(), f"file://{tmp_path}/copy" if bucket else False)
-    with small_disk(600_000), pytest.raises(InputError, match=r"File too large.*; what came is kept"):
+    with small_disk(600_000), pytest.raises(InputError, match=r"File too large.*; the part received is kept"):
         download(product(), path, source, lambda size: None, Event())
     assert not path.exists()
     assert 500_000 < path.with_name(f".{NAME}.part").stat().st_size <= 600_000
@@ -171,13 +171,13 @@ def test_what_is_no_whole_file_is_not_taken(one_file: StandIn, tmp_path: Path) -
     damaged = bytearray(content)
     damaged[20_000] ^= 1
     for body, reason in (
-        (content[: len(content) // 2 + 1], "no whole blocks"),
+        (content[: len(content) // 2 + 1], "not a multiple of 2880"),
         (content[: len(content) // 5760 * 2880], "is not the end of an extension"),
         (bytes(damaged), "the data of extension 1 are not those of its DATASUM"),
-        (b"<html>sorry</html>", "no whole blocks"),
+        (b"<html>sorry</html>", "not a multiple of 2880"),
     ):
         one_file.faults[NAME] = [("body", body)]
-        with pytest.raises(InputError, match=f"no whole FITS file .*{reason}"):
+        with pytest.raises(InputError, match=f"a damaged FITS file .*{reason}"):
             bring(tmp_path / "out")
         assert not {NAME, f".{NAME}.part"} & set(left(tmp_path / "out"))
     assert bring(tmp_path / "out").read_bytes() == content
@@ -209,7 +209,7 @@ def test_a_size_that_the_table_has_wrong_is_said(one_file: StandIn, run_script: 
     result = run_script("download.py", "proposal=16801", "output_dir=out", "yes=true")
     assert result.status == 0, result.err
     size = len(one_file.content[NAME])
-    assert f"{NAME}: has {size} bytes, the archive's table says 1234; it is a whole FITS file" in result.out
+    assert f"{NAME}: has {size} bytes, but the archive lists 1234; it is a complete FITS file" in result.out
     assert (tmp_path / "out" / "science" / NAME).read_bytes() == one_file.content[NAME]
 
 

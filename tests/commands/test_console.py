@@ -127,7 +127,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     ("text", "message"),
     [
         ("treshold: 0.3\nabc: x", "abc, treshold: train has no such option, but a config that was added sets it"),
-        ("data:\n  tile: 32", "data.tile: there is no such option; --help lists those that there are"),
+        ("data:\n  tile: 32", "data.tile: no such option; see --help for the options"),
         ("model:\n  width: 32", "model.width: there is no such option"),
         ("trainer:\n  gpus: 1", "trainer.gpus: there is no such option"),
     ],

@@ -96,20 +96,23 @@ def test_a_file_of_that_name_is_meant(tmp_path: Path) -> None:
         (["--input=/a"], "--input: options are written as input=/a"),
         (["--treshold", "0.3"], "--treshold: options are written as threshold=0.3"),
         (["/a/b.fits", "/out"], "/a/b.fits: options are written as name=value, such as input=/a/b.fits"),
-        (["threshold=a=b"], "threshold=a=b: is not understood"),
+        (["threshold=a=b"], "threshold=a=b: cannot be parsed"),
         (["treshold=0.3"], "treshold=0.3: there is no option treshold; did you mean threshold=0.3?"),
         (["data.gain=2"], "data.gain=2: there is no option data; did you mean gain=2?"),
         (["Input=a"], "Input=a: there is no option Input; did you mean input=a?"),
         (["~treshold"], "~treshold: there is no option treshold"),
-        (["products=mask,clean"], "products=mask,clean: several values stand in brackets: 'products=[mask,clean]'"),
+        (["products=mask,clean"], "products=mask,clean: put several values in brackets: 'products=[mask,clean]'"),
         (["overwrite=no"], "overwrite=no: must be true or false"),
         (["trim=1"], "trim=1: must be true or false"),
         (["+compress=yes"], "+compress=yes: must be true or false"),
         (["dq_bit=x"], "dq_bit=x: must be a number"),
         (["tile=a"], "tile=a: must be a number"),
         (["tile=true"], "tile=true: must be a number"),
-        (["output_dir=caf\udce9"], r"output_dir='caf\udce9': this name has signs that no line of text can hold"),
-        (["input=a\nb"], r"input='a\nb': this name has signs that no line of text can hold"),
+        (
+            ["output_dir=caf\udce9"],
+            r"output_dir='caf\udce9': this name contains characters that cannot be printed in a line",
+        ),
+        (["input=a\nb"], r"input='a\nb': this name contains characters that cannot be printed in a line"),
     ],
 )
 def test_what_is_no_option_is_one_line(run_script: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -242,7 +245,7 @@ def test_an_interrupt_says_how_to_go_on(
         result = predict(run_script, trained, "input=in", "output_dir=out")
     signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored
     assert result.status == 130
-    assert "Stopped; the same command goes on with the exposures that are left" in result.out
+    assert "Stopped; run the same command again to clean the remaining exposures" in result.out
     assert predict(run_script, trained, "input=in", "output_dir=out").status == 0
 
 

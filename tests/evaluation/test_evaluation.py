@@ -167,7 +167,7 @@ def test_a_plain_map_is_divided_by_its_plateau(trained: Path, survey: Path, run_
         (["truth=null"], "neither truth= nor darks= is given"),
         (["ckpt_path=null"], "ckpt_path= is not given"),
         (["truth=nowhere"], "truth=nowhere: no <root>_truth.fits there"),
-        (["truth={other}"], "holds no <root>_truth.fits of any exposure in input="),
+        (["truth={other}"], "contains no <root>_truth.fits for any exposure in input="),
         (["truth={shapes}"], "CRTRUTH,1 has 10 x 10 pixels and ivis01a0q_flc.fits 64 x 96"),
         (["truth={broken}"], "cannot be read as a truth file"),
         (["threshold=0"], "threshold=0: give a number between 0 and 1, auto,"),
@@ -237,7 +237,7 @@ def test_the_oracle_learns_from_truth(survey: Path, run_script: Run, tmp_path: P
 def test_truth_for_training_is_checked(survey: Path, run_script: Run, tmp_path: Path) -> None:
     data = (f"data.science={survey}/science",)
     rng = np.random.default_rng(0)
-    for truth, message in (("plain", "has no CRCHARGE,1"), ("few", "holds no truth of")):
+    for truth, message in (("plain", "has no CRCHARGE,1"), ("few", "contains no truth for")):
         shutil.copytree(survey / "truth", tmp_path / truth)
         (tmp_path / truth / "ivis01a0q_truth.fits").unlink()
         if truth == "plain":

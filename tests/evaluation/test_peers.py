@@ -178,3 +178,4 @@ def test_read_noise_is_that_of_the_amplifiers_that_were_read() -> None:
     header = fits.Header({"READNSEA": 0.0, "READNSEB": 0.0, "READNSEC": 3.08, "READNSED": 3.2})
     assert read_noise(header) == pytest.approx(3.14)
     assert read_noise(fits.Header()) == 3.1
+    assert read_noise(fits.Header({"INSTRUME": "WFPC2"})) == 5.3

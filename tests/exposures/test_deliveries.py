@@ -49,7 +49,7 @@ def test_the_best_of_each_exposure_is_taken(tmp_path: Path, caplog: pytest.LogCa
     assert names(f"{folder}/*") == ["ivis01a0q_flc.fits", "ivis01a1q_flt.fits"]
     told = [line for line in caplog.messages if "left out" in line]
     assert told[0].endswith(
-        "2 of 10 FITS files are exposures to take; "
+        "2 of 10 FITS files are used as exposures; "
         "left out: 1 asn, 1 drc, 1 flt, 1 jit, 2 raw, 1 spt, 1 without a 2-D image"
     )
     assert names(folder / "ivis01a0q_raw.fits") == ["ivis01a0q_raw.fits"], "a file that is named is taken"
@@ -61,7 +61,7 @@ def test_the_best_of_each_exposure_is_taken(tmp_path: Path, caplog: pytest.LogCa
         path.unlink()
     assert names(folder) == ["ivis01010_drc.fits"], "combined ones where there is nothing better"
     (folder / "ivis01010_drc.fits").unlink()
-    with pytest.raises(InputError, match="no FITS files there that hold an exposure"):
+    with pytest.raises(InputError, match="no FITS files with an exposure there"):
         find_exposures("input", folder)
 
 
@@ -88,7 +88,7 @@ def test_links_that_lead_nowhere_are_told(tmp_path: Path, caplog: pytest.LogCapt
     for name, target in (("gone.fits", "nowhere.fits"), ("loop.fits", "loop.fits"), ("also.fits", "here.fits")):
         (tmp_path / name).symlink_to(tmp_path / target)
     assert len(names(tmp_path)) == 1
-    assert "2 links to a file that is not there, such as " in caplog.messages[0]
+    assert "2 broken links, such as " in caplog.messages[0]
     for name in ("gone.fits", "loop.fits"):
         with pytest.raises(InputError, match="no such file or directory"):
             find_exposures("input", tmp_path / name)
@@ -96,7 +96,7 @@ def test_links_that_lead_nowhere_are_told(tmp_path: Path, caplog: pytest.LogCapt
 
 def test_a_readme_is_no_list(tmp_path: Path) -> None:
     (tmp_path / "README.txt").write_text("Exposures of M 31\n\nTaken in 2013.\n")
-    with pytest.raises(InputError, match=r"README.txt: is no list of exposures, since its line 'Exposures of M 31'"):
+    with pytest.raises(InputError, match=r"README.txt: is not a list of exposures: its line 'Exposures of M 31'"):
         find_exposures("input", tmp_path / "README.txt")
 
 
@@ -117,7 +117,7 @@ def test_no_exposure_is_trained_on_three_times(survey: Path, run_script: Run, tm
     data = (f"data.science={tmp_path}/hst", f"data.darks={survey}/darks")
     result = run_script("train.py", *data, *TINY, "trainer.max_epochs=1", "~callbacks.figures", "hydra.run.dir=run")
     assert result.status == 0, result.err
-    assert "6 of 18 FITS files are exposures" in result.out
+    assert "6 of 18 FITS files are used" in result.out
     assert "36 tiles of 32 px" in result.out
 
 

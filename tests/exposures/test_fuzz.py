@@ -135,13 +135,13 @@ def test_tiny_chips(shape: tuple[int, int], network: ExposurePredictor, tmp_path
 
 def test_cubes_are_refused(tmp_path: Path) -> None:
     fits.PrimaryHDU(np.ones((2, 8, 8), np.float32)).writeto(tmp_path / "cube.fits")
-    with pytest.raises(InputError, match="holds no 2-D image"):
+    with pytest.raises(InputError, match="contains no 2-D image"):
         read_exposure(tmp_path / "cube.fits")
 
 
 def test_dq_of_another_shape_is_refused(tmp_path: Path) -> None:
     path = write_hst(tmp_path / "a_flc.fits", [np.ones((8, 8))], [np.zeros((4, 4))])
-    with pytest.raises(InputError, match="DQ is"):
+    with pytest.raises(InputError, match="DQ has shape"):
         read_exposure(path)
 
 

@@ -253,6 +253,6 @@ def test_a_file_that_changed_since_is_not_copied(tmp_path: Path, masks: list[np.
     write_dq_copy(tmp_path / "out" / "d.fits", exposure, masks[:1], 8192, PROVENANCE)
     assert exposure.changed is not None
     os.utime(path, ns=(0, exposure.changed + 1_000_000_000))
-    with pytest.raises(InputError, match=r"a_flt\.fits: was changed since it was read, and e\.fits is not written"):
+    with pytest.raises(InputError, match=r"a_flt\.fits: has changed since it was read, so e\.fits is not written"):
         write_dq_copy(tmp_path / "out" / "e.fits", exposure, masks[:1], 8192, PROVENANCE)
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["d.fits"]

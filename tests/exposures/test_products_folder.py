@@ -38,10 +38,10 @@ def test_it_is_beside_the_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ("mast:16801", "mast:16801 is no local file or folder"),
-        ("s3://bucket/key", "is no local file or folder"),
+        ("mast:16801", "mast:16801 is not a local file or folder"),
+        ("s3://bucket/key", "is not a local file or folder"),
         (["/a/x.fits", "/b/x.fits"], "the input lies in 2 folders"),
-        ("/", "there is nothing beside /"),
+        ("/", "there is no place beside /"),
     ],
 )
 def test_where_there_is_none_it_is_asked_for(given: object, reason: str) -> None:

@@ -41,5 +41,5 @@ def test_truth_is_named_as_exposures_are(tmp_path: Path) -> None:
 def test_two_truths_of_one_root_are_refused(tmp_path: Path) -> None:
     truth(tmp_path / "x" / "a_truth.fits")
     truth(tmp_path / "y" / "a_truth.fits")
-    with pytest.raises(InputError, match="are of one root; name only one of them"):
+    with pytest.raises(InputError, match="have the same root; give only one of them"):
         find_truths("truth", tmp_path)

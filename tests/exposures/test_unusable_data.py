@@ -149,14 +149,14 @@ def test_saturation_is_believed_with_sense(tmp_path: Path, caplog: pytest.LogCap
     header = fits.Header({"EXPTIME": 300.0, "BUNIT": "ELECTRONS", "SATURATE": 40.0})
     fits.PrimaryHDU(image, header).writeto(tmp_path / "a.fits")
     assert not read_exposure(tmp_path / "a.fits").chips[0].unusable.any()
-    assert "SATURATE 40 is not believed" in caplog.messages[0]
+    assert "SATURATE 40 is ignored" in caplog.messages[0]
 
 
 def test_a_saturation_below_the_image_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     image, _ = exposed(*light())
     fits.PrimaryHDU(image, fits.Header({"EXPTIME": 300.0, "BUNIT": "ELECTRONS"})).writeto(tmp_path / "a.fits")
     assert read_exposure(tmp_path / "a.fits", ReadSettings(saturation=40.0)).chips[0].unusable.mean() > 0.9
-    assert "saturation=40: most pixels lie above it, and are left out" in caplog.messages[0]
+    assert "saturation=40: most pixels exceed it and are excluded" in caplog.messages[0]
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int32, np.uint32])

@@ -194,7 +194,7 @@ def test_nothing_is_filled_fainter_or_brighter_than_what_is_known(stars: int, bo
 def test_bad_masks_are_refused(name: str, exposure: tuple[NDArray, NDArray, NDArray]) -> None:
     _, image, mask = exposure
     fill = untrained() if name == "network" else FILLS[name]
-    with pytest.raises(InputError, match=r"mask: has shape \(75, 100\) and the image \(75, 101\)"):
+    with pytest.raises(InputError, match=r"mask: has shape \(75, 100\), but the image has \(75, 101\)"):
         fill(image, mask[:, :-1], np.ones_like(mask))
     with pytest.raises(InputError, match="mask: has type uint8"):
         fill(image, mask.astype(np.uint8), np.ones_like(mask))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The network that fills which comes with the package."""
+"""The inpainting network of the package."""
 
 from __future__ import annotations
 

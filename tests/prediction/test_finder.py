@@ -145,10 +145,10 @@ def test_one_wild_pixel_does_not_empty_the_mask(model: CosmicRayFinder, image: n
 def test_devices_that_are_not_here_are_named(trained: Path) -> None:
     best = trained / "checkpoints" / "best.ckpt"
     deepcr_lightning.load_model(best, device="auto")
-    with pytest.raises(InputError, match=r"^device=gpu: is not here; choose from auto, cpu"):
+    with pytest.raises(InputError, match=r"^device=gpu: is not available; choose from auto, cpu"):
         deepcr_lightning.load_model(best, device="gpu")
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match=r"^device=cuda: is not here"):
+        with pytest.raises(ValueError, match=r"^device=cuda: is not available"):
             deepcr_lightning.load_model(best, device="cuda")
 
 

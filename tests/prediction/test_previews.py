@@ -187,7 +187,7 @@ def test_predict_draws_a_survey(trained: Path, survey: Path, run_script: Run, tm
 def test_a_page_of_somebody_else_stays(tmp_path: Path) -> None:
     index = tmp_path / "index.html"
     index.write_text("<h1>My home page</h1>")
-    with pytest.raises(InputError, match="no page of ours"):
+    with pytest.raises(InputError, match="not written by this package"):
         write_survey_page(index, [])
     assert index.read_text() == "<h1>My home page</h1>"
     index.unlink()

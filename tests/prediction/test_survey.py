@@ -47,7 +47,7 @@ def test_inputs_by_list(survey: Path, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"# two and a glob\n{names[0]}\n\nfile://{names[1]}\n{survey}/science/ivis03*\n")
     assert list(find_exposures("input", tmp_path / "list.txt")) == [*names[:2], *names[4:]]
     (tmp_path / "list.txt").write_text("# nothing\n")
-    with pytest.raises(InputError, match="names no file"):
+    with pytest.raises(InputError, match="lists no files"):
         find_exposures("input", tmp_path / "list.txt")
     (tmp_path / "list.txt").write_text("gone.fits\n")
     with pytest.raises(InputError, match=r"list\.txt, line=gone\.fits: no such file"):

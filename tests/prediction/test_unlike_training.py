@@ -14,11 +14,11 @@ from conftest import ON_CPU, Result, reference, write_hst
 from skies import observe, star_field
 
 from deepcr_lightning.exposures.exposure import read_exposure
-from deepcr_lightning.exposures.sight import look_at
 from deepcr_lightning.models.card import DataCard
 from deepcr_lightning.prediction.expected_share import expected_share, most_flagged
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
 from deepcr_lightning.prediction.unlike_training import unlike_training
+from deepcr_lightning.sights.sight import look_at
 
 Run = Callable[..., Result]
 NAME = "ivis09a0q_flc.fits"
@@ -91,7 +91,7 @@ def test_spectra_are_told_by_their_lines_and_by_their_header(trained: Path, run_
     for path in (seen, said):
         warnings, row = predict(run_script, trained / "checkpoints/best.ckpt", path)
         assert len(warnings) == 1
-        assert f"{path.name} differs from the training data: it is a spectrum (look at its mask; a model" in warnings[0]
+        assert f"{path.name} differs from the training data: it is a spectrum (check its mask; a model" in warnings[0]
         assert row["star_width"] == ""
         assert predict(run_script, knowing(trained, tmp_path, spectra=0.1), path)[0] == []
 
@@ -101,7 +101,7 @@ def test_what_is_no_image_of_a_ccd_is_told(tmp_path: Path, caplog: pytest.LogCap
     assert look_at(read_exposure(write_hst(tmp_path / "a.fits", [np.ones((80, 80))], **cards))).spectrum
     assert not caplog.messages
     read_exposure(write_hst(tmp_path / "b.fits", [np.ones((80, 80))], DETECTOR="IR"))
-    assert "WFC3 IR is no CCD" in caplog.messages[0]
+    assert "WFC3 IR is not a CCD" in caplog.messages[0]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_trailed_stars_are_told(trained: Path, run_script: Run, tmp_path: Path) 
     trails = knowing(trained, tmp_path, trailed=0.1)
     assert predict(run_script, trails, path)[0] == []
     assert (
-        "its stars are trailed (look at its mask; raise threshold= if they are flagged, or fine-tune with init=)"
+        "its stars are trailed (check its mask; raise threshold= if they are flagged, or fine-tune with init=)"
         in warnings[0]
     )
     assert row["star_width"] == ""

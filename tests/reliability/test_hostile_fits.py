@@ -85,7 +85,7 @@ def test_tiles_that_unpack_to_gigabytes_are_refused(plane: str, tmp_path: Path) 
         hdus.writeto(path, overwrite=True)
     set_card(path, "ZNAXIS1", 50_000)
     set_card(path, "ZNAXIS2", 50_000)
-    with pytest.raises(InputError, match=r"a_flc\.fits: .* MB that unpack to"):
+    with pytest.raises(InputError, match=r"a_flc\.fits: .* MB that expand to"):
         read_exposure(path)
 
 
@@ -94,7 +94,7 @@ def test_a_gzip_file_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> Non
     path = write_hst(tmp_path / "a_flc.fits", [IMAGE])
     member = gzip.compress(bytes(1 << 22), 1)
     (tmp_path / "bomb.fits.gz").write_bytes(gzip.compress(path.read_bytes()) + member * 100)
-    with pytest.raises(InputError, match="MB that unpack to"):
+    with pytest.raises(InputError, match="MB that expand to"):
         read_exposure(tmp_path / "bomb.fits.gz")
     (tmp_path / "small.fits.gz").write_bytes(gzip.compress(path.read_bytes() + bytes(1 << 20)))
     assert len(read_exposure(tmp_path / "small.fits.gz").chips) == 1, "padding that packs well is no bomb"
@@ -118,8 +118,8 @@ def test_pipes_devices_and_links_in_a_circle_are_no_files(tmp_path: Path) -> Non
     write_hst(tmp_path / "a_flc.fits", [IMAGE])
     assert [path.name for path in find_exposures("input", tmp_path)] == ["a_flc.fits"]
     for name, listed, read in (
-        ("pipe", "is a pipe or a device, no file", "is no file but a folder, a pipe or a device"),
-        ("zero", "is a pipe or a device, no file", "is no file but a folder, a pipe or a device"),
+        ("pipe", "is a pipe or a device, not a file", "is a folder, a pipe or a device, not a file"),
+        ("zero", "is a pipe or a device, not a file", "is a folder, a pipe or a device, not a file"),
         ("round", "no such file or directory", "Too many levels of symbolic links"),
     ):
         with pytest.raises(InputError, match=rf"{name}\.fits: {listed}"):

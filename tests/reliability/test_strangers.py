@@ -18,10 +18,13 @@ from conftest import Result
 from deepcr_lightning.console.arguments import resume_overrides
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.models.model import load_model
+from deepcr_lightning.networks.choice import NETWORKS
 from deepcr_lightning.runs.record import read_record
 from deepcr_lightning.sweeps.grid import not_started, sweep_config
 from deepcr_lightning.sweeps.result import KILLED, read_result
 from deepcr_lightning.tiles.store import TileStore
+from deepcr_lightning.training.losses import LOSSES
+from deepcr_lightning.training.optimiser import OPTIMISERS
 
 
 class Trap:
@@ -112,6 +115,9 @@ def test_the_options_of_a_run_are_resumed(tmp_path: Path) -> None:
         "download_dir=/data/down",
         "trainer.max_epochs=3",
         "augmentation=none",
+        *(f"model.network={name}" for name in NETWORKS),
+        *(f"model.loss={name}" for name in LOSSES),
+        *(f"model.optimiser={name}" for name in OPTIMISERS),
     ]
     (tmp_path / "overrides.yaml").write_text(json.dumps(options))
     resumed = resume_overrides([f"ckpt_path={tmp_path}/checkpoints/last.ckpt"])
@@ -259,7 +265,7 @@ def test_a_damaged_result_counts_as_killed(values: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["[", "[" * 100_000, "[]", '{"earlier": 3}', "\x00", '{"a": ' * 5000])
 def test_a_damaged_record_is_refused_in_a_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(InputError, match=r"run\.json: is no record of a run; move it away"):
+    with pytest.raises(InputError, match=r"run\.json: is not a record of a run; move it away"):
         read_record(tmp_path)
 
 
@@ -271,7 +277,7 @@ def test_a_sweep_of_a_thousand_million_jobs_is_not_written_down(tmp_path: Path) 
     assert config is not None
     assert not_started(config, []) == []
     (tmp_path / "multirun.yaml").write_text("hydra: {overrides: {task: ['=,=']}}")
-    with pytest.raises(InputError, match="is no config of a sweep"):
+    with pytest.raises(InputError, match="is not a config of a sweep"):
         sweep_config(tmp_path)
 
 
@@ -286,7 +292,7 @@ def test_a_selection_names_no_other_place(name: str, kind: str, tmp_path: Path) 
     place = tmp_path / "selections" / f"{wanted.label}.json"
     place.parent.mkdir()
     place.write_text(json.dumps([{**row, "start": 0.0, "exposure_time": 1.0, "public": True}]))
-    with pytest.raises(InputError, match="is no place for an exposure"):
+    with pytest.raises(InputError, match="is not a valid name for an exposure"):
         remembered(None, tmp_path, wanted, None)  # type: ignore[arg-type]
 
 

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
+from deepcr_lightning.exposures.instruments import INSTRUMENTS, is_ccd
 from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import read_matching_truth
 from deepcr_lightning.simulation import draw_cosmic_rays
@@ -79,6 +80,32 @@ def test_a_camera_on_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         assert read_exposure(path).camera == "WFPC2 WF 1x1"
     assert main(command) == 1  # the same without --camera
     assert "conditions" in capsys.readouterr().err
+
+
+def test_cameras_are_those_that_reading_knows() -> None:
+    rows = {key: row for key, row in INSTRUMENTS.items() if is_ccd(*key)}
+    for (instrument, detector), row in rows.items():
+        named = [one for one in CAMERAS.values() if one.instrument == instrument and detector in (one.detector, "NONE")]
+        assert named, (instrument, detector)
+        for camera in named:
+            assert camera.gain[0] <= row.gain <= camera.gain[1]
+            assert camera.read_noise[0] <= row.read_noise <= camera.read_noise[1]
+
+
+def test_dq_on_disk_has_the_bits_of_its_camera(tmp_path: Path) -> None:
+    """A full pixel of STIS has 256, also where UVIS has 2048 for its converter."""
+    some = {"filters": ["F814W"], "exposures": 2, "darks": 1, "size": (96, 96), "chips": 1, "fields": ["cluster"]}
+    bright = Conditions(light=30.0, full_well=2.0, instrument="STIS", detector="CCD")
+    simulate_set(tmp_path, **some, conditions=bright, progress=False)
+    full = 0
+    for path in (tmp_path / "science").iterdir():
+        chip = read_exposure(path).chips[0]
+        assert not (chip.dq & 2048).any()
+        np.testing.assert_array_equal(chip.saturated, (chip.dq & (256 | 4)) == 256)
+        full += chip.saturated.sum()
+        ignored = fits.getdata(tmp_path / "truth" / path.name.replace("_flc", "_truth"), "IGNORE") != 0
+        assert ignored[chip.unusable].all()
+    assert full > 0
 
 
 def test_sets_of_other_cameras_and_seeds_share_no_rootname() -> None:

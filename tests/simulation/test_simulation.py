@@ -155,7 +155,7 @@ class TestFiles:
         for star in shared:
             np.testing.assert_allclose(second[star], first[star], rtol=0, atol=1e-9)
             np.testing.assert_allclose(third[star], first[star], rtol=0, atol=1e-9)
-        with pytest.raises(InputError, match="dithers: at least 1"):
+        with pytest.raises(InputError, match="dithers: must be at least 1"):
             simulate_set(tmp_path / "none", **settings, dithers=0, progress=False)
 
     def test_a_second_run_keeps_what_is_there(self, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ class TestFiles:
         [
             (["--filters", "F999W"], "unknown filter 'F999W': choose from F225W, F275W"),
             (["--fields", "desert"], "unknown field type 'desert'"),
-            (["--size", "5000", "10"], "size: from 16 x 16 to 2051 x 4096"),
+            (["--size", "5000", "10"], "size: must be from 16 x 16 to 2051 x 4096"),
             (["--exposure-times", "900", "300"], "exposure times"),
         ],
     )

@@ -156,7 +156,7 @@ def test_a_search_that_cannot_work_ends(survey: Path, run_script: Callable[..., 
     [
         ([], "needs an option with several values"),
         (["model.depth="], "needs an option with several values"),
-        (["model.depth=range(2,2)"], "model.depth=range(2,2): a range without a value"),
+        (["model.depth=range(2,2)"], "model.depth=range(2,2): an empty range"),
         (["hydra/launcher=slurm", "model.depth=2,3"], "hydra/launcher=slurm: "),
         (["hparams_search=optuna", "hydra.sweep.dir=s", "hydra.sweeper.trials=0"], "trials and at_once of at least 1"),
     ],

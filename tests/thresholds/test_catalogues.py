@@ -70,7 +70,7 @@ def test_catalogues_in_tables_with_a_column_map(tmp_path: Path, run_script: Run)
 
 def test_catalogues_that_do_not_fit(tmp_path: Path, run_script: Run, caplog: pytest.LogCaptureFixture) -> None:
     option = f"catalogues={tmp_path}"
-    assert "holds no none.phot" in run_script("threshold.py", option).err
+    assert "contains no none.phot" in run_script("threshold.py", option).err
     places = np.random.default_rng(13).uniform(0, 400, (40, 2))
     write_dolphot(tmp_path / "none.phot", places, np.full(40, 21.0))
     write_dolphot(tmp_path / "0.3.phot", places, np.full(40, 21.0))

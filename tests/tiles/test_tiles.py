@@ -271,7 +271,7 @@ def test_store_dir_must_be_writable(survey: Path, tmp_path: Path) -> None:
 
 def test_small_darks_are_refused(survey: Path, tmp_path: Path) -> None:
     dark = write_hst(tmp_path / "idrk01d1q_flt.fits", [np.ones((24, 24))], **DARK)
-    with pytest.raises(InputError, match=r"a dark of 24 x 24 pixels, below a tile of 32"):
+    with pytest.raises(InputError, match=r"a dark of 24 x 24 pixels, smaller than a tile of 32"):
         build_store(tmp_path / "s", files(survey, "science"), [dark], 32)
 
 

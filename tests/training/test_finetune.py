@@ -103,7 +103,7 @@ def test_a_model_is_fine_tuned_with_its_own_network_labels_and_scale(
     assert record["started_from"] == tuned.card.run["started_from"] == origin
     judgement = tuned.card.run["judgement"]
     assert judgement["kept"]
-    assert judgement["words"].startswith("Fine-tuned, the network is better on the validation side: loss 0.0")
+    assert judgement["words"].startswith("The fine-tuned network is better on the validation side: loss 0.0")
     assert judgement["words"] in result.out
     page = (tmp_path / "run" / "report.html").read_text()
     assert judgement["words"] in page
@@ -120,7 +120,7 @@ def test_where_added_and_own_differ_the_model_it_started_from_is_kept(
     best, exposure = tmp_path / BEST, field / "resampled" / "ivis10a1q_flc.fits"
     kept = load_model(best)
     words = kept.card.run["judgement"]["words"]
-    assert "told added cosmic rays from the exposures' own, and missed these" in words
+    assert "distinguished added cosmic rays from the exposures' own, and missed the latter" in words
     assert "Give darks that went through the processing of the science exposures" in words
     page = (tmp_path / "run" / "report.html").read_text().replace("&#x27;", "'")
     for place in (result.out, page):
@@ -153,7 +153,7 @@ def test_a_fine_tuning_that_was_stopped_goes_on(model: Path, field: Path, run_sc
     result = run_script("train.py", f"ckpt_path={last}", "trainer.max_epochs=2")
     assert result.status == 0, result.err
     assert torch.load(last, weights_only=True)["epoch"] == 1
-    assert "Fine-tuned, the network" in result.out
+    assert "The fine-tuned network" in result.out
     (tmp_path / "start.ckpt").write_bytes((tmp_path / BEST).read_bytes())
     result = run_script("train.py", f"ckpt_path={last}", "trainer.max_epochs=3")
     assert result.status == 1
@@ -231,7 +231,7 @@ def test_a_run_from_scratch_says_where_added_and_own_differ(field: Path, run_scr
     result = run_script("train.py", *data_of(field, "resampled"), *QUICK, *shape, *budget)
     assert result.status == 0, result.err
     words = load_model(tmp_path / BEST).card.run["judgement"]["words"]
-    assert "it may tell the added ones from the exposures' own and miss these" in words
+    assert "it may distinguish the added ones from the exposures' own, and miss the latter" in words
     assert "ckpt_path=universal" in words
     assert words in result.out
     assert words in (tmp_path / "run" / "report.html").read_text().replace("&#x27;", "'")

@@ -25,7 +25,7 @@ Run = Callable[..., Result]
     ("overrides", "message"),
     [
         (["input=nowhere"], "input=nowhere: no such file"),
-        (["input={viewed}/empty"], "no FITS files there"),
+        (["input={viewed}/empty"], "no FITS files with an exposure there"),
         (["products=[preview]"], "choose from mask, dq_copy, clean, regions"),
         (["fill=network"], "fill=network: choose from"),
         (["grow=9"], "grow=9: must be 0 to 5"),
@@ -83,7 +83,7 @@ def test_without_a_display_the_address_is_said_and_no_browser_opened(
     with caplog.at_level("INFO", logger="view"):
         view(view_config)
     (said,) = [record.getMessage() for record in caplog.records if "http://127.0.0.1:" in record.getMessage()]
-    assert [f"{address}; Ctrl+C ends" for address in seen] == ([said] if opened else [])
+    assert [f"{address}; press Ctrl+C to stop" for address in seen] == ([said] if opened else [])
 
 
 def test_the_command_for_all_is_for_a_shell(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_two_windows_and_bad_files(window: Callable[[Document], Window], viewed:
     second.wait_for("status", "text", lambda text: "was changed since this window read it" in text)
     # What was mended is not lost by a slip of the hand, and is when the user insists.
     second.part("command").value = "next 1"
-    second.wait_for("status", "text", lambda text: "not saved" in text)
+    second.wait_for("status", "text", lambda text: "unsaved changes" in text)
     second.part("command").value = "next 2"
     second.wait_for("title", "text", lambda text: "ivis02a0q" in text)
     second.part("command").value = "next 3"
@@ -131,7 +131,7 @@ def test_the_page_shows_a_tag_of_a_header_and_runs_none(view_config: DictConfig,
     [
         (b"no image", "cannot be read as FITS"),
         (b"", "Empty or corrupt FITS file"),
-        ("table", "holds no 2-D image"),
+        ("table", "contains no 2-D image"),
     ],
 )
 def test_a_file_that_is_no_image_is_named(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepcr_lightning.exposures.light_peaks import LightPeaks
+from deepcr_lightning.sights.light_peaks import LightPeaks
 
 CHANCE = 0.004
 """Share of bright peaks that may pass for stars of one width where all are cosmic rays (CRs): 0.3 % in darks."""

@@ -11,27 +11,14 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.cards import text
 from deepcr_lightning.exposures.exposure import Exposure
-from deepcr_lightning.exposures.light_peaks import joined, light_peaks
+from deepcr_lightning.exposures.instruments import SPECTROGRAPHS
 from deepcr_lightning.exposures.sky import sky_noise_and_floor
-from deepcr_lightning.exposures.star_widths import Stars, are_drawn_out, stars_of
+from deepcr_lightning.sights.light_peaks import joined, light_peaks
+from deepcr_lightning.sights.star_widths import Stars, are_drawn_out, stars_of
 
 _SKY_SAMPLE = 65_536
 _RUN, _EVERY, _MIDDLE = 64, 4, 512
 _LINES = 0.1
-_SPECTROGRAPHS = (
-    "FOS",
-    "GHRS",
-    "HRS",
-    "HARPS",
-    "UVES",
-    "FEROS",
-    "XSHOOTER",
-    "ESPRESSO",
-    "HIRES",
-    "ESI",
-    "MUSE",
-    "NIRSPEC",
-)
 
 
 @dataclass(frozen=True)
@@ -84,7 +71,7 @@ def look_at(exposure: Exposure, masks: Sequence[NDArray[np.bool_]] | None = None
 
 def is_of_spectrum(exposure: Exposure) -> bool:
     """Tell from its header (OBSTYPE, INSTRUME) whether an exposure is a spectrum."""
-    return text(exposure.header, "OBSTYPE").startswith("SPECTR") or exposure.instrument in _SPECTROGRAPHS
+    return text(exposure.header, "OBSTYPE").startswith("SPECTR") or exposure.instrument in SPECTROGRAPHS
 
 
 def has_lines(electrons: NDArray[np.float32], noise: float) -> bool:

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from skies import add_cosmic_rays, observe, star_field
 
-from deepcr_lightning.exposures.light_peaks import joined, light_peaks
-from deepcr_lightning.exposures.sight import has_lines
 from deepcr_lightning.exposures.sky import sky_and_noise
-from deepcr_lightning.exposures.star_widths import Stars, are_drawn_out, stars_of
+from deepcr_lightning.sights.light_peaks import joined, light_peaks
+from deepcr_lightning.sights.sight import has_lines
+from deepcr_lightning.sights.star_widths import Stars, are_drawn_out, stars_of
 
 
 def measure(image: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> Stars:
