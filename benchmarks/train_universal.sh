@@ -14,14 +14,15 @@ python=${PYTHON:-python}
 data=${DATA:-../shared/data}
 
 cameras="wfc3_uvis acs_wfc acs_hrc wfpc2_wf wfpc2_pc stis thinned short_focus front_illuminated lsst deep_depletion
-  acs_wfc_resampled thinned_resampled deep_depletion_resampled thinned_binned deep_depletion_binned"
+  acs_wfc_resampled thinned_resampled deep_depletion_resampled"
+binned="thinned_binned deep_depletion_binned"
 hst="wfc3_uvis acs_wfc acs_hrc wfpc2_wf wfpc2_pc stis acs_wfc_resampled"
 slits="stis thinned lsst deep_depletion thinned_binned deep_depletion_binned"
 fields="sparse cluster galaxy nebula ellipticals"
 
 for seed in $seeds; do
   nth=0
-  for camera in $cameras; do
+  for camera in $cameras $binned; do
     case " $slits " in *" $camera "*) all="$fields spectrum" ;; *) all=$fields ;; esac
     # Four visits to a set: each set begins with another kind of field.
     read -ra order <<<"$all"
@@ -48,20 +49,26 @@ files() { # SETS KIND
   (IFS=, && echo "[${each[*]}]")
 }
 
-# All cameras, for exposures of any; from there those of HST alone, for the part that takes its exposures.
+# All cameras but those that are binned; from there on with these, too, and the average of both networks, for exposures
+# of any camera; from there on with the cameras of HST alone, for the part that takes its exposures.
 train run "$cameras" "$@"
-$python -m deepcr_lightning.export "$out/run/checkpoints/last.ckpt" "$out/all.ckpt"
-start=()
-[ -f "$out/run_hst/checkpoints/last.ckpt" ] || start=("init=$out/all.ckpt")
-train run_hst "$hst" "${start[@]}" data.tiles_per_epoch=8000 data.val_tiles=640 trainer.max_epochs=24 \
-  model.learning_rate=2e-3 "$@"
-$python -m deepcr_lightning.export "$out/run_hst/checkpoints/last.ckpt" "$out/hst.ckpt"
+$python -m deepcr_lightning.export "$out/run/checkpoints/last.ckpt" "$out/unbinned.ckpt"
+train_on() { # NAME SETS [option ...]
+  local start=()
+  [ -f "$out/$1/checkpoints/last.ckpt" ] || start=("init=$out/unbinned.ckpt")
+  train "$1" "$2" "${start[@]}" data.tiles_per_epoch=8000 data.val_tiles=640 trainer.max_epochs=24 \
+    model.learning_rate=2e-3 "${@:3}"
+  $python -m deepcr_lightning.export "$out/$1/checkpoints/last.ckpt" "$out/$1.ckpt"
+}
+train_on run_all "$cameras $binned" "$@"
+$python benchmarks/average_weights.py "$out/unbinned.ckpt" "$out/run_all.ckpt" "$out/all.ckpt"
+train_on run_hst "$hst" "$@"
 
 # What their probabilities lack on real images, and the scores there.
 real=(--data "$data")
-$python benchmarks/real_calibration.py "$out/all.ckpt" "$out/universal.ckpt" --shift -0.6 "${real[@]}" --sets kast_ucsc \
+$python benchmarks/real_calibration.py "$out/all.ckpt" "$out/universal.ckpt" --shift -0.8 "${real[@]}" --sets kast_ucsc \
   sbig_agsq decam_sfft decam_legacypipe hsc_crs tr_decam_sfft tr_stargate tr_m13_blue tr_subaru
-$python benchmarks/real_calibration.py "$out/hst.ckpt" "$out/universal-hst.ckpt" "${real[@]}" --sets wfpc2_f336w \
+$python benchmarks/real_calibration.py "$out/run_hst.ckpt" "$out/universal-hst.ckpt" "${real[@]}" --sets wfpc2_f336w \
   tr_wfpc2_f336w hst_pluto uvis_2013fy27
 for part in universal universal-hst; do
   $python benchmarks/real_sky.py "$out/$part.ckpt" "${real[@]}" --json "$out/real_sky_$part.json"
