@@ -40,13 +40,13 @@ def sky_and_noise(electrons: NDArray[np.float32], usable: NDArray[np.bool_] | No
     which lie on one side, do not pull it far. The noise is that of the differences of neighbours in a row, both
     near the sky, scaled from their MAD: the scatter of the pixels themselves would take a nebula or a crowd of
     faint stars for noise. Where the MAD is less than one and a half steps, and so 0 or 1, it is that of their mean
-    square. Some 250,000 pixels of evenly spaced rows are looked at.
+    square. Some 250,000 pixels of evenly spaced rows are looked at; of rows with usable pixels, where those have none.
     """
     sky, noise, _ = sky_noise_and_floor(electrons, usable)
     return sky, noise
 
 
-def sky_noise_and_floor(electrons: Any, usable: Any = None) -> tuple[float, float, float]:
+def sky_noise_and_floor(electrons: Any, usable: Any = None, sample: int = _SAMPLE) -> tuple[float, float, float]:
     """Estimate the sky level, the noise of a pixel there, and the least noise that could be told.
 
     Parameters
@@ -55,15 +55,17 @@ def sky_noise_and_floor(electrons: Any, usable: Any = None) -> tuple[float, floa
         As in `sky_and_noise`. The pixels of a Tensor are sorted and compared on its device.
     usable : ndarray or Tensor of bool, shape (H, W), optional
         As in `sky_and_noise`.
+    sample : int
+        About how many pixels are looked at.
 
     Returns
     -------
     sky, noise, floor : float
         In electrons. Noise at its floor is not measured: most neighbours are equal.
     """
-    rows = slice(None, None, max(1, math.prod(electrons.shape) // _SAMPLE))
-    image = _with_doubles(electrons[rows])
-    good = image == image if usable is None else _with_doubles(usable[rows])
+    electrons, usable = _evenly_spaced(electrons, usable, sample)
+    image = _with_doubles(electrons)
+    good = image == image if usable is None else _with_doubles(usable)
     if not good.any():
         return _middle(_in_order(image.reshape(-1))), NOISE_FLOOR, NOISE_FLOOR
     values = _picked(image, good)
@@ -80,6 +82,17 @@ def sky_noise_and_floor(electrons: Any, usable: Any = None) -> tuple[float, floa
     coarse = step > 0 and middle < 1.5 * step
     noise = math.sqrt(float((steps**2).mean())) if coarse else _MAD_TO_SIGMA * middle
     return sky, max(noise / math.sqrt(2), floor), floor
+
+
+def _evenly_spaced(electrons: Any, usable: Any, sample: int) -> tuple[Any, Any]:
+    """Take evenly spaced rows; of those with a usable pixel, where the first ones have none."""
+    rows = slice(None, None, max(1, math.prod(electrons.shape) // sample))
+    if usable is None:
+        return electrons[rows], None
+    if not usable[rows].any() and usable.any():
+        some = usable.any(1)
+        return _evenly_spaced(electrons[some], usable[some], sample)
+    return electrons[rows], usable[rows]
 
 
 def _clipped(ordered: NDArray[np.float64], least: float) -> tuple[float, float]:

@@ -291,8 +291,7 @@ def _level(model: Model, threshold: Target) -> float:
 
 def _electrons(image: Any, *said: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_], float]:
     electrons, unusable, factor = electrons_of_array(image, *said)
-    rows = slice(None, None, max(1, electrons.size // _NOISE_SAMPLE))
-    _, noise, floor = sky_noise_and_floor(electrons[rows], ~unusable[rows])
+    _, noise, floor = sky_noise_and_floor(electrons, ~unusable, _NOISE_SAMPLE)
     if noise <= floor:
         remark("image", "its noise is too small to measure, as with coarse integers or a wrong unit; check its mask")
     return electrons, unusable, factor

@@ -58,8 +58,7 @@ def look_at(exposure: Exposure, masks: Sequence[NDArray[np.bool_]] | None = None
     masks = [np.zeros(chip.electrons.shape, bool) for chip in exposure.chips] if masks is None else masks
     for chip, mask in zip(exposure.chips, masks, strict=True):
         usable = ~chip.unusable
-        rows = slice(None, None, max(1, chip.electrons.size // _SKY_SAMPLE))
-        sky, noise, floor = sky_noise_and_floor(chip.electrons[rows], usable[rows])
+        sky, noise, floor = sky_noise_and_floor(chip.electrons, usable, _SKY_SAMPLE)
         found.append(light_peaks(chip.electrons, usable, mask, sky, noise))
         lost = lost or noise <= floor
         spectrum = spectrum or has_lines(chip.electrons, noise)

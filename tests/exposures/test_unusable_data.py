@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,6 +69,26 @@ def test_the_noise_is_at_least_that_of_rounding(step: float) -> None:
     assert floor == pytest.approx(max(0.1, 6.0 * step) if step > 0.2 else 0.1, rel=1e-4)
     assert sky_noise_and_floor(image)[1] == pytest.approx(10, rel=0.02)
     assert sky_noise_and_floor(image)[2] == 0.1
+
+
+@pytest.mark.parametrize(("first", "count"), [(1, 1), (17, 3), (599, 1), (61, 59), (40, 500)])
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_the_sky_is_that_of_usable_rows_wherever_they_lie(first: int, count: int, kind: Callable) -> None:
+    rng = np.random.default_rng(first)
+    image, usable = np.full((600, 200), 3e5, np.float32), np.zeros((600, 200), bool)
+    there = slice(first, first + count)
+    image[there], usable[there] = rng.normal(60, 10, (count, 200)), True
+    sky, noise, _ = sky_noise_and_floor(kind(image), kind(usable), sample=2000)
+    assert sky == pytest.approx(60, abs=5), "300000 once"
+    assert noise == pytest.approx(10, rel=0.3), "0.1 once"
+
+
+def test_a_slit_in_a_mask_has_noise_of_its_own(universal: CosmicRayFinder, caplog: pytest.LogCaptureFixture) -> None:
+    image = np.random.default_rng(3).normal(60, 10, (300, 2000)).astype(np.float32)
+    hidden = np.ones(image.shape, bool)
+    hidden[10:16] = False
+    universal.find_cosmic_rays(image, mask=hidden)
+    assert not [message for message in caplog.messages if "noise is too small" in message]
 
 
 def test_mostly_zeros(universal: CosmicRayFinder) -> None:
