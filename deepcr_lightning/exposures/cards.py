@@ -26,10 +26,10 @@ have electrons per count in EGAIN, and a setting without a unit in GAIN.
 _NEEDED = {"BUNIT", "SATURATE", "IMAGETYP", "INSTRUME", *TIME_KEYS, *FILTER_KEYS, *sum(GAIN_KEYS, ())}
 _HOLE = re.compile(r"(CLEAR|OPEN|AIR|EMPTY|NONE|HOLE|NO[ _]?FILTER)([\d\s_(-].*|[LS])?|CLEAR.*|N/?A|-+")
 _PLAIN = re.compile(
-    r"(?:COMMENT |HISTORY )[ -~]*|(?=.{8}= )[A-Z0-9_-]+ *= +"
-    r"(?:'(?:[ -&(-~]|'')*'|[TF]|[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[DE][+-]?\d+)?) *(?:/[ -~]*)?"
+    r"(?=.{80}\Z)(?:(?:COMMENT |HISTORY )[ -~]*|(?=.{8}= )[A-Z0-9_-]+ *= +"
+    r"(?:'(?:[ -&(-~]|'')*'|[TF]|[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[DE][+-]?\d+)?) *(?:/[ -~]*)?)"
 )
-"""Cards of 80 signs that are as the standard wants them: text, a truth value or a number, and a comment."""
+"""Cards of 80 signs, without CONTINUE, as the standard wants them: text, a truth value or a number, and a comment."""
 
 
 def sound(where: str, header: fits.Header) -> tuple[fits.Header, list[str]]:

@@ -224,6 +224,9 @@ CARDS = st.one_of(
         lambda card: f"NUMBER  = {card[0]:>20} / {card[1]}"
     ),
     st.tuples(st.sampled_from(["COMMENT ", "HISTORY ", "COMMENT= ", "HISTORY\x07"]), SIGNS).map("".join),
+    st.tuples(st.sampled_from(["'def'", "'def&' / y", "def", "'not closed", ""]), st.sampled_from(["abc", "abc&"])).map(
+        lambda card: f"TEXT    = '{card[1]}' / x".ljust(80) + f"CONTINUE  {card[0]}"
+    ),
     st.sampled_from(["TRUTH   =                    T", "TABBED  = 'a\tb'", "FLAW    = 'not closed", "LOW     = 1.5 x"]),
 )
 
@@ -232,7 +235,7 @@ CARDS = st.one_of(
 @settings(max_examples=150, deadline=None)
 @pytest.mark.filterwarnings("ignore")  # astropy says of each odd card what it thinks of it
 def test_cards_known_by_their_look_are_those_that_are_understood(made: list[str]) -> None:
-    text = "".join(f"{card[:80]:80}" for card in made)
+    text = "".join(f"{line:80}" for card in made for line in (card[:80], card[80:160]) if line)
     quick, broken = sound("a.fits", fits.Header.fromstring(text))
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(cards_module, "_PLAIN", re.compile("(?!)"))
