@@ -160,7 +160,9 @@ def _chip_header(version: int, planned: PlannedExposure, settings: SetSettings) 
 def _add_wcs(header: fits.Header, version: int, planned: PlannedExposure, settings: SetSettings) -> None:
     """Point at the sky: one direction a visit, which a dither moves over the chip; north is up."""
     rows, columns = settings.pointing
-    origin = (planned.dither[0] + (version - 1) * (settings.size[0] + CHIP_GAP), planned.dither[1])
+    # A dither is in pixels before they are added up.
+    down, along = planned.conditions.binning
+    origin = (planned.dither[0] / down + (version - 1) * (settings.size[0] + CHIP_GAP), planned.dither[1] / along)
     cards = {
         "WCSAXES": 2,
         "CTYPE1": "RA---TAN",
@@ -171,10 +173,10 @@ def _add_wcs(header: fits.Header, version: int, planned: PlannedExposure, settin
         "CRPIX2": rows / 2 - origin[0],
         "CRVAL1": 15.0 * planned.visit % 360,
         "CRVAL2": 41.0,
-        "CD1_1": -_PIXEL_DEGREES,
+        "CD1_1": -_PIXEL_DEGREES * along,
         "CD1_2": 0.0,
         "CD2_1": 0.0,
-        "CD2_2": _PIXEL_DEGREES,
+        "CD2_2": _PIXEL_DEGREES * down,
         "RADESYS": "ICRS",
     }
     header.update(cards)

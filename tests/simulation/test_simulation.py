@@ -19,6 +19,7 @@ from deepcr_lightning.exposures.exposure import read_exposure
 from deepcr_lightning.exposures.instruments import INSTRUMENTS, unusable_bits
 from deepcr_lightning.simulation import simulate_set
 from deepcr_lightning.simulation.__main__ import main
+from deepcr_lightning.simulation.conditions import Conditions
 from deepcr_lightning.simulation.readout import READ_NOISE
 
 ROOTS = ("isim01a1q", "isim01a2q", "isim01a3q", "isim01a4q", "isim02a1q", "isim02a2q")
@@ -135,8 +136,10 @@ class TestFiles:
         cool = blue["temperature"] < 5000
         assert np.all(blue["magnitude"][cool] > red["magnitude"][cool])
 
-    def test_dithers_of_a_visit_share_its_sky(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("binning", [(1, 1), (2, 2), (1, 2), (2, 1)])
+    def test_dithers_of_a_visit_share_its_sky(self, tmp_path: Path, binning: tuple[int, int]) -> None:
         settings = {"filters": ["F606W"], "exposures": 4, "darks": 0, "size": (64, 96), "fields": ["cluster"]}
+        settings |= {"conditions": Conditions(binning=binning)}
         paths = simulate_set(tmp_path / "set", **settings, dithers=3, progress=False)
         assert [read_exposure(path).visit for path in paths] == 3 * ["isim01"] + ["isim02"]
         seen = []
@@ -146,7 +149,10 @@ class TestFiles:
                 found = {}
                 for version in (1, 2):
                     chip = stars[stars["extver"] == version]
-                    sky = WCS(hdus["SCI", version].header).pixel_to_world_values(chip["x"], chip["y"])
+                    wcs = WCS(hdus["SCI", version].header)
+                    sky = wcs.pixel_to_world_values(chip["x"], chip["y"])
+                    scales = [scale.to_value("deg") for scale in wcs.proj_plane_pixel_scales()]
+                    np.testing.assert_allclose(scales, 1.1e-5 * np.array(binning[::-1]))
                     found |= {magnitude: place for magnitude, *place in zip(chip["magnitude"], *sky, strict=True)}
             seen.append(found)
         first, second, third = seen
