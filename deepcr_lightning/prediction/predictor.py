@@ -192,7 +192,7 @@ def _together(chips: Iterable[Chip], most: int) -> Iterator[list[Chip]]:
 
 
 def _is_autocast(kind: str) -> bool:
-    return kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind)
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
 def _name(kind: torch.dtype) -> str:

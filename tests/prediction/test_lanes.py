@@ -134,6 +134,16 @@ def test_tf32_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch, capability:
         assert predictor.precision == name
 
 
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
+def test_half_precision_has_its_name_on_every_device(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    predictor = ExposurePredictor(load_model())
+    monkeypatch.setattr(ExposurePredictor, "device", torch.device(kind))
+    # As in torch.autocast, which does nothing for a device that is not there.
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda of: of == kind)
+    monkeypatch.setattr(torch, "get_autocast_dtype", lambda of: {kind: torch.float16}[of])
+    assert predictor.precision == "float16"
+
+
 def test_a_network_that_gives_no_numbers_is_refused() -> None:
     predictor, chip = ExposurePredictor(load_model()), images(1)[0]
     torch.nn.init.constant_(predictor.net.out.bias, float("nan"))
