@@ -105,8 +105,8 @@ def open_fits(path: Path, **settings: Any) -> Iterator[tuple[fits.HDUList, Binar
                 raise InputError(f"{path}: extension {number} has a size below 0; the file is damaged")
             if unscaled:  # astropy would leave it out without a word, or trip over it
                 raise InputError(
-                    f"{path}: {unscaled} of extension {number} is no number, so that its pixels have no values; the "
-                    "file is damaged"
+                    f"{path}: {unscaled} of extension {number} is no number to scale pixels by, so that they have no "
+                    "values; the file is damaged"
                 )
         data.seek(0)
         with fits.open(data, memmap=False, **settings) as hdus:

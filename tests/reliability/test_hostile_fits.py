@@ -206,7 +206,7 @@ def test_numbers_of_which_nobody_knows_what_they_stand_for_are_refused(key: str,
     set_card(path, key, value)
     if value.startswith("=!"):
         path.write_bytes(path.read_bytes().replace(f"{key:8}=".encode(), f"{key:8} ".encode()))
-    with pytest.raises(InputError, match=rf"a\.fits: {key} of extension 0 is no number"):
+    with pytest.raises(InputError, match=rf"a\.fits: {key} of extension 0 is no number to scale pixels by"):
         read_exposure(path)
 
 
