@@ -123,7 +123,7 @@ def find_exposures(option: str, value: str | Path | Sequence[str | Path] | None)
 
 def _found(option: str, part: str | Path) -> dict[Path, Path]:
     if str(part).startswith("mast:"):
-        raise InputError(f"{option}={part}: takes local files only; fetch these with deepcr-lightning download first")
+        raise InputError(f"{option}={part}: takes files only; fetch these with deepcr-lightning download first")
     path = as_path(part)
     try:
         named = matches(path)

@@ -273,6 +273,6 @@ def test_other_commands_want_files(archive: StandIn, trained: Path, survey: Path
     checkpoint = f"ckpt_path={trained}/checkpoints/best.ckpt"
     result = run_script("evaluate.py", checkpoint, "input=mast:16801", f"darks={survey}/darks")
     assert result.status == 1
-    assert "input=mast:16801: takes local files only; fetch these with deepcr-lightning download first" in last_line(
+    assert "input=mast:16801: takes files only; fetch these with deepcr-lightning download first" in last_line(
         result.err
     )
