@@ -74,6 +74,20 @@ def test_what_fails_in_a_lane_is_raised_in_its_turn() -> None:
         next(made)
 
 
+def test_no_thread_is_left_where_somebody_stops_early_or_no_item_comes() -> None:
+    def items() -> Iterator[int]:
+        yield from range(3)
+        raise InputError("item 3")
+
+    stopped = in_lanes(lambda item, lane: item, range(9), 2)
+    assert next(stopped) == 0
+    assert any(thread.name.startswith("lane") for thread in threading.enumerate())
+    stopped.close()  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="item 3"):
+        list(in_lanes(lambda item, lane: item, items(), 2))
+    assert not any(thread.name.startswith("lane") for thread in threading.enumerate())
+
+
 @pytest.mark.usefixtures("as_on_a_gpu")
 def test_a_stack_in_lanes_and_batches_is_the_stack_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     model = deepcr_lightning.load_model(tile=64)
