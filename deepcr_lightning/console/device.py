@@ -51,3 +51,17 @@ def choose_device(cfg: DictConfig, half: bool = True) -> None:
         if half and uses_gpu(cfg):
             precision = "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
         OmegaConf.update(cfg, "trainer.precision", precision)
+
+
+def refuse_half(cfg: DictConfig) -> None:
+    """Refuse ``trainer.precision=`` for a command that maps in single precision whatever it says.
+
+    Raises
+    ------
+    InputError
+        If it names another than 32-true.
+    """
+    if str(cfg.trainer.precision) not in ("None", "32-true", "32"):
+        raise InputError(
+            f"trainer.precision={cfg.trainer.precision}: only train and predict take it; this command maps in 32-true"
+        )
