@@ -46,7 +46,7 @@ class Case:
     Attributes
     ----------
     folder : Path
-        Of the campaign.
+        Folder of the campaign.
     place : Path
         The disk.
     work : Work
@@ -54,7 +54,7 @@ class Case:
     seconds, bytes : float, int
         What it takes undisturbed.
     rng : Generator
-        Of what is drawn.
+        Draws how the disk fails.
     """
 
     folder: Path

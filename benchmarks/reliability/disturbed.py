@@ -19,9 +19,9 @@ class Work:
     Attributes
     ----------
     begin : callable
-        Of the folder of the campaign and the place: what begins it, or goes on with it.
+        Takes the folder of the campaign and the place; gives what begins the work, or goes on with it.
     judge : callable
-        Of the same: whether all is there that should be.
+        Takes the same; says whether all is there that should be.
     """
 
     begin: Callable[[Path, Path], Callable[[], object]]

@@ -70,6 +70,8 @@ def start(work: Callable[[], object], folder: Path, log: Path) -> int:
         os.dup2(file, 2)
         # Those of now may be a buffer of pytest, and the log would be empty.
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+        # Those of pytest make errors of them, here of Lightning's own in its process groups.
+        warnings.simplefilter("default")
         work()
         status = 0
     except SystemExit as stop:

@@ -137,7 +137,7 @@ def test_tf32_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch, capability:
 def test_a_network_that_gives_no_numbers_is_refused() -> None:
     predictor, chip = ExposurePredictor(load_model()), images(1)[0]
     torch.nn.init.constant_(predictor.net.out.bias, float("nan"))
-    with pytest.raises(InputError, match="values that are no numbers"):
+    with pytest.raises(InputError, match="NaN or infinite values"):
         next(predictor.each([(chip, np.zeros(chip.shape, bool))], (probability,)))
 
 

@@ -78,7 +78,7 @@ def test_truth_that_unpacks_to_gigabytes_is_refused(plane: str, survey: Path, tm
         place = data.rindex(f"{key:8}=".encode())
         data = data[:place] + f"{key:8}= {50_000:20}".ljust(80).encode() + data[place + 80 :]
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"_truth\.fits: .*MB that unpack to"):
+    with pytest.raises(InputError, match=r"_truth\.fits: .*MB that expand to"):
         read_truth(path)
 
 
