@@ -142,4 +142,4 @@ def _say_unmatched(paths: list[Path], truths: dict[str, Path]) -> None:
         print(printable(f"No truth for {', '.join(unscored)}: not scored against truth"))
     spare = len(set(truths) - roots)
     if spare:
-        print(f"{spare} truth files have no exposure in the input: not used")
+        print(f"{counted(spare, 'truth file')} without an exposure in the input: not used")

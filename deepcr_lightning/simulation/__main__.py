@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.console.printable import printable
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.simulation.cameras import CAMERAS
@@ -54,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     science = sum(path.parent.name == "science" for path in paths)
     print(
-        f"{options.out}: {science} science exposures ({' '.join(options.filters)}) and "
-        f"{len(paths) - science} darks of {options.chips} x {options.size[0]} x "
+        f"{options.out}: {counted(science, 'science exposure')} ({' '.join(options.filters)}) and "
+        f"{counted(len(paths) - science, 'dark')} of {options.chips} x {options.size[0]} x "
         f"{options.size[1]} pixels, with truth and stars, in {time.monotonic() - started:.0f} s"
     )
     return 0
