@@ -66,8 +66,8 @@ def parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="deepcr-lightning simulate",
-        description="Write simulated WFC3/UVIS exposures: OUT/science (_flc), OUT/darks (_flc), "
-        "OUT/truth (cosmic-ray masks and charge) and OUT/stars (star lists).",
+        description="Write simulated exposures, of an ideal WFC3/UVIS unless --camera names another: OUT/science and "
+        "OUT/darks (_flc), OUT/truth (cosmic-ray masks and charge) and OUT/stars (star lists).",
         epilog="An interrupted run resumes where it stopped.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
