@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, NullFormatter
 
 sys.path.append(str(Path(__file__).parents[1]))
 
@@ -100,10 +102,21 @@ def draw(path: Path, panels: Sequence[Panel]) -> None:
             axes.set_ylim(0, 1.25 * max(max(curve.values) for curve in panel.curves))
         elif panel.x == "log":
             _proportion(axes, panel.curves)
+        for axis in (axes.xaxis, axes.yaxis):
+            _label_plainly(axis)
         axes.set(xlabel=panel.across, ylabel=panel.up)
         axes.legend(fontsize=7, frameon=False)
         axes.grid(alpha=0.25, lw=0.5)
     save_figure(figure, path)
+
+
+def _label_plainly(axis: Axis) -> None:
+    # Below 1000 numbers stay short; over few decades Matplotlib labels a logarithmic axis with 4 x 10^0, 6 x 10^0.
+    low, high = axis.get_view_interval()
+    if axis.get_scale() == "log" and high < 1000 and high / low < 1000:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _proportion(axes: plt.Axes, curves: Sequence[Curve]) -> None:

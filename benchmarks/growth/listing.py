@@ -42,7 +42,9 @@ def main(arguments: list[str] | None = None) -> None:
             found.setdefault(name, []).append(value)
     curves = [Curve(name, "GB" if name == "memory" else "s", counts, values) for name, values in found.items()]
     seconds, memory = curves[:-1], curves[-1:]
-    finish(chosen, curves, [Panel("files", "seconds of a core", seconds), Panel("files", "memory, GB", memory)])
+    finish(
+        chosen, curves, [Panel("files", "seconds of a core", seconds), Panel("files", "memory, GB", memory, y="linear")]
+    )
 
 
 def make_files(folder: Path, count: int) -> None:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from deepcr_lightning.commands.common import folder_of_results, open_model, plain, predictor_of, write_json
 from deepcr_lightning.console.arguments import fail
 from deepcr_lightning.console.counts import counted
-from deepcr_lightning.console.device import choose_device
+from deepcr_lightning.console.device import choose_device, refuse_half
 from deepcr_lightning.console.printable import printable
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.comparison import compare
@@ -42,7 +42,8 @@ log = logging.getLogger("evaluate")
 
 def evaluate(cfg: DictConfig) -> None:
     """Evaluate as a config says."""
-    choose_device(cfg)
+    refuse_half(cfg)
+    choose_device(cfg, half=False)
     settings = ReadSettings.of(cfg)
     output = folder_of_results(cfg)
     model = open_model(cfg)
@@ -141,4 +142,4 @@ def _say_unmatched(paths: list[Path], truths: dict[str, Path]) -> None:
         print(printable(f"No truth for {', '.join(unscored)}: not scored against truth"))
     spare = len(set(truths) - roots)
     if spare:
-        print(f"{spare} truth files have no exposure in the input: not used")
+        print(f"{counted(spare, 'truth file')} without an exposure in the input: not used")

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.commands.common import folder_of_results, open_model, plain, predictor_of, write_json
 from deepcr_lightning.console.counts import counted
-from deepcr_lightning.console.device import choose_device
+from deepcr_lightning.console.device import choose_device, refuse_half
 from deepcr_lightning.console.printable import printable
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import read_exposure
@@ -94,7 +94,8 @@ def threshold(cfg: DictConfig) -> None:
 
 def _from_exposures(cfg: DictConfig) -> Gathered:
     """Measure the stars of exposures under the masks of a network."""
-    choose_device(cfg)
+    refuse_half(cfg)
+    choose_device(cfg, half=False)
     levels = check_thresholds(cfg.thresholds)
     require_photutils()
     settings = ReadSettings.of(cfg)
@@ -133,7 +134,8 @@ def _from_exposures(cfg: DictConfig) -> Gathered:
 
 def _for_dolphot(cfg: DictConfig) -> None:
     """Write what DOLPHOT needs to measure the exposures."""
-    choose_device(cfg)
+    refuse_half(cfg)
+    choose_device(cfg, half=False)
     levels = check_thresholds(cfg.thresholds)
     settings = ReadSettings.of(cfg)
     model = open_model(cfg)

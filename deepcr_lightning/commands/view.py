@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from deepcr_lightning.commands.common import plain
-from deepcr_lightning.console.device import choose_device
+from deepcr_lightning.console.device import choose_device, refuse_half
 from deepcr_lightning.console.typed import override
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
@@ -121,6 +121,7 @@ def _made_by_predict(given: Any) -> str | None:
 
 def _check(cfg: DictConfig, products: Sequence[str], known: Sequence[str]) -> None:
     # Before the page is up: nobody would see there what was mistyped here.
+    refuse_half(cfg)
     if [name for name in products if name not in known]:
         raise InputError(f"products={products}: choose from {', '.join(known)}")
     if cfg.fill not in FILLS:
@@ -141,7 +142,7 @@ def searcher(cfg: DictConfig) -> Callable[[Exposure], tuple[list[NDArray], Prove
 
     def search(exposure: Exposure) -> tuple[list[NDArray], Provenance]:
         if not held:
-            choose_device(cfg)
+            choose_device(cfg, half=False)
             model = load_model(cfg.ckpt_path, cfg.network)
             device = "cuda" if cfg.trainer.accelerator == "gpu" else "cpu"
             predictor = ExposurePredictor(model, cfg.tile).to(device)

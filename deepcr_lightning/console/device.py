@@ -7,6 +7,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from deepcr_lightning.errors import InputError
 
+PRECISIONS = (
+    *("32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"),
+    *("32", "16", "bf16", "64"),
+)
+"""What ``trainer.precision=`` may be: the precisions of Lightning that every machine has, and their short names."""
+
 
 def uses_gpu(cfg: DictConfig) -> bool:
     """Whether the trainer of a config will run on a CUDA device."""
@@ -28,8 +34,10 @@ def choose_device(cfg: DictConfig, half: bool = True) -> None:
     Raises
     ------
     InputError
-        If it asks for GPUs that are not there.
+        If it asks for GPUs that are not there, or for a precision that Lightning does not know.
     """
+    if cfg.trainer.precision is not None and str(cfg.trainer.precision) not in PRECISIONS:
+        raise InputError(f"trainer.precision={cfg.trainer.precision}: choose from {', '.join(PRECISIONS[:6])}")
     wanted, there = cfg.trainer.devices, torch.cuda.device_count()
     if cfg.trainer.accelerator in ("gpu", "cuda"):
         if not there:
@@ -43,3 +51,17 @@ def choose_device(cfg: DictConfig, half: bool = True) -> None:
         if half and uses_gpu(cfg):
             precision = "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
         OmegaConf.update(cfg, "trainer.precision", precision)
+
+
+def refuse_half(cfg: DictConfig) -> None:
+    """Refuse ``trainer.precision=`` for a command that maps in single precision whatever it says.
+
+    Raises
+    ------
+    InputError
+        If it names another than 32-true.
+    """
+    if str(cfg.trainer.precision) not in ("None", "32-true", "32"):
+        raise InputError(
+            f"trainer.precision={cfg.trainer.precision}: only train and predict take it; this command maps in 32-true"
+        )

@@ -79,9 +79,9 @@ class Provenance:
         if self.by_hand is not None:
             header[BY_HAND] = (self.by_hand[0], "pixels added to the mask by hand")
             header["DCRDEL"] = (self.by_hand[1], "pixels taken from the mask by hand")
-        header.add_history(f"Cosmic rays found by deepcr-lightning {version}, network {in_ascii(self.model)},")
-        header.add_history(f"SHA-256 {self.sha256},")
-        header.add_history(f"threshold {self.threshold:g}, grown by {self.grow} pixel(s), {flagged:.4%} flagged.")
+        header.add_history(f"Cosmic rays found by deepcr-lightning {version}, network {in_ascii(self.model)}")
+        header.add_history(f"SHA-256 {self.sha256}")
+        header.add_history(f"Threshold {self.threshold:g}, grown by {self.grow} pixel(s), {flagged:.4%} flagged.")
         if self.by_hand is not None:
             header.add_history("Mended by hand: {} pixel(s) added, {} removed.".format(*self.by_hand))
 

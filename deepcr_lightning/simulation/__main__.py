@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from deepcr_lightning.console.counts import counted
 from deepcr_lightning.console.printable import printable
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.simulation.cameras import CAMERAS
@@ -54,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     science = sum(path.parent.name == "science" for path in paths)
     print(
-        f"{options.out}: {science} science exposures ({' '.join(options.filters)}) and "
-        f"{len(paths) - science} darks of {options.chips} x {options.size[0]} x "
+        f"{options.out}: {counted(science, 'science exposure')} ({' '.join(options.filters)}) and "
+        f"{counted(len(paths) - science, 'dark')} of {options.chips} x {options.size[0]} x "
         f"{options.size[1]} pixels, with truth and stars, in {time.monotonic() - started:.0f} s"
     )
     return 0
@@ -65,8 +66,8 @@ def parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="deepcr-lightning simulate",
-        description="Write simulated WFC3/UVIS exposures: OUT/science (_flc), OUT/darks (_flc), "
-        "OUT/truth (cosmic-ray masks and charge) and OUT/stars (star lists).",
+        description="Write simulated exposures, of an ideal WFC3/UVIS unless --camera names another: OUT/science and "
+        "OUT/darks (_flc), OUT/truth (cosmic-ray masks and charge) and OUT/stars (star lists).",
         epilog="An interrupted run resumes where it stopped.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

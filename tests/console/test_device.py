@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 
-from deepcr_lightning.console.device import choose_device
+from deepcr_lightning.console.device import PRECISIONS, choose_device
+from deepcr_lightning.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -31,3 +33,18 @@ def test_half_precision_is_for_gpus_and_for_those_who_want_it(
     cfg.trainer.precision = "64-true"
     choose_device(cfg, half)
     assert cfg.trainer.precision == "64-true", "what the user says wins"
+
+
+@pytest.mark.parametrize("wrong", ["fp16", "bfloat16", "tf32", 8, "transformer-engine"])
+def test_a_precision_that_is_none_is_refused_by_the_name_of_its_option(wrong: str | int) -> None:
+    cfg = OmegaConf.create({"trainer": {"accelerator": "cpu", "devices": 1, "precision": wrong}})
+    with pytest.raises(InputError, match=f"trainer.precision={wrong}: choose from 32-true, 16-mixed, bf16-mixed"):
+        choose_device(cfg)
+
+
+@pytest.mark.filterwarnings("ignore:.*precision")
+@pytest.mark.parametrize("right", PRECISIONS)
+def test_each_precision_makes_a_trainer(right: str) -> None:
+    cfg = OmegaConf.create({"trainer": {"accelerator": "cpu", "devices": 1, "precision": right}})
+    choose_device(cfg)
+    pl.Trainer(accelerator="cpu", precision=cfg.trainer.precision, logger=False)

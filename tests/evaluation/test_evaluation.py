@@ -94,7 +94,7 @@ def test_a_single_exposure_has_no_interval(trained: Path, survey: Path, run_scri
     assert result.status == 0, result.err
     assert "A single exposure: no intervals" in result.out
     assert "\u00b1" not in result.out
-    assert "5 truth files have no exposure in the input: not used" in result.out
+    assert "5 truth files without an exposure in the input: not used" in result.out
 
 
 def test_seen_darks_are_named_and_refused(trained: Path, survey: Path, run_script: Run) -> None:
@@ -170,6 +170,7 @@ def test_a_plain_map_is_divided_by_its_plateau(trained: Path, survey: Path, run_
         (["truth={other}"], "contains no <root>_truth.fits for any exposure in input="),
         (["truth={shapes}"], "CRTRUTH,1 has 10 x 10 pixels and ivis01a0q_flc.fits 64 x 96"),
         (["truth={broken}"], "cannot be read as a truth file"),
+        (["trainer.precision=bf16-mixed"], "only train and predict take it"),
         (["threshold=0"], "threshold=0: give a number between 0 and 1, auto,"),
         (["darks={survey}/science"], "give it among the science"),
     ],

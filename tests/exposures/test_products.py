@@ -67,7 +67,7 @@ def test_mask_file(tmp_path: Path, exposure: Exposure, masks: list[np.ndarray], 
         header = hdus[0].header
         assert (header["DCRMODEL"], header["DCRSHA"], header["DCRTHR"]) == ("best.ckpt", "ab" * 32, 0.5)
         assert header["DCRFRAC"] == pytest.approx(np.mean(masks), abs=1e-6)
-        assert "threshold 0.5" in str(header["HISTORY"])
+        assert "Threshold 0.5" in str(header["HISTORY"])
         assert header["FILTER"] == "F336W"
 
 
@@ -235,6 +235,13 @@ def test_names_that_are_not_ascii(tmp_path: Path, masks: list[np.ndarray]) -> No
     assert (header["DCRINPUT"], header["DCRMODEL"]) == ("M31_e?_flt.fits", "modele.ckpt")
     assert fits.getheader(tmp_path / "out" / path.name)["DCRMODEL"] == "modele.ckpt"
     assert fits.getheader(tmp_path / "out" / "c.fits")["DCRFILL"] == "reseau"
+
+
+def test_each_line_of_history_fits_its_card(tmp_path: Path, masks: list[np.ndarray]) -> None:
+    path = write_hst(tmp_path / "a_flt.fits", [np.ones(SHAPE)], ROOTNAME="x")
+    write_mask(tmp_path / "a.fits", read_exposure(path), masks[:1], Provenance("universal-hst.ckpt", "ab" * 32, 0.5, 0))
+    lines = list(fits.getheader(tmp_path / "a.fits")["HISTORY"])
+    assert [line.split()[0] for line in lines] == ["Cosmic", "SHA-256", "Threshold"]
 
 
 def test_long_names_are_cut(tmp_path: Path, masks: list[np.ndarray]) -> None:

@@ -119,6 +119,7 @@ def test_one_filter_says_what_cannot_be_told(
         (["box=[[0,1],[1,1]]"], "three corners or more"),
         (["cuts={crowdedness: 1}"], "signal_to_noise, sharpness_squared, crowding"),
         (["cuts=nowhere.yaml"], "cannot be read"),
+        (["trainer.precision=bf16-mixed"], "only train and predict take it"),
         (["most_lost=0"], "must be above 0"),
         (["ckpt_path=null"], "ckpt_path= is not given; give the best.ckpt of a run, or universal"),
         (["truth=nowhere", "thresholds=[0.5]"], "holds no stars/ivis01a1q_stars.ecsv"),

@@ -34,6 +34,7 @@ Run = Callable[..., Result]
         (["dq_bit=3"], "dq_bit=3: must be a power of 2"),
         (["ckpt_path=nowhere.ckpt"], "nowhere.ckpt"),
         (["threshold=1.5"], "threshold=1.5"),
+        (["trainer.precision=bf16-mixed"], "only train and predict take it"),
     ],
 )
 def test_bad_input_is_one_line(viewed: Path, run_script: Run, overrides: list[str], message: str) -> None:
