@@ -196,6 +196,7 @@ def main() -> None:
     options.add_argument("--shift", type=float, default=0.5, help="of resampled, in pixels; a new --out for each")
     options.add_argument("--data", type=Path, default=DATA, help="folder with real and uvis_2013fy27")
     options.add_argument("--threads", type=int, default=2, help="of each training")
+    options.add_argument("--no-scratch", action="store_true", help="train nothing from scratch, which takes longest")
     options.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, beside those before")
     chosen = options.parse_args()
     out = chosen.out.resolve()
@@ -207,16 +208,19 @@ def main() -> None:
         if name not in (chosen.sets or [name]):
             continue
         tuned = {training.name: train(out, training, model, chosen.threads) for training in several}
-        scratch = {training.name: train(out, training, None, chosen.threads) for training in several}
+        anew = [] if chosen.no_scratch else several
+        scratch = {training.name: train(out, training, None, chosen.threads) for training in anew}
         files = {
             BEFORE: dict.fromkeys(tuned, model),
             AFTER: {of: str(folder / "best.ckpt") for of, folder in tuned.items()},
-            SCRATCH: {of: str(folder / "best.ckpt") for of, folder in scratch.items()},
         }
+        if scratch:
+            files[SCRATCH] = {of: str(folder / "best.ckpt") for of, folder in scratch.items()}
         if not all(is_kept(folder / "best.ckpt") for folder in tuned.values()):
             files[UNCHECKED] = {of: str(folder / "last.ckpt") for of, folder in tuned.items()}
         scores = {state: score(several, models, chosen.data) for state, models in files.items()}
-        rates = np.mean([(*cr_rates(tuned[of]), cr_rates(scratch[of])[1]) for of in tuned], axis=0)
+        last = {of: cr_rates(folder)[1] for of, folder in scratch.items()}
+        rates = np.mean([(*cr_rates(tuned[of]), last.get(of, np.nan)) for of in tuned], axis=0)
         for measure in MEASURED:
             cells = [cell(measure, scores[state][measure]) if state in scores else "" for state in head[2:6]]
             print(f"| {' | '.join([name, measure, *cells, *(f'{rate:.2f}' for rate in rates)])} |", flush=True)
