@@ -142,4 +142,4 @@ def _say_unmatched(paths: list[Path], truths: dict[str, Path]) -> None:
         print(printable(f"No truth for {', '.join(unscored)}: not scored against truth"))
     spare = len(set(truths) - roots)
     if spare:
-        print(f"{counted(spare, 'truth file')} without an exposure in the input: not used")
+        print(f"{spare} of {counted(len(truths), 'truth file')} are of other exposures than the input: not used")

@@ -98,5 +98,5 @@ def summarise(prediction: ProbabilityMaps, found: list[NDArray[np.bool_]]) -> Ro
     )
     odd = unlike_training(sight, row, trained_on)
     if odd:
-        log.warning("%s differs from the training data: %s", exposure.path.name, "; ".join(odd))
+        log.warning("Check the mask of %s: %s", exposure.path.name, "; ".join(odd))
     return row

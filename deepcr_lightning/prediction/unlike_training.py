@@ -32,15 +32,12 @@ def unlike_training(sight: Sight, row: Row, trained_on: DataCard) -> list[str]:
     """
     found = []
     if sight.spectrum and trained_on.spectra < _SOME:
-        found.append("it is a spectrum (check its mask; a model trained on such spectra may do better)")
+        found.append("it is a spectrum (a model trained on such spectra may do better)")
     if sight.trailed and trained_on.trailed < _SOME:
-        found.append(
-            "its stars are trailed (check its mask; raise threshold= if they are flagged, or fine-tune with init=)"
-        )
+        found.append("its stars are trailed (raise threshold= if they are flagged, or fine-tune with init=)")
     if sight.at_floor:
         found.append(
-            "its noise is too small to measure, as with coarse integers or wrong units (check its mask; check "
-            "units= and gain=)"
+            "its noise is too small to measure, as with coarse integers or wrong units (check units= and gain=)"
         )
     return found + _of_stars(sight.stars, trained_on.star_widths) + _of_pixels(row)
 

@@ -94,7 +94,7 @@ def test_a_single_exposure_has_no_interval(trained: Path, survey: Path, run_scri
     assert result.status == 0, result.err
     assert "A single exposure: no intervals" in result.out
     assert "\u00b1" not in result.out
-    assert "5 truth files without an exposure in the input: not used" in result.out
+    assert "5 of 6 truth files are of other exposures than the input: not used" in result.out
 
 
 def test_seen_darks_are_named_and_refused(trained: Path, survey: Path, run_script: Run) -> None:
