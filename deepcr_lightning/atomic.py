@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -58,6 +60,25 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             # Gone after the move; and where it cannot be removed, the reason above is the news.
             with suppress(OSError):
                 os.remove(partial)
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record as JSON, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        File to write; its directory is made.
+    record : mapping of str
+        Plain values, all numbers finite.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    write_atomically(path, lambda partial: partial.write_text(text))
 
 
 def sync(path: Path) -> None:

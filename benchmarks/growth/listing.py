@@ -10,11 +10,10 @@ process begins, and left with one row a file when one ends. Files that are not n
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 
 from curves import Curve, Panel, finish, options
-from measured import Steps, measure, up_to
+from measured import Steps, by_count, measure, up_to
 from scripts_in_forks import warm_up
 
 from deepcr_lightning.exposures.paths import find_exposures
@@ -30,21 +29,20 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure surveys of each size."""
     chosen = options(__doc__, COUNTS[-1]).parse_args(arguments)
     warm_up()
-    counts, found = list(up_to(chosen.largest, COUNTS)), dict[str, list[float]]()
-    for count in counts:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            make_files(folder / "in", count)
-            taken = measure(lambda folder=folder: surround(folder), folder)
-            values = {**json.loads((folder / "steps.json").read_text()), "memory": taken.memory / 1e9}
-        print(f"{count} files: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
-        for name, value in values.items():
-            found.setdefault(name, []).append(value)
+    counts = list(up_to(chosen.largest, COUNTS))
+    found = by_count(counts, "files", survey_of)
     curves = [Curve(name, "GB" if name == "memory" else "s", counts, values) for name, values in found.items()]
     seconds, memory = curves[:-1], curves[-1:]
     finish(
         chosen, curves, [Panel("files", "seconds of a core", seconds), Panel("files", "memory, GB", memory, y="linear")]
     )
+
+
+def survey_of(count: int, folder: Path) -> dict[str, float]:
+    """Measure a survey of so many files."""
+    make_files(folder / "in", count)
+    taken = measure(lambda: surround(folder), folder)
+    return {**json.loads((folder / "steps.json").read_text()), "memory": taken.memory / 1e9}
 
 
 def make_files(folder: Path, count: int) -> None:

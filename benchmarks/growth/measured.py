@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,3 +74,17 @@ class Steps(dict[str, float]):
 def up_to(largest: int, sizes: tuple[int, ...]) -> Iterator[int]:
     """Give the sizes up to the largest that was asked for."""
     return (size for size in sizes if size <= largest)
+
+
+def by_count(
+    counts: Sequence[int], kind: str, of: Callable[[int, Path], Mapping[str, float]]
+) -> dict[str, list[float]]:
+    """Measure each count in a folder of its own, print what it took, and give each value by count."""
+    found: dict[str, list[float]] = {}
+    for count in counts:
+        with tempfile.TemporaryDirectory() as name:
+            values = of(count, Path(name))
+        print(f"{count} {kind}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+        for name, value in values.items():
+            found.setdefault(name, []).append(value)
+    return found

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from curves import Curve, Panel, finish, options
-from measured import Steps, measure, up_to
+from measured import Steps, by_count, measure, up_to
 from scripts_in_forks import warm_up
 
 from deepcr_lightning.batches.datamodule import LabelFreeDataModule
@@ -34,19 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure stores of each size."""
     chosen = options(__doc__, COUNTS[-1]).parse_args(arguments)
     warm_up()
-    counts, found = list(up_to(chosen.largest, COUNTS)), dict[str, list[float]]()
-    for count in counts:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            simulate_store(folder / "store", count)
-            pixels = sum(path.stat().st_size for path in (folder / "store").glob("*.bin"))
-            table = (folder / "store" / "table.npz").stat().st_size
-            taken = measure(lambda folder=folder: use(folder), folder)
-            steps = json.loads((folder / "steps.json").read_text())
-        values = {**steps, "memory": taken.memory / 1e9, "pixels": pixels / 1e9, "table": table / 1e9}
-        print(f"{count} tiles: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
-        for name, value in values.items():
-            found.setdefault(name, []).append(value)
+    counts = list(up_to(chosen.largest, COUNTS))
+    found = by_count(counts, "tiles", store_of)
     units = {"a batch": "ms", "memory": "GB", "pixels": "GB", "table": "GB"}
     curves = {name: Curve(name, units.get(name, "s"), counts, values) for name, values in found.items()}
     room = [curves.pop(name) for name in ("pixels", "table", "memory")]
@@ -60,6 +48,16 @@ def main(arguments: list[str] | None = None) -> None:
             Panel("tiles", "GB", room),
         ],
     )
+
+
+def store_of(count: int, folder: Path) -> dict[str, float]:
+    """Measure a store of so many tiles."""
+    simulate_store(folder / "store", count)
+    pixels = sum(path.stat().st_size for path in (folder / "store").glob("*.bin"))
+    table = (folder / "store" / "table.npz").stat().st_size
+    taken = measure(lambda: use(folder), folder)
+    steps = json.loads((folder / "steps.json").read_text())
+    return {**steps, "memory": taken.memory / 1e9, "pixels": pixels / 1e9, "table": table / 1e9}
 
 
 def simulate_store(folder: Path, count: int) -> None:

@@ -35,17 +35,11 @@ OPTIONS = (
 def killed_sweep(folder: Path, case: Path, killer: Killer) -> Outcome:
     """Kill a sweep, or its first process alone; each job ends with the weights of a sweep that nobody stopped."""
     place, log = case / "sweep", case / "log"
-    before: dict[Path, int] = {}
-    kept: dict[Path, list[tuple[int, int]]] = defaultdict(list)
 
     def begin() -> list[Callable[[], object]]:
         return [side_by_side(folder / "survey", case, "model.hidden=2,3,4", f"hydra.sweep.dir={place}")]
 
-    for _ in killer.rounds(begin, case, log):
-        before |= {path: path.stat().st_mtime_ns for path in done(place)}
-        if not killer.at_work:
-            for job in place.glob("[0-9]*"):
-                kept[job].append(kept_epochs(job))
+    before, kept = _killed(begin, place, killer, case)
     if killer.finish(begin()[0], case, log):
         return Outcome(CRASHED, "ends with an error: " + tail(log))
     with (place / "sweep.csv").open(newline="") as file:
@@ -65,18 +59,12 @@ def killed_sweep(folder: Path, case: Path, killer: Killer) -> Outcome:
 def killed_search(folder: Path, case: Path, killer: Killer) -> Outcome:
     """Kill a search; what it has scored stays, and it has as many trials with a score as it was asked for."""
     place, log = case / "search", case / "log"
-    before: dict[Path, int] = {}
-    kept: dict[Path, list[tuple[int, int]]] = defaultdict(list)
     given = ["hparams_search=optuna", "model.hidden=2,3,4", f"hydra.sweeper.trials={TRIALS}"]
 
     def begin() -> list[Callable[[], object]]:
         return [script("train.py", "-m", *_data(folder / "survey", case), *given, f"hydra.sweep.dir={place}")]
 
-    for _ in killer.rounds(begin, case, log):
-        before |= {path: path.stat().st_mtime_ns for path in done(place)}
-        if not killer.at_work:
-            for job in place.glob("[0-9]*"):
-                kept[job].append(kept_epochs(job))
+    before, kept = _killed(begin, place, killer, case)
     if killer.finish(begin()[0], case, log):
         return Outcome(CRASHED, "ends with an error: " + tail(log))
     study = optuna.load_study(study_name="search", storage=f"sqlite:///{place}/study.db")
@@ -117,6 +105,20 @@ def side_by_side(survey: Path, case: Path, *given: str) -> Callable[[], object]:
 def _data(survey: Path, case: Path) -> list[str]:
     data = [f"data.{kind}={survey}/{kind}" for kind in ("science", "darks")]
     return [*data, f"data.store_dir={case}/tiles", *OPTIONS]
+
+
+def _killed(
+    begin: Callable[[], list[Callable[[], object]]], place: Path, killer: Killer, case: Path
+) -> tuple[dict[Path, int], dict[Path, list[tuple[int, int]]]]:
+    """Kill the work round after round; give when each result was written, and the epochs that each job kept."""
+    before: dict[Path, int] = {}
+    kept: dict[Path, list[tuple[int, int]]] = defaultdict(list)
+    for _ in killer.rounds(begin, case, case / "log"):
+        before |= {path: path.stat().st_mtime_ns for path in done(place)}
+        if not killer.at_work:
+            for job in place.glob("[0-9]*"):
+                kept[job].append(kept_epochs(job))
+    return before, kept
 
 
 def _repeated(before: dict[Path, int], kept: dict[Path, list[tuple[int, int]]], case: Path) -> Outcome:

@@ -8,7 +8,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from deepcr_lightning.commands.common import folder_of_results, open_model, plain, predictor_of, write_json
+from deepcr_lightning.atomic import write_json
+from deepcr_lightning.commands.from_config import folder_of_results, open_model, plain, predictor_of
 from deepcr_lightning.console.arguments import fail
 from deepcr_lightning.console.counts import counted
 from deepcr_lightning.console.device import choose_device, refuse_half

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from deepcr_lightning.archive.address import archive_addresses
 from deepcr_lightning.archive.passing import PassingExposures
 from deepcr_lightning.atomic import remove_partials
-from deepcr_lightning.commands.common import open_model, plain
+from deepcr_lightning.commands.from_config import open_model, plain
 from deepcr_lightning.console.arguments import fail
 from deepcr_lightning.console.counts import counted
 from deepcr_lightning.console.device import choose_device

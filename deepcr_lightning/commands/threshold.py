@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from deepcr_lightning.atomic import write_atomically
-from deepcr_lightning.commands.common import folder_of_results, open_model, plain, predictor_of, write_json
+from deepcr_lightning.atomic import write_atomically, write_json
+from deepcr_lightning.commands.from_config import folder_of_results, open_model, plain, predictor_of
 from deepcr_lightning.console.counts import counted
 from deepcr_lightning.console.device import choose_device, refuse_half
 from deepcr_lightning.console.printable import printable

@@ -19,7 +19,7 @@ from typing import Any
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from deepcr_lightning.commands.common import plain
+from deepcr_lightning.commands.from_config import plain
 from deepcr_lightning.console.device import choose_device, refuse_half
 from deepcr_lightning.console.typed import override
 from deepcr_lightning.errors import InputError

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepcr_lightning.atomic import process_alive, write_atomically
+from deepcr_lightning.atomic import process_alive, write_json
 from deepcr_lightning.console.yaml_file import load_yaml
 from deepcr_lightning.errors import InputError
 
@@ -84,8 +84,7 @@ def write_result(folder: Path, result: Result) -> None:
     """
     values = {name: value for name, value in vars(result).items() if name != "job"}
     values["overrides"], values["scores"] = list(result.overrides), dict(result.scores)
-    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
-    write_atomically(folder / FILE, lambda place: place.write_text(text))
+    write_json(folder / FILE, values)
 
 
 def read_result(folder: Path) -> Result | None:

@@ -1,4 +1,4 @@
-"""Damaged and hostile files beside exposures: models, studies, truth, downloads, pictures, cards that name places."""
+"""Damaged and hostile files beside exposures: models, studies, results, records, truth, downloads, pictures, cards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from deepcr_lightning.labels.groups import read_groups
 from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction.summary import CLEANED, Row
 from deepcr_lightning.prediction.survey_page import write_survey_page
-from deepcr_lightning.sweeps.result import SCORE
+from deepcr_lightning.runs.record import read_record
+from deepcr_lightning.sweeps.result import KILLED, SCORE, read_result
 from deepcr_lightning.thresholds.catalogues import read_catalogue
 from deepcr_lightning.thresholds.good_stars import choose_cuts
 from deepcr_lightning.tiles.store import TileStore
@@ -167,3 +168,33 @@ def test_a_tile_store_is_not_read_beyond_its_files(key: str, value: int, trained
     (store / "store.json").write_text(json.dumps(info))
     with pytest.raises(InputError, match="the tile store is damaged"):
         TileStore(store)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        {"status": "done", "scores": [1]},
+        {"status": "done", "scores": {"val/average_precision": "x"}},
+        {"status": "running", "process": -1},
+        {"status": "running", "process": 10**30},
+        {"status": "else"},
+        {"status": "done", "seconds": "x"},
+        {"status": "done", "overrides": [1]},
+    ],
+)
+def test_a_damaged_result_counts_as_killed(values: Any, tmp_path: Path) -> None:
+    job = tmp_path / "0"
+    (job / ".hydra").mkdir(parents=True)
+    (job / ".hydra" / "overrides.yaml").write_text("- model.depth=2\n")
+    (job / "result.json").write_text(json.dumps(values))
+    found = read_result(job)
+    assert found is not None
+    assert (found.status, found.overrides) == (KILLED, ["model.depth=2"])
+
+
+@pytest.mark.parametrize("text", ["[", "[" * 100_000, "[]", '{"earlier": 3}', "\x00", '{"a": ' * 5000])
+def test_a_damaged_record_is_refused_in_a_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputError, match=r"run\.json: is not a record of a run; move it away"):
+        read_record(tmp_path)

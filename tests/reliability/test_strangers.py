@@ -19,9 +19,7 @@ from deepcr_lightning.console.arguments import resume_overrides
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.models.model import load_model
 from deepcr_lightning.networks.choice import NETWORKS
-from deepcr_lightning.runs.record import read_record
 from deepcr_lightning.sweeps.grid import not_started, sweep_config
-from deepcr_lightning.sweeps.result import KILLED, read_result
 from deepcr_lightning.tiles.store import TileStore
 from deepcr_lightning.training.losses import LOSSES
 from deepcr_lightning.training.optimiser import OPTIMISERS
@@ -237,36 +235,6 @@ def test_an_odd_card_is_refused_in_a_line(key: str, value: Any, checkpoint: dict
     torch.save(checkpoint, tmp_path / "a.ckpt")
     with pytest.raises(InputError, match=r"a\.ckpt: "):
         load_model(tmp_path / "a.ckpt")
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        [],
-        {"status": "done", "scores": [1]},
-        {"status": "done", "scores": {"val/average_precision": "x"}},
-        {"status": "running", "process": -1},
-        {"status": "running", "process": 10**30},
-        {"status": "else"},
-        {"status": "done", "seconds": "x"},
-        {"status": "done", "overrides": [1]},
-    ],
-)
-def test_a_damaged_result_counts_as_killed(values: Any, tmp_path: Path) -> None:
-    job = tmp_path / "0"
-    (job / ".hydra").mkdir(parents=True)
-    (job / ".hydra" / "overrides.yaml").write_text("- model.depth=2\n")
-    (job / "result.json").write_text(json.dumps(values))
-    found = read_result(job)
-    assert found is not None
-    assert (found.status, found.overrides) == (KILLED, ["model.depth=2"])
-
-
-@pytest.mark.parametrize("text", ["[", "[" * 100_000, "[]", '{"earlier": 3}', "\x00", '{"a": ' * 5000])
-def test_a_damaged_record_is_refused_in_a_line(text: str, tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text(text)
-    with pytest.raises(InputError, match=r"run\.json: is not a record of a run; move it away"):
-        read_record(tmp_path)
 
 
 def test_a_sweep_of_a_thousand_million_jobs_is_not_written_down(tmp_path: Path) -> None:

@@ -1,17 +1,14 @@
-"""What the commands do alike: open the model of a config, write a record."""
+"""What the options of a command stand for: its model, where that works, and the folder for results."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.console.device import uses_gpu
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.models.model import Model, load_model
@@ -77,22 +74,3 @@ def predictor_of(model: Model, cfg: DictConfig) -> ExposurePredictor:
 def plain(value: Any) -> Any:
     """Turn a part of a config into plain values: dictionaries, lists, numbers and text."""
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-
-
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record as JSON, whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        File to write; its directory is made.
-    record : mapping of str
-        Plain values, all numbers finite.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written.
-    """
-    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
-    write_atomically(path, lambda partial: partial.write_text(text))
