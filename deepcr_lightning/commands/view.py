@@ -44,17 +44,18 @@ def view(cfg: DictConfig) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     if importlib.util.find_spec("bokeh") is None:
         raise InputError("view needs Bokeh: pip install 'deepcr-lightning[view]'")
-    from deepcr_lightning.viewer.page_server import PageServer
+    from deepcr_lightning.viewer.page_server import PageServer, event_loop
 
-    server = PageServer(window_maker(cfg), cfg.port)
-    log.info("%s; press Ctrl+C to stop", server.page_address)
-    if cfg.browser and has_display():
-        webbrowser.open(server.page_address)
-    server.start()
-    try:
-        server.io_loop.start()
-    finally:
-        server.stop()
+    with event_loop():
+        server = PageServer(window_maker(cfg), cfg.port)
+        log.info("%s; press Ctrl+C to stop", server.page_address)
+        if cfg.browser and has_display():
+            webbrowser.open(server.page_address)
+        server.start()
+        try:
+            server.io_loop.start()
+        finally:
+            server.stop()
 
 
 def window_maker(cfg: DictConfig) -> Callable[[Any], Any]:

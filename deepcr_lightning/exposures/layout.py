@@ -224,6 +224,10 @@ def check_whole(hdus: fits.HDUList, data: BinaryIO) -> int:
     # astropy stops at the first header that it cannot read: a file cut between its chips would pass for a
     # file of fewer chips, or of chips without DQ. NEXTEND is no help, archive files carry stale ones.
     last = hdus[len(hdus) - 1].fileinfo()
+    if last is None:  # astropy 7.0 does not know where a tile-compressed image lies, but where its table does
+        data.seek(0)
+        tables = fits.open(data, disable_image_compression=True)
+        last = tables[len(hdus) - 1].fileinfo()
     end = last["datLoc"] + last["datSpan"]
     size = data.seek(0, io.SEEK_END)
     data.seek(end)

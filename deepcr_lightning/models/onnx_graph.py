@@ -15,6 +15,9 @@ from deepcr_lightning.named import first_line
 from deepcr_lightning.networks.choice import Network
 from deepcr_lightning.networks.own import OwnNetwork
 
+_PYTORCH = "2.9"
+"""The first that exports in this way by default; graphs by 2.6 fail on other sizes than that of the example."""
+
 
 class _Graph(nn.Module):
     def __init__(self, net: Network, apply: Callable[..., Tensor]) -> None:
@@ -43,8 +46,11 @@ def write_onnx(net: Network, apply: Callable[..., Tensor], path: Path) -> None:
     Raises
     ------
     InputError
-        If the packages onnx and onnxscript are not installed, or a network of the user's own has no such form.
+        If PyTorch is too old, if the packages onnx and onnxscript are not installed, or if a network of the user's own
+        has no such form.
     """
+    if torch.__version__ < _PYTORCH:
+        raise InputError(f"ONNX needs PyTorch {_PYTORCH} or newer, and {torch.__version__} is installed")
     side = 8 * net.step
     example = (torch.zeros(2, 1, side, side + 2 * net.step), torch.zeros(2, 1, 1, 1), torch.ones(2, 1, 1, 1))
     batch, rows, columns = (torch.export.Dim(name) for name in ("batch", "rows", "columns"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,8 +61,9 @@ def open_study(folder: Path, fixed: Sequence[str], seed: int) -> optuna.Study:
         If the study was begun with other fixed overrides: its scores would not compare.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = f"sqlite:///{(folder / FILE).resolve()}"
+    storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / FILE).resolve()}")
     study = optuna.create_study(study_name="search", storage=storage, direction="maximize", load_if_exists=True)
+    weakref.finalize(study, close, storage)
     before = study.user_attrs.get(_FIXED)
     if before is not None and sorted(before) != sorted(fixed):
         raise InputError(
@@ -72,6 +74,12 @@ def open_study(folder: Path, fixed: Sequence[str], seed: int) -> optuna.Study:
     # The same seed in a search that goes on would draw its first trials again.
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
     return study
+
+
+def close(storage: optuna.storages.RDBStorage) -> None:
+    """Close the database of a study, which Optuna leaves open, and Python 3.13 warns of that."""
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def distribution(override: Override) -> BaseDistribution:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,6 +55,17 @@ class _LoopbackApplication(BokehTornado):
         if not is_from_here(request.host, request.headers.get("Origin")):
             return self.get_handler_delegate(request, ErrorHandler, {"status_code": 403})
         return super().find_handler(request, **kwargs)
+
+
+@contextmanager
+def event_loop() -> Iterator[None]:
+    """Give this thread an event loop for a time: Tornado would ask for that of now, and Python 3.12 warns of none."""
+    with closing(asyncio.new_event_loop()) as loop:
+        asyncio.set_event_loop(loop)
+        try:
+            yield
+        finally:
+            asyncio.set_event_loop(None)
 
 
 class PageServer(BaseServer):

@@ -122,6 +122,22 @@ def test_tile_compressed(tmp_path: Path) -> None:
     assert exposure.chips[0].unusable.sum() == IMAGE.size - 8
 
 
+def test_a_tile_compressed_image_at_the_end_whose_place_astropy_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As astropy 7.0 does not."""
+    path = write_hst(tmp_path / "a_flt.fits", [IMAGE])
+    with fits.open(path) as hdus:
+        fits.HDUList([hdus[0], fits.CompImageHDU(hdus[1].data, hdus[1].header, quantize_level=0)]).writeto(
+            path, overwrite=True
+        )
+    monkeypatch.setattr(fits.CompImageHDU, "fileinfo", lambda hdu: None)
+    np.testing.assert_array_equal(read_exposure(path).chips[0].electrons, IMAGE)
+    path.write_bytes(path.read_bytes()[:-2880])
+    with pytest.raises(InputError, match="may be truncated"):
+        read_exposure(path)
+
+
 def test_raw_counts_with_null_dq(tmp_path: Path) -> None:
     hdus = fits.HDUList([fits.PrimaryHDU()])
     hdus[0].header.update({"INSTRUME": "ACS", "EXPTIME": 60.0, "CCDGAIN": 2, "ATODGNA": 0.0})

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from conftest import REAL_DATA
+from torch.torch_version import TorchVersion
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.export import main
@@ -117,6 +118,12 @@ def test_onnx_is_the_network_at_any_size(depth: int, settings: dict[str, int], t
         [found] = session.run(None, {"electrons": electrons.numpy(), "sky": sky.numpy(), "noise": noise.numpy()})
         # Another program sums in another order; 4e-6 has been seen.
         np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-4)
+
+
+def test_onnx_by_a_pytorch_that_is_too_old_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.6.0+cpu"))
+    with pytest.raises(InputError, match=r"needs PyTorch 2\.9 or newer, and 2\.6\.0\+cpu is installed"):
+        write_onnx(lively(), normalise, tmp_path / "net.onnx")
 
 
 def test_onnx_of_a_checkpoint(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ from deepcr_lightning.sweeps.result import (
     write_result,
 )
 from deepcr_lightning.sweeps.result import Result as Job
-from deepcr_lightning.sweeps.study import completed
+from deepcr_lightning.sweeps.study import close, completed
 
 A_PROCESS_NO_MORE = 2**22 + 1
 """Above the largest process number of Linux."""
@@ -115,8 +115,10 @@ def test_a_search_goes_on_where_it_stopped(survey: Path, run_script: Callable[..
         settings = [text for text in overrides(survey) if "hidden" not in text and "batch" not in text]
         settings += ["trainer.max_epochs=1", "model.hidden=4,8", "model.depth=1", "hydra.sweep.dir=search"]
         result = run_script("train.py", "-m", "hparams_search=optuna", *settings, *more)
-        storage = f"sqlite:///{tmp_path}/search/study.db"
-        return result, optuna.load_study(study_name="search", storage=storage)
+        storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/search/study.db")
+        study = optuna.load_study(study_name="search", storage=storage)
+        weakref.finalize(study, close, storage)
+        return result, study
 
     first, study = search("hydra.sweeper.trials=2", "hydra.sweeper.at_once=2")
     assert first.status == 0, first.out

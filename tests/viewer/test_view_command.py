@@ -79,7 +79,7 @@ def test_without_a_display_the_address_is_said_and_no_browser_opened(
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr("webbrowser.open", seen.append)
     monkeypatch.setattr(PageServer, "start", lambda server: server.io_loop.add_callback(server.io_loop.stop))
-    monkeypatch.setattr(PageServer, "stop", lambda server: None)
+    monkeypatch.setattr(PageServer, "stop", lambda server: server._http.stop())  # what was not started cannot stop
     view_config.browser = browser
     with caplog.at_level("INFO", logger="view"):
         view(view_config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import threading
 import time
@@ -21,7 +20,7 @@ pytest.importorskip("bokeh", reason="the page needs the extra view")
 from tornado.ioloop import IOLoop
 
 from deepcr_lightning.commands.view import window_maker
-from deepcr_lightning.viewer.page_server import PageServer, is_from_here
+from deepcr_lightning.viewer.page_server import PageServer, event_loop, is_from_here
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -33,14 +32,14 @@ class Served:
         ready = threading.Event()
 
         def serve() -> None:
-            asyncio.set_event_loop(asyncio.new_event_loop())
-            self.server = make()
-            self.loop = IOLoop.current()
-            self.server.start()
-            self.loop.add_callback(ready.set)
-            self.loop.start()
-            self.server.stop()
-            self.loop.close()
+            with event_loop():
+                self.server = make()
+                self.loop = IOLoop.current()
+                self.server.start()
+                self.loop.add_callback(ready.set)
+                self.loop.start()
+                self.server.stop()
+                self.loop.close()
 
         self.thread = threading.Thread(target=serve, daemon=True)
         self.thread.start()
