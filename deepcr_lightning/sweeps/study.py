@@ -62,7 +62,11 @@ def open_study(folder: Path, fixed: Sequence[str], seed: int) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / FILE).resolve()}")
-    study = optuna.create_study(study_name="search", storage=storage, direction="maximize", load_if_exists=True)
+    try:
+        study = optuna.create_study(study_name="search", storage=storage, direction="maximize", load_if_exists=True)
+    except Exception:
+        close(storage)
+        raise
     weakref.finalize(study, close, storage)
     before = study.user_attrs.get(_FIXED)
     if before is not None and sorted(before) != sorted(fixed):

@@ -147,6 +147,7 @@ def test_broken_cards_do_harm_only_where_they_are_needed(tmp_path: Path, caplog:
 
 
 @pytest.mark.filterwarnings("ignore:Error validating header")  # what astropy says of the same
+@pytest.mark.filterwarnings("ignore:The indent function")  # by which astropy 7.0 says it
 def test_bytes_after_the_last_extension(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     written(tmp_path)
     whole = (tmp_path / "a.fits").read_bytes()

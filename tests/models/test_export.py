@@ -22,6 +22,7 @@ from deepcr_lightning.networks.scale import normalise
 from deepcr_lightning.networks.unet import UNet, fold_batch_norm
 from deepcr_lightning.prediction.sliding_window import predict_probability
 
+ONNX = pytest.mark.skipif(torch.__version__ < "2.9", reason="earlier ones are refused")
 # The package builds its network with a function that PyTorch is going to replace.
 PEER = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 
@@ -105,6 +106,7 @@ def test_a_network_that_deepcr_cannot_hold_is_refused() -> None:
         deepcr_state(UNet(2, 6, fold=2))
 
 
+@ONNX
 @pytest.mark.parametrize(("depth", "settings"), [(1, {}), (2, {}), (4, {}), (2, {"contrast": True, "fold": 2})])
 def test_onnx_is_the_network_at_any_size(depth: int, settings: dict[str, int], tmp_path: Path) -> None:
     net = lively(depth, **settings)  # type: ignore[arg-type]
@@ -126,6 +128,7 @@ def test_onnx_by_a_pytorch_that_is_too_old_is_refused(tmp_path: Path, monkeypatc
         write_onnx(lively(), normalise, tmp_path / "net.onnx")
 
 
+@ONNX
 def test_onnx_of_a_checkpoint(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(trained / "checkpoints" / "best.ckpt"), str(tmp_path / "net.onnx")]) == 0
     assert "electrons (B, 1, H, W)" in capsys.readouterr().out

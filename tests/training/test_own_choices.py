@@ -238,6 +238,7 @@ def test_export(best: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.testing.assert_close(handed, whole)
 
 
+@pytest.mark.skipif(torch.__version__ < "2.9", reason="earlier ones are refused")
 def test_export_to_onnx(best: Path) -> None:
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
