@@ -1,7 +1,7 @@
-"""Much at once: many exposures in a run, processes on one tile store, jobs in a table, a large image, a large store.
+"""Much at once: exposures in a run and in eight, processes on one store, jobs in a table, a large image, a large store.
 
-    python benchmarks/reliability/load.py [--exposures 2000] [--processes 20] [--jobs 500] [--side 12000] [--store 40]
-        [--json FILE]
+    python benchmarks/reliability/load.py [--exposures 2000] [--crowd 2000] [--processes 20] [--jobs 500]
+        [--side 12000] [--store 40] [--json FILE]
 
 Memory, open files and threads of a run are looked at while it goes on: those of its last third may not be above those
 of the one before, and an exposure of its second half may not take much more of the processor than one of its first.
@@ -36,7 +36,10 @@ SLOWER = 1.5
 """The second half of a run may take so many times the processor that its first half takes, an exposure."""
 
 
-SIZES = {"exposures": 2000, "processes": 20, "jobs": 500, "side": 12_000, "store": 40}
+CROWD = 8
+"""Processes that clean into one folder."""
+
+SIZES = {"exposures": 2000, "crowd": 2000, "processes": 20, "jobs": 500, "side": 12_000, "store": 40}
 """By default; the side of the image is in pixels, the store in GB."""
 
 
@@ -60,11 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def exposures(folder: Path, count: int) -> Outcome:
     """Clean many small exposures in one run."""
-    make_survey(folder / "survey", count=6)
-    sources = sorted((folder / "survey" / "science").iterdir())
-    (folder / "in").mkdir()
-    for number in range(count):
-        shutil.copy(sources[number % 6], folder / "in" / f"ivis{number:05d}q_flc.fits")
+    many_exposures(folder, count)
     process = start(cleaning(folder / "in", folder / "out"), folder, folder / "log")
     samples = [
         (seconds, len(list((folder / "out").glob("*_crmask.fits"))), *taken) for seconds, *taken in looks(process)
@@ -86,6 +85,46 @@ def exposures(folder: Path, count: int) -> Outcome:
     )
     flat = bool((last <= GROWTH * middle + PASSING).all()) and rate[1] < SLOWER * rate[0]
     return Outcome(RIGHT if flat else WRONG, words)
+
+
+def many_exposures(folder: Path, count: int) -> None:
+    """Put many small exposures into ``in``: copies of a few."""
+    make_survey(folder / "survey", count=6)
+    sources = sorted((folder / "survey" / "science").iterdir())
+    (folder / "in").mkdir()
+    for number in range(count):
+        shutil.copy(sources[number % 6], folder / "in" / f"ivis{number:05d}q_flc.fits")
+
+
+def crowd(folder: Path, count: int) -> Outcome:
+    """Clean many small exposures in eight processes, each with a list of its own, into one folder."""
+    many_exposures(folder, count)
+    paths = sorted((folder / "in").iterdir())
+    lists = [folder / f"list{number}.txt" for number in range(CROWD)]
+    for number, file in enumerate(lists):
+        file.write_text("".join(f"{path}\n" for path in paths[number::CROWD]))
+    logs = [folder / f"log{number}" for number in range(CROWD)]
+    begun = time.monotonic()
+    running = [
+        start(cleaning(file, folder / "out", f"hydra.run.dir={log}_run"), folder, log)
+        for file, log in zip(lists, logs, strict=True)
+    ]
+    made = dict[str, int]()
+    for _ in looks(running[0]):
+        made = _moments(folder / "out") | made
+        time.sleep(1)
+    if any([end(process) for process in running]):  # noqa: C419 - each of them is waited for
+        return Outcome(CRASHED, "; ".join(log.read_text()[-200:] for log in logs))
+    seconds, masks = time.monotonic() - begun, _moments(folder / "out")
+    twice = sum(masks[name] != moment for name, moment in made.items())
+    rows = (folder / "out" / "summary.csv").read_text().splitlines()[1:]
+    words = f"{len(masks)} masks, {len(rows)} rows, {twice} made twice, {seconds / 60:.1f} min"
+    return Outcome(RIGHT if (len(masks), len(rows), twice) == (count, count, 0) else WRONG, words)
+
+
+def _moments(output: Path) -> dict[str, int]:
+    """Say when each mask was made, in ns."""
+    return {path.name: path.stat().st_mtime_ns for path in output.glob("[!.]*_crmask.fits")}
 
 
 def processes(folder: Path, count: int) -> Outcome:
@@ -171,6 +210,7 @@ def store(folder: Path, gigabytes: int) -> Outcome:
 
 LOADS: dict[str, Callable[[Path, int], Outcome]] = {
     "exposures": exposures,
+    "crowd": crowd,
     "processes": processes,
     "jobs": jobs,
     "side": side,

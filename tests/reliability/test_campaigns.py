@@ -16,7 +16,7 @@ SHORT = {
     "determinism": ["--count", "2"],  # resumed runs and tiles have tests of their own
     "disk": ["--count", "1", "--kinds", "full", "--works", "predict"],
     "kills": ["--count", "1", "--times", "1", "--kinds", "save", "download"],  # kills of the others have tests
-    "load": ["--exposures", "60", "--processes", "4", "--jobs", "20", "--side", "500", "--store", "0"],
+    "load": ["--exposures", "60", "--crowd", "16", "--processes", "4", "--jobs", "20", "--side", "500", "--store", "0"],
 }
 READ = {"hostile_models": ["model"], "wild_numbers": ["prediction", "training"]}
 """Kinds of which some case has to be read: where all is refused, nothing can be."""
