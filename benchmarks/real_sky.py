@@ -27,6 +27,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from real_sky_changes import binned, shifted
 from real_sky_methods import open_method
 from real_sky_scores import CONTROLS, LOWER, MEAN, MEASURES, SHARES, Scores, Value, score_sets
 from real_sky_sets import DATA, REFERENCE, Picture, read_sets
@@ -111,8 +112,10 @@ def main() -> None:
     options.add_argument("models", nargs="*", metavar="MODEL", help="universal, ACS-WFC and WFC3-UVIS by default")
     options.add_argument("--data", type=Path, default=DATA, help="folder with real, uvis_2013fy27 and weights")
     options.add_argument("--sets", nargs="+", metavar="SET", help="sets to score; all by default")
-    options.add_argument(
-        "--binned", nargs=2, type=int, default=(1, 1), metavar=("ROWS", "COLUMNS"), help="pixels added up before"
+    changes = options.add_mutually_exclusive_group()
+    changes.add_argument("--binned", nargs=2, type=int, metavar=("ROWS", "COLUMNS"), help="pixels added up before")
+    changes.add_argument(
+        "--shifted", nargs=2, type=float, metavar=("Y", "X"), help="by so many pixels, by linear interpolation"
     )
     options.add_argument("--json", type=Path, metavar="FILE", help=f"write all figures there, beside those of {PEER}")
     options.add_argument("--sheets", type=Path, metavar="DIR", help="draw worst false pixels and misses of every set")
@@ -120,7 +123,9 @@ def main() -> None:
     names = list(dict.fromkeys(chosen.models or ("universal", PEER, "WFC3-UVIS")))
     scores: dict[str, dict[str, Scores]] = {}
     try:
-        sets = read_sets(chosen.data, chosen.sets, tuple(chosen.binned))
+        change = binned(tuple(chosen.binned)) if chosen.binned else None
+        change = shifted(tuple(chosen.shifted)) if chosen.shifted else change
+        sets = read_sets(chosen.data, chosen.sets, change)
         for name in names + [PEER] * (chosen.json is not None and PEER not in names):
             begun = time.monotonic()
             methods = open_method(name, chosen.data)

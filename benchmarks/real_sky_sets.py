@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from astropy.nddata import block_reduce
 from numpy.typing import NDArray
 from real_exposures import MOVING, without_moving
+from real_sky_changes import Change, changed
 from star_peaks import star_peaks
 
 from deepcr_lightning.errors import InputError
-from deepcr_lightning.exposures.chip import Chip
 from deepcr_lightning.exposures.exposure import Exposure, read_exposure
 from deepcr_lightning.exposures.truth import ChipTruth, read_matching_truth
 
@@ -49,7 +48,7 @@ class Picture:
 
 
 def read_sets(
-    data: Path = DATA, names: Sequence[str] | None = None, binning: tuple[int, int] = (1, 1)
+    data: Path = DATA, names: Sequence[str] | None = None, change: Change | None = None
 ) -> dict[str, list[Picture]]:
     """Read the sets of real images; what cannot be read is named on stderr and left out.
 
@@ -59,9 +58,8 @@ def read_sets(
         Folder with ``real/<set>/<root>_flt.fits`` and ``<root>_truth.fits`` beside it, and with ``uvis_2013fy27``.
     names : sequence of str, optional
         Sets to read; all by default.
-    binning : (int, int)
-        Rows and columns of pixels that are added up, as a camera could have read them; a CR, or what is ignored, among
-        them makes the sum one.
+    change : callable, optional
+        Done to each chip and its truth (`real_sky_changes`).
 
     Returns
     -------
@@ -84,7 +82,7 @@ def read_sets(
         if names and name not in names:
             continue
         try:
-            sets.setdefault(name, []).append(_picture(name, image, truth, binning))
+            sets.setdefault(name, []).append(_picture(name, image, truth, change))
         except InputError as error:
             print(f"Left out of {name}: {error}", file=sys.stderr, flush=True)
     return {name: pictures for name, pictures in sets.items() if pictures}
@@ -100,30 +98,17 @@ def _files(data: Path) -> Iterator[tuple[str, Path, Path]]:
                 yield name, image, data / UVIS / "truth" / f"{root}_truth.fits"
 
 
-def _picture(name: str, image: Path, file: Path, binning: tuple[int, int]) -> Picture:
+def _picture(name: str, image: Path, file: Path, change: Change | None) -> Picture:
     exposure = read_exposure(image)
     if not file.is_file():
         raise InputError(f"{image.name} has no {file.name} beside it")
     truth = read_matching_truth(file, exposure)
     if name == UVIS:
         truth = {version: without_moving(chip, exposure.root) for version, chip in truth.items()}
-    if binning != (1, 1):
-        exposure = replace(exposure, chips=tuple(_binned_chip(chip, binning) for chip in exposure.chips))
-        truth = {
-            version: ChipTruth(*(block_reduce(plane, binning, np.any) for plane in (chip.cr, chip.ignore)))
-            for version, chip in truth.items()
-        }
+    if change is not None:
+        chips, truth = changed(exposure.chips, truth, change)
+        exposure = replace(exposure, chips=chips)
     return Picture(exposure, truth, exposure.header.get("KIND", "multi"), tuple(_stars(exposure, truth)))
-
-
-def _binned_chip(chip: Chip, binning: tuple[int, int]) -> Chip:
-    return replace(
-        chip,
-        electrons=block_reduce(chip.electrons, binning),
-        dq=block_reduce(chip.dq, binning, np.bitwise_or.reduce),
-        unusable=block_reduce(chip.unusable, binning, np.any),
-        saturated=block_reduce(chip.saturated, binning, np.any),
-    )
 
 
 def _stars(exposure: Exposure, truth: dict[int, ChipTruth]) -> Iterator[NDArray[np.int64]]:

@@ -42,6 +42,7 @@ def sky(monkeypatch: pytest.MonkeyPatch) -> Sky:
     """The files of the benchmark."""
     monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
     import real_sky
+    import real_sky_changes
     import real_sky_methods
     import real_sky_scores
     import real_sky_sets
@@ -50,6 +51,7 @@ def sky(monkeypatch: pytest.MonkeyPatch) -> Sky:
 
     return Sky(
         table=real_sky,
+        changes=real_sky_changes,
         methods=real_sky_methods,
         scores=real_sky_scores,
         sets=real_sky_sets,
@@ -244,3 +246,20 @@ def test_truth_of_another_shape_is_named(sky: Sky, data: Path, capsys: pytest.Ca
     assert "Left out of two" in told
     assert "CRTRUTH,1 has 10 x 10 pixels" in told
     assert "Left out of three" in told
+
+
+def test_images_are_added_up_or_interpolated_with_their_truth(sky: Sky, data: Path) -> None:
+    plain = sky.sets.read_sets(data, ["one"])["one"][0]
+    added = sky.sets.read_sets(data, ["one"], sky.changes.binned((2, 3)))["one"][0]
+    chip, truth = plain.exposure.chips[0], plain.truth[1]
+    sums = chip.electrons.reshape(32, 2, 32, 3).sum((1, 3))
+    np.testing.assert_allclose(added.exposure.chips[0].electrons, sums, rtol=1e-5)
+    np.testing.assert_array_equal(added.truth[1].cr, truth.cr.reshape(32, 2, 32, 3).any((1, 3)))
+    moved = sky.sets.read_sets(data, ["one"], sky.changes.shifted((0.0, 0.5)))["one"][0]
+    halves = (chip.electrons[:, 1:] + chip.electrons[:, :-1]) / 2
+    np.testing.assert_allclose(moved.exposure.chips[0].electrons[:, 1:], halves, rtol=1e-4, atol=0.01)
+    either = truth.cr[:, 1:] | truth.cr[:, :-1]
+    np.testing.assert_array_equal(moved.truth[1].cr[:, 1:], either)  # half of its value is enough
+    moved = sky.sets.read_sets(data, ["one"], sky.changes.shifted((0.5, 0.5)))["one"][0].truth[1]
+    assert not (moved.cr & moved.ignore).any()
+    assert (moved.cr | moved.ignore)[1:, 1:][truth.cr[1:, 1:]].all()

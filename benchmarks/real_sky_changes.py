@@ -1,0 +1,80 @@
+"""Real images as another camera or reduction would have had them: pixels added up, or interpolated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from astropy.nddata import block_reduce
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from deepcr_lightning.exposures.chip import Chip
+from deepcr_lightning.exposures.truth import ChipTruth
+
+Change = Callable[[Chip, ChipTruth], tuple[Chip, ChipTruth]]
+_LENT = 0.01
+
+
+def binned(binning: tuple[int, int]) -> Change:
+    """Add pixels up.
+
+    Parameters
+    ----------
+    binning : (int, int)
+        Rows and columns that are added up; a CR, or what is ignored, among them makes the sum one.
+
+    Returns
+    -------
+    callable
+        Of a chip and its truth.
+    """
+
+    def change(chip: Chip, truth: ChipTruth) -> tuple[Chip, ChipTruth]:
+        made = replace(
+            chip,
+            electrons=block_reduce(chip.electrons, binning),
+            dq=block_reduce(chip.dq, binning, np.bitwise_or.reduce),
+            unusable=block_reduce(chip.unusable, binning, np.any),
+            saturated=block_reduce(chip.saturated, binning, np.any),
+        )
+        return made, ChipTruth(*(block_reduce(plane, binning, np.any) for plane in (truth.cr, truth.ignore)))
+
+    return change
+
+
+def shifted(shift: tuple[float, float]) -> Change:
+    """Shift by a part of a pixel, by linear interpolation, as many a pipeline does before it hands images on.
+
+    Parameters
+    ----------
+    shift : (float, float)
+        In pixels, along columns and along rows.
+
+    Returns
+    -------
+    callable
+        Of a chip and its truth. A pixel is a CR if half of its value or more comes from CR pixels, and ignored if less
+        does; what an unusable or ignored pixel lends a hundredth to is so as well.
+    """
+
+    def moved(plane: NDArray[np.generic]) -> NDArray[np.float32]:
+        return ndimage.shift(plane.astype(np.float32), shift, order=1, mode="mirror")
+
+    def change(chip: Chip, truth: ChipTruth) -> tuple[Chip, ChipTruth]:
+        share = moved(truth.cr)
+        cr = share > 0.499
+        planes = {name: moved(getattr(chip, name)) > _LENT for name in ("unusable", "saturated")}
+        made = replace(chip, electrons=moved(chip.electrons), **planes)
+        return made, ChipTruth(cr, (moved(truth.ignore) > _LENT) | ((share > _LENT) & ~cr))
+
+    return change
+
+
+def changed(
+    chips: tuple[Chip, ...], truth: Mapping[int, ChipTruth], change: Change
+) -> tuple[tuple[Chip, ...], dict[int, ChipTruth]]:
+    """Change all chips of an exposure, with their truth by EXTVER."""
+    made = [change(chip, truth[chip.extver]) for chip in chips]
+    return tuple(chip for chip, _ in made), {chip.extver: known for chip, known in made}
