@@ -38,6 +38,8 @@ class Augmentation:
         Chance that a tile gets hot and unstable pixels that no DQ names: single ones, most of a few times the noise.
     gaps : float
         Chance that a tile loses pixels of a kind: single ones, columns, blocks, cores of bright sources.
+    resampled : float
+        Chance that the composed image is interpolated, its CRs as well: shifted by a part of a pixel, or smoothed.
 
     Raises
     ------
@@ -53,9 +55,10 @@ class Augmentation:
     layers: tuple[int, int] = (1, 1)
     hot: float = 0.0
     gaps: float = 0.0
+    resampled: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("hot", "gaps"):
+        for name in ("hot", "gaps", "resampled"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"augmentation {name}: {getattr(self, name)} must be a probability, 0 to 1")
         lowest: dict[str, float] = {

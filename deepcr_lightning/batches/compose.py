@@ -7,6 +7,7 @@ from torch import Tensor
 
 from deepcr_lightning.batches.augment import Augmentation, hot_pixels, log_uniform, mirror, turn, uniform
 from deepcr_lightning.batches.drawn_gaps import draw_gaps
+from deepcr_lightning.batches.resampled import draw_resampling, noise_share, resample, touched
 from deepcr_lightning.models.card import LABEL_SNR
 from deepcr_lightning.networks.scale import OURS, normalise_batch
 from deepcr_lightning.tiles.dark_cr import COSMIC_RAY, UNKNOWN
@@ -98,15 +99,21 @@ def compose_batch(
     # Hot pixels of a dark hide its CRs: there the composed image has no label, and what lies around stands in.
     unknown = (kind == UNKNOWN).any(1)
     own = batch["own_charge"] * flux if "own_charge" in batch else torch.zeros_like(tiles)
-    local_noise = (noise**2 + (tiles - own - sky).clamp(min=0)).sqrt()
+    local_variance = noise**2 + (tiles - own - sky).clamp(min=0)
     # The noise of the darks goes everywhere, into own CRs as into added ones; only their CRs are labelled.
     labelled = torch.where(kind == COSMIC_RAY, charge, 0).sum(1) * factor
     labelled = labelled + own
-    significance = labelled / local_noise
-    cr_mask = significance >= label_snr
-    image = normalise_batch(normalisation, tiles + charge.sum(1) * factor, sky, noise)
-
+    composed = tiles + charge.sum(1) * factor
     unusable = ~batch["usable"]
+    if augmentation.resampled > 0:
+        weights = draw_resampling(count, augmentation.resampled, generator)
+        composed, labelled = resample(composed, weights), resample(labelled, weights)
+        unusable, unknown = touched(unusable, weights), touched(unknown, weights)
+        local_variance, noise = resample(local_variance, weights**2), noise * noise_share(weights)
+    significance = labelled / local_variance.sqrt()
+    cr_mask = significance >= label_snr
+    image = normalise_batch(normalisation, composed, sky, noise)
+
     if augmentation.gaps > 0:
         unusable = unusable | draw_gaps(image, augmentation.gaps, generator)
     planes = [image, cr_mask & ~unknown, unusable | unknown, unusable, significance, labelled]
