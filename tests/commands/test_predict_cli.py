@@ -144,7 +144,8 @@ def test_full_disk_is_reported_and_leaves_no_partial_file(
     assert result.status == 1
     assert "6 of 6 exposures were not cleaned" in result.err
     assert "File too large" in result.err
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".summary.csv.lock", "summary.csv"]
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left - {".summary.csv.lock"} == {"summary.csv"}  # some versions of filelock leave theirs
 
 
 def test_products_inside_the_input_are_not_searched(

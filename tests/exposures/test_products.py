@@ -43,7 +43,7 @@ def parts(path: Path) -> dict[tuple[str, int], tuple[list[bytes], bytes]]:
     """Cards and data of each HDU, as bytes of the file."""
     raw = path.read_bytes()
     found = {}
-    with fits.open(path) as hdus:
+    with fits.open(path, disable_image_compression=True) as hdus:
         for hdu in hdus:
             place = hdu.fileinfo()
             header = raw[place["hdrLoc"] : place["datLoc"]]

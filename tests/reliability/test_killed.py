@@ -102,4 +102,4 @@ def test_saving_leaves_nothing_of_a_page_that_was_killed(survey: Path, tmp_path:
     maps = [np.full((64, 96), 0.2, np.float32)]
     opened = open_exposure(path, tmp_path / "ivis01a0q_crmask.fits", lambda _: (maps, Provenance("x", "0", 0.5, 0)))
     save(opened)
-    assert hidden(tmp_path) == {".ivis01a0q_crmask.fits.lock"}
+    assert hidden(tmp_path) <= {".ivis01a0q_crmask.fits.lock"}  # some versions of filelock leave theirs
