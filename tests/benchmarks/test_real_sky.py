@@ -198,7 +198,7 @@ def test_the_table_and_what_is_left_out(
     assert names[-3:] == ["universal", "lacosmic", "ACS-WFC"]
     rows = {row["name"]: row for row in json.loads(out.read_text())}
     row = rows["average_precision, one, universal"]
-    assert row["value"] > 0.2  # the fixture jumps from pixel to pixel, and the model takes single ones for hot pixels
+    assert row["value"] > 0.1  # the fixture jumps from pixel to pixel, and the model takes single ones for hot pixels
     assert row["peer"] == "deepCR ACS-WFC"
     assert row["ratio"] == pytest.approx(row["value"] / row["peer_value"])
     assert "average_precision, three, universal" not in rows
