@@ -92,7 +92,7 @@ def touched(places: Tensor, weights: Tensor) -> Tensor:
     Returns
     -------
     Tensor of bool, shape (B, S, S)
-        True where they lend a hundredth of their value or more.
+        True where they lend more than a hundredth of their value.
     """
     return resample(places.to(weights.dtype), weights.abs()) > _LENT
 
