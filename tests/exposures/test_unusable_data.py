@@ -97,7 +97,7 @@ def test_mostly_zeros(universal: CosmicRayFinder) -> None:
     padded, there = np.zeros((300, 200), np.float32), np.zeros((300, 200), bool)
     padded[:128, :150], there[:128, :150] = image, rays
     found = universal.find_cosmic_rays(padded)
-    assert found[there].mean() > 0.9
+    assert found[there].sum() >= universal.find_cosmic_rays(image)[rays].sum() > 0.8 * rays.sum()
     assert (found & ~there).sum() < 10, "up to 63 % once"
     assert not found[140:, :].any()
 
