@@ -50,13 +50,14 @@ def shifted(shift: tuple[float, float]) -> Change:
     Parameters
     ----------
     shift : (float, float)
-        In pixels, along columns and along rows.
+        Y, X: pixels towards higher rows and higher columns.
 
     Returns
     -------
     callable
-        Of a chip and its truth. A pixel is a CR if half of its value or more comes from CR pixels, and ignored if less
-        does; what an unusable or ignored pixel lends a hundredth to is so as well.
+        Of a chip and its truth; its DQ array is not shifted, and no one looks at it. A pixel is a CR if CR pixels have
+        half of the weight in it or more, and ignored if they have less, so that CRs of a single pixel do not count
+        where it is shared among four; what an unusable or ignored pixel lends a hundredth to is so as well.
     """
 
     def moved(plane: NDArray[np.generic]) -> NDArray[np.float32]:

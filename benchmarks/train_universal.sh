@@ -64,7 +64,8 @@ train_on run_all "$cameras $binned" "$@"
 $python benchmarks/average_weights.py "$out/unbinned.ckpt" "$out/run_all.ckpt" "$out/all.ckpt"
 train_on run_hst "$hst" "$@"
 
-# What their probabilities lack on real images, and the scores there.
+# What their probabilities lack on real images, and the scores there. The model that is shipped is an average with a
+# network that was shifted before: its own shift is smaller.
 real=(--data "$data")
 $python benchmarks/real_calibration.py "$out/all.ckpt" "$out/universal.ckpt" --shift -1.3 "${real[@]}" --sets kast_ucsc \
   sbig_agsq decam_sfft decam_legacypipe hsc_crs tr_decam_sfft tr_stargate tr_m13_blue tr_subaru

@@ -98,7 +98,10 @@ def touched(places: Tensor, weights: Tensor) -> Tensor:
 
 
 def noise_share(weights: Tensor) -> Tensor:
-    """Give the share of white noise that interpolation leaves.
+    """Give the share of white noise that is measured in an interpolated image.
+
+    Less than is there: the noise of an exposure is measured from the differences of neighbours along a row
+    (`exposures.sky.sky_and_noise`), and interpolation makes these alike.
 
     Parameters
     ----------
@@ -107,6 +110,8 @@ def noise_share(weights: Tensor) -> Tensor:
     Returns
     -------
     Tensor of float32, shape (B, 1, 1)
-        Standard deviation over that before.
+        Measured noise over that before.
     """
-    return (weights**2).sum(-1).prod(0).sqrt().view(-1, 1, 1)
+    down, right = weights
+    variance = (down**2).sum(-1) * (F.pad(right, (1, 1)).diff(dim=-1) ** 2).sum(-1) / 2
+    return variance.sqrt().view(-1, 1, 1)

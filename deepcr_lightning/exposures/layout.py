@@ -226,7 +226,7 @@ def check_whole(hdus: fits.HDUList, data: BinaryIO) -> int:
     last = hdus[len(hdus) - 1].fileinfo()
     if last is None:  # astropy 7.0 does not know where a tile-compressed image lies, but where its table does
         data.seek(0)
-        tables = fits.open(data, disable_image_compression=True)
+        tables = fits.open(data, memmap=False, disable_image_compression=True)
         last = tables[len(hdus) - 1].fileinfo()
     end = last["datLoc"] + last["datSpan"]
     size = data.seek(0, io.SEEK_END)
