@@ -31,6 +31,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 from real_sky import cell
+from real_sky_changes import moved, moved_truth
 from real_sky_methods import Method, open_method
 from real_sky_scores import Scores, score_sets
 from real_sky_sets import DATA, UVIS, Picture, read_sets
@@ -98,25 +99,18 @@ def resample(file: Path, folder: Path, shift: float, picture: Picture | None = N
     root = file.name.split("_")[0]
     made = folder / f"{root}_flt.fits"
     with fits.open(file) as hdus:
-        hdus["SCI"].data = _shifted(hdus["SCI"].data.astype(np.float32), shift).astype(np.float32)
+        hdus["SCI"].data = moved(hdus["SCI"].data, (shift, shift))
         bad = hdus["DQ"].data
         bad = bad | np.roll(bad, 1, 0)
         hdus["DQ"].data = bad | np.roll(bad, 1, 1)
         hdus.writeto(made, overwrite=True)
     if picture is not None:
         (truth,) = picture.truth.values()
-        share = _shifted(truth.cr.astype(np.float32), shift)
-        ignore = (_shifted(truth.ignore.astype(np.float32), shift) > 0) | ((share > 0) & (share < 0.5))
-        planes = {"CRTRUTH": share >= 0.5, "IGNORE": ignore}
+        truth = moved_truth(truth, (shift, shift))
+        planes = {"CRTRUTH": truth.cr, "IGNORE": truth.ignore}
         images = [fits.ImageHDU(plane.astype(np.uint8), name=name, ver=1) for name, plane in planes.items()]
         fits.HDUList([fits.PrimaryHDU(), *images]).writeto(folder / f"{root}_truth.fits", overwrite=True)
     return made
-
-
-def _shifted(image: NDArray[np.float32], shift: float) -> NDArray[np.float32]:
-    for axis in (0, 1):
-        image = (1 - shift) * image + shift * np.roll(image, 1, axis)
-    return image
 
 
 def without_hot(file: Path, folder: Path, kind: str) -> None:

@@ -60,17 +60,23 @@ def shifted(shift: tuple[float, float]) -> Change:
         where it is shared among four; what an unusable or ignored pixel lends a hundredth to is so as well.
     """
 
-    def moved(plane: NDArray[np.generic]) -> NDArray[np.float32]:
-        return ndimage.shift(plane.astype(np.float32), shift, order=1, mode="mirror")
-
     def change(chip: Chip, truth: ChipTruth) -> tuple[Chip, ChipTruth]:
-        share = moved(truth.cr)
-        cr = share > 0.499
-        planes = {name: moved(getattr(chip, name)) > _LENT for name in ("unusable", "saturated")}
-        made = replace(chip, electrons=moved(chip.electrons), **planes)
-        return made, ChipTruth(cr, (moved(truth.ignore) > _LENT) | ((share > _LENT) & ~cr))
+        planes = {name: moved(getattr(chip, name), shift) > _LENT for name in ("unusable", "saturated")}
+        return replace(chip, electrons=moved(chip.electrons, shift), **planes), moved_truth(truth, shift)
 
     return change
+
+
+def moved(plane: NDArray[np.generic], shift: tuple[float, float]) -> NDArray[np.float32]:
+    """Interpolate a plane linearly; beyond its edge it is taken to go on like a mirror."""
+    return ndimage.shift(plane.astype(np.float32), shift, order=1, mode="mirror")
+
+
+def moved_truth(truth: ChipTruth, shift: tuple[float, float]) -> ChipTruth:
+    """Give the truth of an interpolated chip: a CR where CR pixels have half of the weight or more."""
+    share = moved(truth.cr, shift)
+    cr = share > 0.499
+    return ChipTruth(cr, (moved(truth.ignore, shift) > _LENT) | ((share > _LENT) & ~cr))
 
 
 def changed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import optuna
@@ -62,12 +62,10 @@ def open_study(folder: Path, fixed: Sequence[str], seed: int) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / FILE).resolve()}")
-    try:
+    with ExitStack() as opened:
+        opened.callback(close, storage)
         study = optuna.create_study(study_name="search", storage=storage, direction="maximize", load_if_exists=True)
-    except Exception:
-        close(storage)
-        raise
-    weakref.finalize(study, close, storage)
+        weakref.finalize(study, opened.pop_all().close)
     before = study.user_attrs.get(_FIXED)
     if before is not None and sorted(before) != sorted(fixed):
         raise InputError(
