@@ -6,17 +6,22 @@ import errno
 import fcntl
 import os
 import platform
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from conftest import small_disk
+from conftest import Result, small_disk, write_hst
 
 from deepcr_lightning.atomic import make_folder_once, remove_partials, write_atomically
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
 from deepcr_lightning.training.checkpoint_io import RunCheckpoint
+
+Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -128,3 +133,16 @@ def test_a_run_that_was_moved_keeps_its_best_score(trained: Path, tmp_path: Path
     assert moved.best_model_score == saved["best_model_score"]
     assert moved.best_model_path == str(tmp_path / "best.ckpt")
     assert list(moved.best_k_models) == [str(tmp_path / "best.ckpt")]
+
+
+@pytest.mark.parametrize("folder", [(), ("hydra.run.dir=runs/mine",)])
+def test_a_disk_without_room_for_the_settings_of_a_run(
+    folder: tuple[str, ...], trained: Path, run_script: Run, tmp_path: Path
+) -> None:
+    write_hst(tmp_path / "in" / "a_flc.fits", [np.zeros((64, 64), np.float32)])
+    with small_disk(20_000):
+        result = run_script("predict.py", f"ckpt_path={trained}", "input=in", "output_dir=out", *folder)
+    assert result.status == 1
+    cure = r"\(File too large\); name another folder with hydra.run.dir="
+    assert re.fullmatch(rf"error: \S+: cannot be written {cure}", result.err.strip())
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
