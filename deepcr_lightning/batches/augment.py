@@ -13,6 +13,8 @@ from deepcr_lightning.errors import InputError
 _HOT_SHARE = (1e-5, 1e-2)
 _HOT_CHARGE = (3.0, 1000.0)
 _COLD, _COLDEST = 0.25, 10.0
+# Hot columns: how much rarer than hot pixels, at most how many in a tile, and how short where they end within it.
+_COLUMNS, _MOST_COLUMNS, _SHORTEST_COLUMN = 0.25, 6, 16
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Augmentation:
         Number of dark CR layers added, uniform, both ends included.
     hot : float
         Chance that a tile gets hot and unstable pixels that no DQ names: single ones, most of a few times the noise.
+        A quarter of it is the chance of hot columns, or parts of columns.
     gaps : float
         Chance that a tile loses pixels of a kind: single ones, columns, blocks, cores of bright sources.
     resampled : float
@@ -153,6 +156,41 @@ def hot_pixels(count: int, size: int, chance: float, generator: torch.Generator)
     charge = low * (high / low) ** unit(count, size, size) ** 2
     charge = torch.where(unit(count, size, size) < _COLD, -charge.clamp(max=_COLDEST), charge)
     return torch.where(unit(count, size, size) < rate, charge, 0.0)
+
+
+def hot_columns(count: int, size: int, chance: float, generator: torch.Generator) -> Tensor:
+    """Draw columns that are too bright along their length, or from some row to an edge.
+
+    Parameters
+    ----------
+    count, size : int
+        Number of tiles and their side in pixels.
+    chance : float
+        That a tile gets hot pixels: a quarter as many tiles get one to six columns.
+    generator : torch.Generator
+
+    Returns
+    -------
+    Tensor of float32, shape (count, size, size)
+        Their charge in units of the noise of the tile, 3 to 1000, most of it near 3, the same in all pixels of a
+        column; in a fifth of the tiles rows in place of columns. 0 elsewhere. On the generator's device.
+    """
+
+    def unit(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=generator.device)
+
+    wanted = (unit(count, 1) < _COLUMNS * chance) * (1 + (unit(count, 1) * _MOST_COLUMNS).floor())
+    hot = unit(count, size) < wanted / size
+    # Every other one has a neighbour that is hot as well: it begins at the same row.
+    low, high = _HOT_CHARGE
+    charge = torch.where(hot, low * (high / low) ** unit(count, size) ** 2, 0.0)
+    beside = charge.roll(1, -1) * unit(count, size) * (unit(count, size) < 0.5)
+    start = (unit(count, size) * 2 - 1) * (size - _SHORTEST_COLUMN)
+    start, charge = torch.where(hot, start, start.roll(1, -1)), torch.where(hot, charge, beside)
+    row = torch.arange(size, device=generator.device).view(1, -1, 1)
+    columns = torch.where(row >= start.unsqueeze(1), charge.unsqueeze(1), 0.0)
+    columns = torch.where(unit(count, 1, 1) < 0.5, columns.flip(1), columns)
+    return torch.where(unit(count, 1, 1) < 0.2, columns.mT, columns)
 
 
 def turn(images: list[Tensor], generator: torch.Generator) -> list[Tensor]:

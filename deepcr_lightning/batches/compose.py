@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from deepcr_lightning.batches.augment import Augmentation, hot_pixels, log_uniform, mirror, turn, uniform
+from deepcr_lightning.batches.augment import Augmentation, hot_columns, hot_pixels, log_uniform, mirror, turn, uniform
 from deepcr_lightning.batches.drawn_gaps import draw_gaps
 from deepcr_lightning.batches.resampled import draw_resampling, noise_share, resample, touched
 from deepcr_lightning.models.card import LABEL_SNR
@@ -88,7 +88,8 @@ def compose_batch(
     if augmentation.flux != (1.0, 1.0) or augmentation.sky != (0.0, 0.0) or augmentation.noise != (0.0, 0.0):
         tiles = tiles + variance.sqrt() * torch.randn(tiles.shape, generator=generator, device=tiles.device)
     if augmentation.hot > 0:
-        tiles = tiles + noise * hot_pixels(count, tiles.shape[-1], augmentation.hot, generator)
+        for draw in (hot_pixels, hot_columns):
+            tiles = tiles + noise * draw(count, tiles.shape[-1], augmentation.hot, generator)
     dark_variance = (batch["dark_noise"] ** 2).sum(-1).view(-1, 1, 1) * factor**2
     noise = (noise**2 * flux**2 + thinning * sky.clamp(min=0) + added_variance + dark_variance).sqrt()
     sky = sky * flux + extra_sky

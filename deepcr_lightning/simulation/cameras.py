@@ -60,6 +60,8 @@ class Camera:
         Chance that an exposure was badly guided.
     moving : float
         Chance that sources move across an exposure, each its own way.
+    bright : float
+        Chance that an exposure has stars so bright that they fill the wells.
     unflagged : float
         Chance that a science exposure comes without a DQ array, so that nothing says which pixels are bad or full.
     resampled : bool
@@ -87,6 +89,7 @@ class Camera:
     beta: Range = (2.0, 12.0)
     trailed: float = 0.1
     moving: float = 0.15
+    bright: float = 0.5
     unflagged: float = 0.0
     resampled: bool = False
     binned: bool = False
@@ -95,6 +98,10 @@ class Camera:
 _BINNINGS = ((2, 2), (1, 2), (2, 1))
 # Moving sources of an exposure that has any, in a field of 512 x 512 pixels: with tens of them, networks miss worms.
 _MOVING = (1.0, 4.0)
+# Bright stars in the same area, and the number of lines that vanes draw through them: two at right angles, three, or
+# none, since lenses and some mirrors have no vanes.
+_BRIGHT = (0.7, 3.0)
+_LINES = (0, 2, 2, 2, 3)
 
 _GROUND = Camera(
     "THINNED",
@@ -123,7 +130,7 @@ CAMERAS: dict[str, Camera] = {
     "stis": Camera("STIS", "CCD", (0.8, 1.4), pitch=1.4, read_noise=(4.5, 8.0), gain=(1.0, 4.1), full_well=2.0),
     "thinned": _GROUND,
     # Lenses of short focus: a few arcseconds a pixel, so that stars are as sharp as in space, with few CRs.
-    "short_focus": replace(_GROUND, instrument="LENS", fwhm=(1.1, 2.2), beta=(2.0, 5.0), crs=(0.03, 0.3)),
+    "short_focus": replace(_GROUND, instrument="LENS", fwhm=(0.9, 2.2), beta=(2.0, 5.0), crs=(0.03, 0.3)),
     "front_illuminated": replace(
         _GROUND, instrument="KAF", fwhm=(1.4, 6.0), silicon=1.3, pitch=0.6, read_noise=(6.0, 18.0), full_well=1.0
     ),
@@ -203,6 +210,8 @@ def draw_exposures(camera: Camera, filters: list[str], visits: int, rng: np.rand
     moving = np.where(rng.random(count) < camera.moving, spread(count, _MOVING, rng), 0)
     chances = rng.random((3, count))
     binnings = rng.integers(len(_BINNINGS), size=count) if camera.binned else None
+    # After all other draws, so that what a seed gave before is not changed by them.
+    bright = np.where(rng.random(count) < camera.bright, spread(count, _BRIGHT, rng), 0.0)
     made = []
     for i, name in enumerate(filters):
         width = float(drawn["fwhm"][i])
@@ -217,6 +226,9 @@ def draw_exposures(camera: Camera, filters: list[str], visits: int, rng: np.rand
                 halo=float(drawn["halo"][i]),
                 trail=(float(trails[i]), float(angles[i])),
                 moving=int(moving[i]),
+                # A telescope that drifts would draw these out as well: they are left to exposures that are guided.
+                bright=0.0 if trails[i] else float(bright[i]),
+                spikes=_spikes(camera, rng) if bright[i] and not trails[i] else (),
                 sky=float(drawn["sky"][i]) / (get_filter(name).sky if camera.ground else 1.0),
                 silicon=camera.silicon,
                 depleted=camera.depleted,
@@ -238,6 +250,15 @@ def draw_exposures(camera: Camera, filters: list[str], visits: int, rng: np.rand
             )
         )
     return made
+
+
+def _spikes(camera: Camera, rng: np.random.Generator) -> tuple[float, ...]:
+    """Draw the angles of the spikes of bright stars; those of HST's cameras are diagonal unless the image is turned."""
+    if not camera.ground:
+        first, lines = (rng.uniform(0, np.pi) if camera.resampled else np.pi / 4), 2
+    else:
+        first, lines = rng.choice([0.0, np.pi / 4, rng.uniform(0, np.pi), rng.uniform(0, np.pi)]), rng.choice(_LINES)
+    return tuple(float(first + np.pi * line / lines) for line in range(int(lines)))
 
 
 def spread(count: int, limits: Range, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -32,6 +32,10 @@ class Conditions:
         Length in pixels of the line that each star draws while the telescope drifts, and its angle to the rows in rad.
     moving : int
         Number of sources that move across the exposure in each 512 x 512 pixels, each in a direction of its own.
+    bright : float
+        Number of stars that fill the wells, with wide wings and spikes, in each 512 x 512 pixels, on the mean.
+    spikes : tuple of float
+        Angles to the rows, in rad, of the lines of light that vanes in the telescope draw through these.
     sky : float
         Sky over that of the filter: earthshine, zodiacal light, the night sky.
     silicon : float
@@ -81,6 +85,8 @@ class Conditions:
     halo: float = HALO
     trail: tuple[float, float] = (0.0, 0.0)
     moving: int = 0
+    bright: float = 0.0
+    spikes: tuple[float, ...] = ()
     sky: float = 1.0
     silicon: float = 1.0
     depleted: bool = False

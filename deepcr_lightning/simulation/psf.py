@@ -31,7 +31,8 @@ _COMA_TILT = 3 * (1 + _OBSCURATION**2)
 HALO = 0.07
 """Share of the light that mid-frequency polishing errors scatter out of the core; it and the radius are set so that the
 encircled energy beyond 0.2 arcsec is near that of TinyTim."""
-_HALO_PX = 4.0
+HALO_PX = 4.0
+"""Radius of that halo in pixels, where stars are as wide as those of WFC3/UVIS or wider."""
 
 _TABLE_NM = (200, 300, 400, 500, 600, 700, 800, 900, 1000, 1100)
 _TABLE_FWHM = (2.069, 1.870, 1.738, 1.675, 1.681, 1.746, 1.844, 1.960, 2.091, 2.236)
@@ -94,7 +95,7 @@ def psf_stamps(
     fwhm = width * expected_fwhm(filter_name)
     if beta is None:
         coarse = min(width, 1.0)
-        fine = _blurred(_scattered(_diffraction(band, _PIXEL_RAD / coarse), halo, coarse * _HALO_PX), fwhm)
+        fine = _blurred(_scattered(_diffraction(band, _PIXEL_RAD / coarse), halo, coarse * HALO_PX), fwhm)
     else:
         fine = _moffat(fwhm, beta)
     if trail[0] > 0:

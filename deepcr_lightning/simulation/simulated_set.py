@@ -15,6 +15,7 @@ from tqdm import tqdm
 from deepcr_lightning.atomic import write_atomically
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.instruments import cosmic_ray_time, instrument_of
+from deepcr_lightning.simulation.bright_stars import add_bright_stars
 from deepcr_lightning.simulation.chip_defects import ChipDefects, draw_chip
 from deepcr_lightning.simulation.conditions import USUAL, Conditions
 from deepcr_lightning.simulation.cosmic_rays import CR_RATE, draw_cosmic_rays, trail_charge
@@ -200,6 +201,10 @@ def simulate_exposure(
             table["y"], table["x"] = (table["y"] + 0.5) / down - 0.5, (table["x"] + 0.5) / along - 0.5
             table.add_column(np.full(len(table), number + 1), name="extver", index=0)
             tables.append(table)
+            if conditions.bright:
+                # The stars of a visit are the same in all its exposures.
+                places = np.random.default_rng([settings.seed, 9, planned.visit, number])
+                add_bright_stars(light, planned.dither, planned.filter_name, conditions, places)
             if conditions.moving:
                 # A stream of its own: an exposure without them is what it was.
                 ways = np.random.default_rng([settings.seed, 8, planned.index, number])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from deepcr_lightning.batches.augment import Augmentation
+from deepcr_lightning.batches.augment import Augmentation, hot_columns
 from deepcr_lightning.batches.compose import compose_batch
 from deepcr_lightning.batches.drawn_gaps import draw_gaps
 from deepcr_lightning.errors import InputError
@@ -130,12 +130,39 @@ def test_hot_pixels_are_bright_and_no_cosmic_rays() -> None:
     made = [compose_batch(blank_batch(), generator, Augmentation(hot=1.0)) for _ in range(20)]
     images = torch.cat([each["image"] for each in made])
     bright = images > 4
-    assert 1e-5 < bright.float().mean() < 1e-2
+    assert 1e-5 < bright.float().mean() < 3e-2  # columns among them
     assert (images < -2.9).any()
     assert not torch.cat([each["cr_mask"] for each in made]).any()
     assert not torch.cat([each["ignore"] for each in made]).any()
     with pytest.raises(InputError, match="hot"):
         Augmentation(hot=-0.1)
+
+
+def test_hot_columns_run_to_an_edge_and_hold_one_charge() -> None:
+    drawn = hot_columns(4000, 48, 1.0, torch.Generator().manual_seed(3))
+    some = drawn[drawn.flatten(1).any(1)]
+    assert 0.2 < len(some) / len(drawn) < 0.25
+    upright = torch.stack([tile if tile.bool().any(0).sum() <= tile.bool().any(1).sum() else tile.mT for tile in some])
+    hot = upright.bool()
+    assert 1 < hot.any(1).sum(1).float().mean() < 6
+    for column, where in zip(upright.mT[hot.any(1)], hot.mT[hot.any(1)], strict=True):
+        assert where[0] or where[-1]
+        assert where.sum() >= 16
+        assert column[where].unique().numel() == 1
+        assert where.diff().sum() == (~where).any()  # in one piece
+    charge = upright[hot]
+    assert charge.max() > 500
+    assert charge.median() < 60
+    rows = (some != 0).all(2).any(1).float().mean()
+    assert 0 < rows < 0.3
+
+
+def test_hot_columns_are_no_cosmic_rays() -> None:
+    generator = torch.Generator().manual_seed(4)
+    made = [compose_batch(blank_batch(), generator, Augmentation(hot=1.0)) for _ in range(20)]
+    images = torch.cat([each["image"] for each in made])
+    assert ((images > 2).float().mean(2) > 0.95).any() or ((images > 2).float().mean(3) > 0.95).any()
+    assert not torch.cat([each["cr_mask"] for each in made]).any()
 
 
 def test_composed_gaps_do_not_count() -> None:

@@ -19,6 +19,7 @@ from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import read_matching_truth
 from deepcr_lightning.simulation import draw_cosmic_rays
 from deepcr_lightning.simulation.__main__ import main
+from deepcr_lightning.simulation.bright_stars import add_bright_stars
 from deepcr_lightning.simulation.cameras import CAMERAS, draw_exposures, get_camera
 from deepcr_lightning.simulation.conditions import Conditions
 from deepcr_lightning.simulation.filters import get_filter
@@ -55,7 +56,11 @@ def test_what_is_drawn_stays_within_the_camera_and_covers_it(name: str) -> None:
     assert all((each.beta is not None) == camera.ground for each in drawn)
     assert {each.flagged for each in drawn} == ({True, False} if camera.ground else {True})
     assert {each.moving > 0 for each in drawn} == {True, False}
+    assert {each.bright > 0 for each in drawn} == {True, False}
+    assert not any(each.bright for each in drawn if each.trail[0])
+    spikes = {each.spikes for each in drawn if each.bright}
     if not camera.ground:
+        assert (len(spikes) == 1) == (not camera.resampled)  # diagonal, unless the image was turned
         assert all(len({each.stars for each in drawn[i : i + 3]}) == 1 for i in range(0, 60, 3))
     assert draw_exposures(camera, [], 0, np.random.default_rng(3)) == []
 
@@ -262,6 +267,49 @@ def test_what_moves_is_no_cosmic_ray(tmp_path: Path) -> None:
     moved, _, same_rays = exposures_of(tmp_path / "moved", moving=100)
     assert (moved > still + 300).sum() > 50
     assert not (same_rays & ~rays).any()  # a brighter pixel has more noise, which CRs must exceed
+
+
+def test_light_of_a_bright_star_is_all_there_and_its_spikes_lie_at_their_angles() -> None:
+    angles = (0.3, 0.3 + np.pi / 3, 0.3 + 2 * np.pi / 3)
+    for beta in (None, 3.0):
+        images = []
+        for spikes in ((), angles):
+            light = np.zeros((600, 600))
+            conditions = Conditions(bright=0.8, spikes=spikes, beta=beta, halo=0.1)
+            add_bright_stars(light, (0.0, 0.0), "F606W", conditions, np.random.default_rng(1))
+            images.append(light)
+        plain, spiked = images
+        star = np.array(np.unravel_index(plain.argmax(), plain.shape))
+        # Spikes are faint beside the star and stand out far from it, where the rest has faded.
+        assert 1 < spiked.sum() / plain.sum() < 1.04
+        assert spiked.max() < 1.02 * plain.max()
+        ring = np.linspace(0, 2 * np.pi, 720, endpoint=False)
+        y, x = np.rint(star[:, None] + 50 * np.array([np.sin(ring), np.cos(ring)])).astype(int)
+        excess = (spiked - plain)[y, x]
+        peaks = ring[excess > 0.5 * excess.max()] % np.pi
+        assert np.abs(peaks[:, None] - np.array(angles)).min(1).max() < 0.05
+        assert np.abs(peaks[:, None] - np.array(angles)).min(0).max() < 0.05
+
+
+def test_bright_stars_stay_where_they_are_and_are_no_cosmic_rays(tmp_path: Path) -> None:
+    conditions = Conditions(bright=15.0, spikes=(0.8, 2.4), crs=0.5)
+    times = (300.0, 300.0)
+    settings = SetSettings(("F606W",), 2, 0, (160, 160), 1, seed=4, exposure_times=times, conditions=conditions)
+    paths = simulate_set(
+        tmp_path, filters=["F606W"], exposures=2, darks=0, size=(160, 160), chips=1, seed=4,
+        exposure_times=times, conditions=conditions, progress=False,
+    )  # fmt: skip
+    exposures = [read_exposure(path) for path in paths]
+    wells = [ndimage.binary_opening(each.chips[0].saturated, np.ones((2, 2))) for each in exposures]
+    assert min(full.sum() for full in wells) > 20
+    dithers = [planned.dither for planned in plan_set(settings)]
+    shift = np.array(dithers[1]) - dithers[0]
+    centres = [np.array(ndimage.center_of_mass(full)) for full in wells]
+    assert np.abs(centres[0] - shift - centres[1]).max() < 1.5
+    for exposure, full in zip(exposures, wells, strict=True):
+        truth = read_matching_truth(tmp_path / "truth" / f"{exposure.root}_truth.fits", exposure)[1]
+        assert truth.cr[~full].mean() < 0.1
+        assert truth.cr.any()
 
 
 def test_a_file_without_dq_has_full_pixels_that_no_truth_calls_cosmic_rays(tmp_path: Path) -> None:
