@@ -1,9 +1,10 @@
 """The same seed twice: the same losses and weights to the bit, the same masks in tiles of any size.
 
-    python benchmarks/reliability/determinism.py [--count 20] [--seed 1] [--json FILE]
+    python benchmarks/reliability/determinism.py [--count 25] [--seed 1] [--json FILE]
 
 In turns: two trainings of one seed on one thread; two on two threads; a training that is stopped after each of its
-epochs, in a process of its own each, against one that is not; and an image in tiles of three sizes.
+epochs, in a process of its own each, against one that is not; an image in tiles of three sizes; and a survey that is
+cleaned by one process, and by two at once.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from astropy.io import fits
 from campaign import Tally, options, until
 from scripts_in_forks import end, start, warm_up
 from small_survey import EPOCHS, make_survey
 from watched import CRASHED, RIGHT, WRONG, Outcome
-from works import NO_FIGURES, training
+from works import NO_FIGURES, cleaning, training
 
 from deepcr_lightning.models.model import load_model
 from deepcr_lightning.prediction.predictor import ExposurePredictor
@@ -34,8 +36,9 @@ TOLERANCE = 1e-5
 
 def main(arguments: list[str] | None = None) -> int:
     """Try as often as asked for; give the number of faults."""
-    chosen = options(__doc__, 20).parse_args(arguments)
+    chosen = options(__doc__, 25).parse_args(arguments)
     warm_up()
+    torch.set_num_threads(1)  # a fork of a process that has used more of them waits for ever
     tally = Tally()
     with tempfile.TemporaryDirectory() as name:
         make_survey(Path(name) / "survey")
@@ -127,11 +130,31 @@ def tiles(folder: Path, case: Path, seed: int) -> Outcome:
     return Outcome(RIGHT, "")
 
 
+def processes(folder: Path, case: Path, seed: int) -> Outcome:
+    """Clean the survey in one process, and in two that share a folder, and compare masks."""
+    threshold = f"threshold={np.random.default_rng(seed).uniform(0.05, 0.95):.3f}"
+    science = folder / "survey" / "science"
+    for name, count in (("one", 1), ("two", 2)):
+        works = [cleaning(science, case / name, threshold, f"hydra.run.dir={case}/run_{name}{n}") for n in range(count)]
+        begun = [start(work, case, case / "log") for work in works]
+        statuses = [end(child) for child in begun]
+        if any(statuses):
+            return Outcome(CRASHED, (case / "log").read_text()[-500:])
+    masks = [sorted((case / name).glob("*_crmask.fits")) for name in ("one", "two")]
+    if [path.name for path in masks[0]] != [path.name for path in masks[1]] or not masks[0]:
+        return Outcome(WRONG, f"{len(masks[0])} and {len(masks[1])} masks")
+    for one, other in zip(*masks, strict=True):
+        if not np.array_equal(fits.getdata(one), fits.getdata(other)):
+            return Outcome(WRONG, f"{one.name} differs")
+    return Outcome(RIGHT, "")
+
+
 KINDS: Mapping[str, Callable[[Path, Path, int], Outcome]] = {
     "two runs, one thread": lambda folder, case, seed: _twice(folder, case, seed, 1),
     "two runs, two threads": lambda folder, case, seed: _twice(folder, case, seed, 2),
     "resumed after every epoch": resumed,
     "tiles of three sizes": tiles,
+    "cleaned by one process and by two": processes,
 }
 
 
