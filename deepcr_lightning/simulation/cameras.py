@@ -62,6 +62,8 @@ class Camera:
         Chance that sources move across an exposure, each its own way.
     bright : float
         Chance that an exposure has stars so bright that they fill the wells.
+    discs : float
+        Chance that an exposure has discs and rings with sharp edges, such as planets and shells of gas.
     unflagged : float
         Chance that a science exposure comes without a DQ array, so that nothing says which pixels are bad or full.
     resampled : bool
@@ -90,6 +92,7 @@ class Camera:
     trailed: float = 0.1
     moving: float = 0.15
     bright: float = 0.5
+    discs: float = 0.3
     unflagged: float = 0.0
     resampled: bool = False
     binned: bool = False
@@ -98,8 +101,9 @@ class Camera:
 _BINNINGS = ((2, 2), (1, 2), (2, 1))
 # Moving sources of an exposure that has any, in a field of 512 x 512 pixels: with tens of them, networks miss worms.
 _MOVING = (1.0, 4.0)
-# Bright stars in the same area, and the number of lines that vanes draw through them: two at right angles, three, or
-# none, since lenses and some mirrors have no vanes.
+# Discs and bright stars in the same area, and the number of lines that vanes draw through these: two at right angles,
+# three, or none, since lenses and some mirrors have no vanes.
+_DISCS = (0.7, 6.0)
 _BRIGHT = (0.7, 3.0)
 _LINES = (0, 2, 2, 2, 3)
 
@@ -212,6 +216,7 @@ def draw_exposures(camera: Camera, filters: list[str], visits: int, rng: np.rand
     binnings = rng.integers(len(_BINNINGS), size=count) if camera.binned else None
     # After all other draws, so that what a seed gave before is not changed by them.
     bright = np.where(rng.random(count) < camera.bright, spread(count, _BRIGHT, rng), 0.0)
+    discs = np.where(rng.random(count) < camera.discs, spread(count, _DISCS, rng), 0.0)
     made = []
     for i, name in enumerate(filters):
         width = float(drawn["fwhm"][i])
@@ -228,6 +233,7 @@ def draw_exposures(camera: Camera, filters: list[str], visits: int, rng: np.rand
                 moving=int(moving[i]),
                 # A telescope that drifts would draw these out as well: they are left to exposures that are guided.
                 bright=0.0 if trails[i] else float(bright[i]),
+                discs=0.0 if trails[i] else float(discs[i]),
                 spikes=_spikes(camera, rng) if bright[i] and not trails[i] else (),
                 sky=float(drawn["sky"][i]) / (get_filter(name).sky if camera.ground else 1.0),
                 silicon=camera.silicon,

@@ -36,6 +36,8 @@ class Conditions:
         Number of stars that fill the wells, with wide wings and spikes, in each 512 x 512 pixels, on the mean.
     spikes : tuple of float
         Angles to the rows, in rad, of the lines of light that vanes in the telescope draw through these.
+    discs : float
+        Number of discs and rings with sharp edges in each 512 x 512 pixels, on the mean.
     sky : float
         Sky over that of the filter: earthshine, zodiacal light, the night sky.
     silicon : float
@@ -87,6 +89,7 @@ class Conditions:
     moving: int = 0
     bright: float = 0.0
     spikes: tuple[float, ...] = ()
+    discs: float = 0.0
     sky: float = 1.0
     silicon: float = 1.0
     depleted: bool = False

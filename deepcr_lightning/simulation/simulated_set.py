@@ -19,6 +19,7 @@ from deepcr_lightning.simulation.bright_stars import add_bright_stars
 from deepcr_lightning.simulation.chip_defects import ChipDefects, draw_chip
 from deepcr_lightning.simulation.conditions import USUAL, Conditions
 from deepcr_lightning.simulation.cosmic_rays import CR_RATE, draw_cosmic_rays, trail_charge
+from deepcr_lightning.simulation.discs import add_discs
 from deepcr_lightning.simulation.moving import add_moving_sources
 from deepcr_lightning.simulation.plan import (
     CHIP_GAP,
@@ -201,10 +202,10 @@ def simulate_exposure(
             table["y"], table["x"] = (table["y"] + 0.5) / down - 0.5, (table["x"] + 0.5) / along - 0.5
             table.add_column(np.full(len(table), number + 1), name="extver", index=0)
             tables.append(table)
-            if conditions.bright:
-                # The stars of a visit are the same in all its exposures.
-                places = np.random.default_rng([settings.seed, 9, planned.visit, number])
-                add_bright_stars(light, planned.dither, planned.filter_name, conditions, places)
+            # What a visit shows is the same in all its exposures; behind a slit there is none of it.
+            for stream, add in ((9, add_bright_stars), (10, add_discs)) if scene.spectrum is None else ():
+                places = np.random.default_rng([settings.seed, stream, planned.visit, number])
+                add(light, planned.dither, planned.filter_name, conditions, places)
             if conditions.moving:
                 # A stream of its own: an exposure without them is what it was.
                 ways = np.random.default_rng([settings.seed, 8, planned.index, number])

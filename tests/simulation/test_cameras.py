@@ -22,6 +22,7 @@ from deepcr_lightning.simulation.__main__ import main
 from deepcr_lightning.simulation.bright_stars import add_bright_stars
 from deepcr_lightning.simulation.cameras import CAMERAS, draw_exposures, get_camera
 from deepcr_lightning.simulation.conditions import Conditions
+from deepcr_lightning.simulation.discs import add_discs
 from deepcr_lightning.simulation.filters import get_filter
 from deepcr_lightning.simulation.moving import add_moving_sources
 from deepcr_lightning.simulation.plan import SetSettings, plan_set
@@ -57,7 +58,8 @@ def test_what_is_drawn_stays_within_the_camera_and_covers_it(name: str) -> None:
     assert {each.flagged for each in drawn} == ({True, False} if camera.ground else {True})
     assert {each.moving > 0 for each in drawn} == {True, False}
     assert {each.bright > 0 for each in drawn} == {True, False}
-    assert not any(each.bright for each in drawn if each.trail[0])
+    assert {each.discs > 0 for each in drawn} == {True, False}
+    assert not any(each.bright or each.discs for each in drawn if each.trail[0])
     spikes = {each.spikes for each in drawn if each.bright}
     if not camera.ground:
         assert (len(spikes) == 1) == (not camera.resampled)  # diagonal, unless the image was turned
@@ -289,6 +291,36 @@ def test_light_of_a_bright_star_is_all_there_and_its_spikes_lie_at_their_angles(
         peaks = ring[excess > 0.5 * excess.max()] % np.pi
         assert np.abs(peaks[:, None] - np.array(angles)).min(1).max() < 0.05
         assert np.abs(peaks[:, None] - np.array(angles)).min(0).max() < 0.05
+
+
+def test_discs_and_rings_are_as_sharp_as_stars() -> None:
+    light = np.zeros((700, 700))
+    add_discs(light, (0.0, 0.0), "F606W", Conditions(discs=8.0), np.random.default_rng(3))
+    labels, count = ndimage.label(light > 1e-4)
+    assert count > 4
+    # Where it is brightest around an edge, the slope is that of a step behind this PSF, and nowhere steeper.
+    sigma = expected_fwhm("F606W") / 2.3548
+    slope = np.hypot(*np.gradient(light))
+    boxes = ndimage.find_objects(labels)
+    large = [box for box in boxes if min(part.stop - part.start for part in box) > 25]
+    assert large
+    for box in large:
+        step = light[box].max()
+        assert slope[box].max() < 1.05 * step / (np.sqrt(2 * np.pi) * sigma)
+    assert max(slope[box].max() / light[box].max() for box in large) > 0.5 / (np.sqrt(2 * np.pi) * sigma)
+    # Some are hollow.
+    assert any(light[box][tuple(length // 2 for length in light[box].shape)] < 0.1 * light[box].max() for box in large)
+
+
+def test_a_slit_shows_neither_stars_nor_discs(tmp_path: Path) -> None:
+    made = []
+    for name, odd in (("plain", {}), ("odd", {"bright": 20.0, "spikes": (0.8,), "discs": 50.0})):
+        (path,) = simulate_set(
+            tmp_path / name, filters=["F606W"], exposures=1, darks=0, size=(64, 64), chips=1, fields=["spectrum"],
+            conditions=Conditions(**odd), progress=False,
+        )  # fmt: skip
+        made.append(read_exposure(path).chips[0].electrons)
+    np.testing.assert_array_equal(*made)
 
 
 def test_bright_stars_stay_where_they_are_and_are_no_cosmic_rays(tmp_path: Path) -> None:
