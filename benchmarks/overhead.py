@@ -38,7 +38,6 @@ NETWORK, CONTRAST, REST = "network", "contrast, a part of the network", "all els
 CLOCKED: tuple[tuple[Any, str, str], ...] = (
     (exposure, "_exposure", "read"),
     (exposure, "sound", "read: headers"),
-    (chip, "sound", "read: headers"),
     (chip, "plane", "read: pixels"),
     (chip, "finite_electrons", "read: electrons"),
     (memory, "finite_electrons", "read: electrons"),

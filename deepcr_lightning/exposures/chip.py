@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deepcr_lightning.exposures.array import finite_electrons
 from deepcr_lightning.exposures.blanks import undefined_integers
-from deepcr_lightning.exposures.cards import number, sound, text
+from deepcr_lightning.exposures.cards import number, text
 from deepcr_lightning.exposures.chips import ChipPlace, dq_plane, is_null, plane
 from deepcr_lightning.exposures.dq import SATURATION
 from deepcr_lightning.exposures.instruments import cosmic_ray_time, instrument_of, unusable_bits
@@ -74,7 +74,7 @@ def read_chip(
     path: Path,
     hdus: fits.HDUList,
     place: ChipPlace,
-    primary: tuple[fits.Header, list[str]],
+    heads: tuple[tuple[fits.Header, list[str]], tuple[fits.Header, list[str]]],
     settings: ReadSettings,
     timed: bool,
 ) -> Chip:
@@ -87,8 +87,8 @@ def read_chip(
     hdus : fits.HDUList
     place : ChipPlace
         Place of the chip in the file, from `chips.find_chips`.
-    primary : (fits.Header, list of str)
-        The primary header, and the keywords of its broken cards (`cards.sound`).
+    heads : (fits.Header, list of str), (fits.Header, list of str)
+        Its header and the primary one, each with the keywords of its broken cards (`cards.sound`).
     settings : ReadSettings
     timed : bool
         Whether the exposure time is needed even where no unit is per second.
@@ -104,10 +104,10 @@ def read_chip(
     """
     hdu = hdus[place.image]
     where = f"{path}[{hdu.name or place.image},{place.extver}]"
-    header, broken = sound(path.name, hdu.header)
-    headers = (header, primary[0])
-    signal = read_signal(where, headers, settings, broken=[*broken, *primary[1]], timed=timed)
-    image, row = plane(hdu), instrument_of(text(primary[0], "INSTRUME"), text(primary[0], "DETECTOR"))
+    (header, broken), (primary, more_broken) = heads
+    headers = (header, primary)
+    signal = read_signal(where, headers, settings, broken=[*broken, *more_broken], timed=timed)
+    image, row = plane(hdu), instrument_of(text(primary, "INSTRUME"), text(primary, "DETECTOR"))
     quality = None if place.dq is None else hdus[place.dq]
     bits = np.zeros(image.shape, np.uint16) if quality is None else dq_plane(where, quality, image.shape)
     dq = np.asarray(bits).astype(np.uint16)

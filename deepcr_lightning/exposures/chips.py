@@ -99,8 +99,9 @@ def is_flat(hdu: fits.ImageHDU) -> bool:
     """Tell whether an HDU is an image with two axes, or with more of which only two are longer than 1."""
     if not hdu.is_image:
         return False
-    axes = [hdu.header.get(f"NAXIS{n + 1}", 0) for n in range(hdu.header.get("NAXIS", 0))]
-    return len(axes) >= 2 and min(axes[:2]) > 0 and all(length == 1 for length in axes[2:])
+    # Its header would be understood whole for this, a millisecond for each of a dozen extensions.
+    axes = hdu.shape
+    return len(axes) >= 2 and min(axes[-2:]) > 0 and all(length == 1 for length in axes[:-2])
 
 
 def is_null(hdu: fits.ImageHDU) -> bool:

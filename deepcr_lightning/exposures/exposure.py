@@ -152,10 +152,14 @@ def _exposure(path: Path, hdus: fits.HDUList, data: BinaryIO, settings: ReadSett
     numbers = [number for place in places for number in (place.image, place.dq) if number is not None]
     refuse_large(path, data, [hdus[number] for number in numbers])
     instrument, detector = text(header, "INSTRUME"), text(header, "DETECTOR")
-    chips = tuple(read_chip(path, hdus, place, (header, broken), settings, timed) for place in places)
+    heads = [sound(path.name, hdus[place.image].header) for place in places]
+    chips = tuple(
+        read_chip(path, hdus, place, (head, (header, broken)), settings, timed)
+        for place, head in zip(places, heads, strict=True)
+    )
     if instrument_of(instrument, detector).dq is None and any(chip.dq.any() for chip in chips):
         say_dq_is_not_read(instrument, detector)
-    headers = (header, sound(path.name, hdus[places[0].image].header)[0])
+    headers = (header, heads[0][0])
     rootname = text(header, "ROOTNAME").lower()
     root = root_of(path)
     visit = next((name[:6] for name in (rootname, root.lower()) if _HST_ROOTNAME.fullmatch(name)), root)
