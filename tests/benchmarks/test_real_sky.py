@@ -25,11 +25,11 @@ LEAST = {
     "tr_stargate": {"average_precision": 0.995},
     "tr_wfpc2_f336w": {"average_precision": 0.976},
     "wfpc2_f336w": {"average_precision": 0.996, "completeness": 0.985, "purity": 0.95},
-    "uvis_2013fy27": {"average_precision": 0.9993, "completeness": 0.97, "purity": 0.997},
+    "uvis_2013fy27": {"average_precision": 0.9993, "completeness": 0.965, "purity": 0.998},
 }
 """Floors: scores of the model that we ship less a small margin."""
 MOST = {
-    "mean, sets with truth": {"calibration_error_likely": 0.043, "strict_calibration_error_likely": 0.054},
+    "mean, sets with truth": {"calibration_error_likely": 0.045, "strict_calibration_error_likely": 0.055},
     "mean, controls and transplants": {"flagged": 0.0009, "stars": 0.003},
 }
 """Ceilings in the same way."""
