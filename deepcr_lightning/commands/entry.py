@@ -19,6 +19,7 @@ from deepcr_lightning.console.added_configs import refuse_hidden_configs
 from deepcr_lightning.console.arguments import fail, fine_tuning_overrides, resume_overrides
 from deepcr_lightning.console.config_folder import config_folder
 from deepcr_lightning.console.help_page import help_page, show
+from deepcr_lightning.console.hydra_errors import hydra_errors_in_a_line
 from deepcr_lightning.console.required import refuse_unknown, require_options
 from deepcr_lightning.console.run_folder import discard, discard_unused, with_writable_folder
 from deepcr_lightning.console.typed import understood
@@ -52,7 +53,9 @@ def run(name: str, arguments: Sequence[str], before: Sequence[str] = ()) -> None
         fail(str(error))
     sys.argv[1:] = typed  # which Hydra reads
     try:
-        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=name)(_task(name, typed, before))()
+        with hydra_errors_in_a_line() as marked:
+            run_by_hydra = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=name)
+            run_by_hydra(marked(_task(name, typed, before)))()
     finally:
         discard_unused()  # Hydra refused an option
 

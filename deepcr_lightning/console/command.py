@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import re
@@ -23,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from deepcr_lightning.console.allocator import keep_freed_memory
 from deepcr_lightning.console.arguments import fail
 from deepcr_lightning.console.device import uses_gpu
+from deepcr_lightning.console.hydra_errors import OF_DISKS
 from deepcr_lightning.console.printable import printable
 from deepcr_lightning.console.run_folder import discard
 from deepcr_lightning.errors import InputError
@@ -49,12 +49,6 @@ _NO_OPTION = re.compile(r"unexpected keyword argument '(\w+)'")
 
 MENDABLE = (InputError, OmegaConfBaseException, InstantiationException, MisconfigurationException)
 """Errors that the user can correct; all others are defects of this package or of the machine."""
-_OF_DISKS = {
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO", "ESTALE", "EAGAIN", "ENOLCK")
-    if hasattr(errno, name)  # Windows lacks some
-}
-"""What the system says of a disk that is full, read-only, locked or broken, wherever Lightning writes on it."""
 
 
 @contextmanager
@@ -76,7 +70,7 @@ def command(cfg: DictConfig) -> Iterator[None]:
             discard(Path(HydraConfig.get().runtime.output_dir))
         fail(in_a_line(error))
     except OSError as error:
-        if cfg.get("debug") or error.errno not in _OF_DISKS:
+        if cfg.get("debug") or error.errno not in OF_DISKS:
             raise
         fail(f"{error.filename or 'the disk'}: {error.strerror}")
     except KeyboardInterrupt:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,6 @@ _SHOWS = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shel
 _COMMANDS = ("train", "predict", "evaluate", "threshold", "download", "view")
 _SEVERAL = {"-m", "--multirun"}
 _OF_MANY = ("SLURM_PROCID", "LOCAL_RANK")
-_ROOM = 2**16
 _NEW: dict[Path, bool] = {}
 """Folders that were not there before this process, and whether their names are ours."""
 
@@ -41,18 +39,14 @@ def with_writable_folder(arguments: Sequence[str]) -> list[str]:
     Raises
     ------
     InputError
-        If neither can be written, or the disk has no room for the settings of a run.
+        If neither can be written.
     """
     given = {argument.partition("=")[0]: argument.partition("=")[2] for argument in arguments}
-    named = Path(plain_path(given["hydra.run.dir"])).absolute() if "hydra.run.dir" in given else None
-    if named and not named.exists():
-        _NEW[named] = False
-    if _shared() or not _SHOWS.isdisjoint(given):
-        return list(arguments)
-    if named or (os.access(".", os.W_OK) and "hydra.sweep.dir" not in given):
-        if given.get("hydra.output_subdir") != "null":
-            _require_room(named or Path.cwd())
-    elif not os.access(".", os.W_OK):
+    if "hydra.run.dir" in given:
+        wanted = Path(plain_path(given["hydra.run.dir"])).absolute()
+        if not wanted.exists():
+            _NEW[wanted] = False
+    elif not _shared() and _SHOWS.isdisjoint(given) and not os.access(".", os.W_OK):
         if not _SEVERAL.isdisjoint(given):
             if "hydra.sweep.dir" in given:
                 return list(arguments)
@@ -106,20 +100,6 @@ def new_folder(parent: str) -> str:
 
 
 OmegaConf.register_new_resolver("new_folder", new_folder, use_cache=True)
-
-
-def _require_room(folder: Path) -> None:
-    """Refuse a folder, or that where it will be made, without room for the settings that Hydra writes there."""
-    there = next(above for above in (folder, *folder.parents) if above.is_dir())
-    try:
-        with tempfile.TemporaryFile(dir=there) as file:
-            file.write(bytes(_ROOM))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written ({error.strerror}); name another folder with hydra.run.dir="
-        ) from error
 
 
 def _shared() -> bool:

@@ -135,14 +135,35 @@ def test_a_run_that_was_moved_keeps_its_best_score(trained: Path, tmp_path: Path
     assert list(moved.best_k_models) == [str(tmp_path / "best.ckpt")]
 
 
-@pytest.mark.parametrize("folder", [(), ("hydra.run.dir=runs/mine",)])
+@pytest.mark.parametrize("more", [(), ("hydra.run.dir=runs/mine",)])
 def test_a_disk_without_room_for_the_settings_of_a_run(
-    folder: tuple[str, ...], trained: Path, run_script: Run, tmp_path: Path
+    more: tuple[str, ...], trained: Path, run_script: Run, tmp_path: Path
 ) -> None:
     write_hst(tmp_path / "in" / "a_flc.fits", [np.zeros((64, 64), np.float32)])
-    with small_disk(20_000):
-        result = run_script("predict.py", f"ckpt_path={trained}", "input=in", "output_dir=out", *folder)
+    with small_disk(3000):
+        result = run_script("predict.py", f"ckpt_path={trained}", "input=in", "output_dir=out", *more)
     assert result.status == 1
-    cure = r"\(File too large\); name another folder with hydra.run.dir="
-    assert re.fullmatch(rf"error: \S+: cannot be written {cure}", result.err.strip())
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert "the settings of the run cannot be written (File too large); name another folder with" in result.err
+    assert "Traceback" not in result.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("failing", ["mkdir", "write"])
+def test_a_sweep_and_a_default_folder_on_a_disk_that_fails(
+    failing: str, survey: Path, run_script: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    data = [f"data.science={survey}/science", f"data.darks={survey}/darks"]
+    if failing == "mkdir":
+        monkeypatch.setattr(Path, "mkdir", fail)
+        result = run_script("train.py", *data)
+        cure = r"cannot be created \(Read-only file system\); name another with hydra.run.dir="
+    else:
+        monkeypatch.setattr("hydra.core.utils._save_config", fail)
+        result = run_script("train.py", "-m", "seed=1,2", *data, "hydra.sweep.dir=swept")
+        cure = r"the settings of the run cannot be written \(Read-only file system\); .*hydra.sweep.dir="
+    assert result.status == 1
+    assert re.search(rf"error: .*{cure}$", result.err.strip())
+    assert "Traceback" not in result.err
