@@ -2,8 +2,9 @@
 
 MODEL: what deepcr_lightning.load_model takes ("universal" and "universal-hst" by default).
 
-flagged  share of the pixels of the thing itself (those that it lifts by the noise or more, and their neighbours) that
-         the mask flags, in an image without CRs
+flagged  share of the thing that the mask flags, in an image without CRs: of the pixels that differ from the median by
+         more than the noise, or from the mean of their neighbours by more than an eighth of it, and those that touch
+         one; of columns a pixel wide a fifth of these are their own, and orders, fibres and noise fill the image
 found    share of the pixels of short tracks of 20 times the local noise that it flags, anywhere in the image
 
 Light is in electrons, read noise 4; saturated pixels are given as unusable, columns and pixels that are too bright are

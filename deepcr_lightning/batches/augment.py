@@ -166,14 +166,15 @@ def hot_columns(count: int, size: int, chance: float, generator: torch.Generator
     count, size : int
         Number of tiles and their side in pixels.
     chance : float
-        That a tile gets hot pixels: a quarter as many tiles get one to six columns.
+        That a tile gets hot pixels: a quarter as many tiles get columns, one to six on the mean.
     generator : torch.Generator
 
     Returns
     -------
     Tensor of float32, shape (count, size, size)
         Their charge in units of the noise of the tile, 3 to 1000, most of it near 3, the same in all pixels of a
-        column; in a fifth of the tiles rows in place of columns. 0 elsewhere. On the generator's device.
+        column; every other one has a neighbour with a part of its charge. In a fifth of the tiles rows in place of
+        columns. 0 elsewhere. On the generator's device.
     """
 
     def unit(*shape: int) -> Tensor:
@@ -181,11 +182,12 @@ def hot_columns(count: int, size: int, chance: float, generator: torch.Generator
 
     wanted = (unit(count, 1) < _COLUMNS * chance) * (1 + (unit(count, 1) * _MOST_COLUMNS).floor())
     hot = unit(count, size) < wanted / size
-    # Every other one has a neighbour that is hot as well: it begins at the same row.
+    # A neighbour begins at the same row.
     low, high = _HOT_CHARGE
     charge = torch.where(hot, low * (high / low) ** unit(count, size) ** 2, 0.0)
     beside = charge.roll(1, -1) * unit(count, size) * (unit(count, size) < 0.5)
-    start = (unit(count, size) * 2 - 1) * (size - _SHORTEST_COLUMN)
+    beside[:, 0] = 0.0  # the last column has no neighbour there
+    start = (unit(count, size) * 2 - 1) * max(size - _SHORTEST_COLUMN, 0)
     start, charge = torch.where(hot, start, start.roll(1, -1)), torch.where(hot, charge, beside)
     row = torch.arange(size, device=generator.device).view(1, -1, 1)
     columns = torch.where(row >= start.unsqueeze(1), charge.unsqueeze(1), 0.0)

@@ -28,9 +28,11 @@ def fail(message: str) -> NoReturn:
     message = printable(message)
     print(f"error: {message}", file=sys.stderr)
     record = logging.LogRecord("error", logging.ERROR, __file__, 0, message, None, None)
+    wanted, logging.raiseExceptions = logging.raiseExceptions, False  # a full disk may be what the message is about
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
+    logging.raiseExceptions = wanted
     raise SystemExit(1)
 
 

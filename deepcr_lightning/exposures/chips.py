@@ -99,7 +99,7 @@ def is_flat(hdu: fits.ImageHDU) -> bool:
     """Tell whether an HDU is an image with two axes, or with more of which only two are longer than 1."""
     if not hdu.is_image:
         return False
-    # Its header would be understood whole for this, a millisecond for each of a dozen extensions.
+    # Asking the header would make astropy understand all its cards, in each of a dozen extensions.
     axes = hdu.shape
     return len(axes) >= 2 and min(axes[-2:]) > 0 and all(length == 1 for length in axes[:-2])
 

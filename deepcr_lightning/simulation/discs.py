@@ -53,5 +53,11 @@ def add_discs(
         distance = np.hypot(along, across) / radius
         darkened = 1 - rng.uniform(0, 0.8) * (1 - np.sqrt(np.clip(1 - distance**2, 0, 1)))
         hollow = rng.uniform(0.3, _THINNEST) if rng.random() < _RINGS else 0.0
-        light += rate * darkened * ((distance <= 1) & (distance >= hollow))
+        light += rate * darkened * (_share_within(1.0, distance) - (_share_within(hollow, distance) if hollow else 0))
     image += ndimage.gaussian_filter(light, conditions.psf * expected_fwhm(filter_name) / 2.3548)
+
+
+def _share_within(edge: float, distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of each pixel that lies within an edge, which is taken to be straight there."""
+    slope = np.maximum(np.hypot(*np.gradient(distance)), 1e-9)
+    return np.asarray(np.clip(0.5 + (edge - distance) / slope, 0, 1))

@@ -181,7 +181,8 @@ def simulate_exposure(
     chips : list of SimulatedChip
         The chips in the order of EXTVER.
     stars : astropy.table.Table or None
-        The stars on the chips, with a column ``extver``; None for a dark.
+        The stars on the chips, with a column ``extver``, but for those that fill the wells (`bright_stars`); None for a
+        dark.
     """
     rng = np.random.default_rng([settings.seed, 5, planned.index])
     height, width = settings.size
@@ -202,7 +203,7 @@ def simulate_exposure(
             table["y"], table["x"] = (table["y"] + 0.5) / down - 0.5, (table["x"] + 0.5) / along - 0.5
             table.add_column(np.full(len(table), number + 1), name="extver", index=0)
             tables.append(table)
-            # What a visit shows is the same in all its exposures; behind a slit there is none of it.
+            # The same in all exposures of a visit with one filter; behind a slit there is none of it.
             for stream, add in ((9, add_bright_stars), (10, add_discs)) if scene.spectrum is None else ():
                 places = np.random.default_rng([settings.seed, stream, planned.visit, number])
                 add(light, planned.dither, planned.filter_name, conditions, places)

@@ -150,6 +150,7 @@ def test_hot_columns_run_to_an_edge_and_hold_one_charge() -> None:
         assert where.sum() >= 16
         assert column[where].unique().numel() == 1
         assert where.diff().sum() == (~where).any()  # in one piece
+    assert hot_columns(50, 8, 1.0, torch.Generator().manual_seed(3)).isfinite().all()
     charge = upright[hot]
     assert charge.max() > 500
     assert charge.median() < 60

@@ -13,7 +13,7 @@ SHORT = {
     "hostile_fits": ["--count", "40", "--seed", "7"],
     "hostile_models": ["--count", "60"],
     "wild_numbers": ["--count", "20"],
-    "determinism": ["--count", "2"],  # resumed runs and tiles have tests of their own
+    "determinism": ["--count", "5"],
     "disk": ["--count", "1", "--kinds", "full", "--works", "predict"],
     "kills": ["--count", "1", "--times", "1", "--kinds", "save", "download"],  # kills of the others have tests
     "load": ["--exposures", "60", "--crowd", "16", "--processes", "4", "--jobs", "20", "--side", "500", "--store", "0"],
