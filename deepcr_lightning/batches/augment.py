@@ -13,7 +13,7 @@ from deepcr_lightning.errors import InputError
 _HOT_SHARE = (1e-5, 1e-2)
 _HOT_CHARGE = (3.0, 1000.0)
 _COLD, _COLDEST = 0.25, 10.0
-# Hot columns: how much rarer than hot pixels, at most how many in a tile, and how short where they end within it.
+# Hot columns: how much rarer than hot pixels, at most how many on the mean, and how short where one ends in the tile.
 _COLUMNS, _MOST_COLUMNS, _SHORTEST_COLUMN = 0.25, 6, 16
 
 
