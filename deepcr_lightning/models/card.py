@@ -177,6 +177,9 @@ class FinderCard(Card):
     calibration : (float, float)
         Scale and shift of the logit (`scores.calibration.fit_scale`); `models.model.load_model` puts them into the
         weights.
+    prior : float or None
+        Share of the pixels that cosmic rays covered in training, where the map of a chip that fewer cover is to be
+        lowered (`prediction.prior`).
     closes_gaps : bool
         Whether it was trained on images whose unusable pixels were filled smoothly (`networks.gaps.close_gaps`).
     network_name : str
@@ -189,6 +192,7 @@ class FinderCard(Card):
     curves: Mapping[str, Sequence[float]] | None = None
     plateau: float | None = None
     calibration: tuple[float, float] = (1.0, 0.0)
+    prior: float | None = None
     closes_gaps: bool = True
     network_name: str = UNET
     kind: ClassVar[str] = FINDER
@@ -209,6 +213,7 @@ class FinderCard(Card):
             "curves": None if self.curves is None else {name: list(values) for name, values in self.curves.items()},
             "plateau": self.plateau,
             "calibration": [float(value) for value in self.calibration],
+            "prior": self.prior,
         }
 
     @classmethod
@@ -216,7 +221,7 @@ class FinderCard(Card):
         """Read the fields that cards of this kind alone have."""
         scale, shift = (_finite(value) for value in plain.get("calibration", cls.calibration))
         threshold, plateau, curves = _share(plain["threshold"]), plain.get("plateau"), plain.get("curves")
-        name = str(plain.get("network_name", UNET))
+        prior, name = plain.get("prior"), str(plain.get("network_name", UNET))
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a name of a network")
         # U-Nets of earlier versions do not say what they could not have.
@@ -229,6 +234,7 @@ class FinderCard(Card):
             "curves": None if curves is None else {name: [*map(float, values)] for name, values in curves.items()},
             "plateau": None if plateau is None else _share(plateau),
             "calibration": (scale, shift),
+            "prior": None if prior is None else _part(prior),
             "closes_gaps": plain.get("gaps") == "closed",
         }
 
@@ -272,6 +278,13 @@ def _finite(value: Any) -> float:
 def _share(value: Any) -> float:
     number = float(value)
     if not 0 <= number <= 1:
+        raise ValueError(f"{number} is not between 0 and 1")
+    return number
+
+
+def _part(value: Any) -> float:
+    number = _share(value)
+    if number in (0, 1):
         raise ValueError(f"{number} is not between 0 and 1")
     return number
 

@@ -94,6 +94,11 @@ def export(model: Model, out: Path) -> str:
         )
     else:
         raise InputError(f"{out}: the ending must be .pth (for deepCR), .onnx, or .ckpt (to hand on)")
+    if model.card.prior is not None:
+        usage += (
+            f"\npredict lowers the map of a chip of which cosmic rays cover less than {model.card.prior:.2g} "
+            "(deepcr_lightning.prediction.prior); this network alone does not"
+        )
     told = {"usage": usage.splitlines(), "sha256": sha256_of(out), DESCRIPTION_KEY: model.card.to_plain()}
     text = json.dumps(told, indent=1) + "\n"
     write_atomically(description_of(out), lambda partial: partial.write_text(text))

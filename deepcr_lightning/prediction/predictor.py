@@ -19,6 +19,7 @@ from deepcr_lightning.exposures.observatory import by_hubble
 from deepcr_lightning.models.model import Model
 from deepcr_lightning.networks.fused import fused
 from deepcr_lightning.prediction.lanes import in_lanes, own_stream, to_device, to_host
+from deepcr_lightning.prediction.prior import lower_to_share
 from deepcr_lightning.prediction.sliding_window import map_of, scaled
 
 Chip = tuple[NDArray[np.float32], NDArray[np.bool_]]
@@ -173,7 +174,11 @@ class ExposurePredictor(nn.Module):
         if not found.sum().isfinite():
             # A mask would be empty there, as if nothing had hit it.
             raise InputError("the network gives NaN or infinite values; use another checkpoint")
-        return found if self.plateau == 1 else (found / self.plateau).clamp(max=1), usable
+        if self.plateau != 1:
+            found = (found / self.plateau).clamp(max=1)
+        if self.model.card.prior is not None:
+            lower_to_share(found, usable, self.model.card.prior)
+        return found, usable
 
 
 def _together(chips: Iterable[Chip], most: int) -> Iterator[list[Chip]]:
