@@ -3,11 +3,11 @@
     python benchmarks/real_calibration.py MODEL.ckpt OUT.ckpt --sets wfpc2_f336w hst_pluto [--shift -0.4] [--prior 0.02]
 
 Validation on simulated exposures calibrates a network for these. Real images have other stars, and cosmic rays are
-another share of their pixels; one number makes up for the mean of that, and --prior, the share that cosmic rays covered
-in training, lets prediction lower the map of each chip that fewer cover. Neither changes the order of the pixels of a
-chip. For each shift the table has the calibration error (of pixels above 0.01) and the F1 score of the mask
-at 0.5, as means over sets, without pixels that touch a cosmic ray from outside. OUT.ckpt has the shift that is given,
-or that of the least error.
+another share of their pixels. One number makes up for the mean of that; and with --prior, the share of the pixels that
+cosmic rays cover where the map is then right, prediction lowers the map of each chip that fewer cover. Neither changes
+the order of the pixels of a chip. For each shift the table has the calibration error (of pixels above 0.01) and the F1
+score of the mask at 0.5, as means over sets, without pixels that touch a cosmic ray from outside. OUT.ckpt has the
+shift that is given, or that of the least error.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--sets", nargs="+", required=True, help="names of sets with truth")
     parser.add_argument("--shift", type=float, help="take this one")
-    parser.add_argument("--prior", type=float, help="share of the pixels that cosmic rays covered in training")
+    parser.add_argument("--prior", type=float, help="share of the pixels that cosmic rays cover where the map is right")
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
     model = load_model(options.model)

@@ -178,8 +178,8 @@ class FinderCard(Card):
         Scale and shift of the logit (`scores.calibration.fit_scale`); `models.model.load_model` puts them into the
         weights.
     prior : float or None
-        Share of the pixels that cosmic rays covered in training, where the map of a chip that fewer cover is to be
-        lowered (`prediction.prior`).
+        Share of the pixels that cosmic rays cover where the map is right, if the map of a chip that fewer cover is to
+        be lowered (`prediction.prior`).
     closes_gaps : bool
         Whether it was trained on images whose unusable pixels were filled smoothly (`networks.gaps.close_gaps`).
     network_name : str
