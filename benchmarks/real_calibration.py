@@ -4,10 +4,10 @@
 
 Validation on simulated exposures calibrates a network for these. Real images have other stars, and cosmic rays are
 another share of their pixels. One number makes up for the mean of that; and with --prior, the share of the pixels that
-cosmic rays cover where the map is then right, prediction lowers the map of each chip that fewer cover. Neither changes
-the order of the pixels of a chip. For each shift the table has the calibration error (of pixels above 0.01) and the F1
-score of the mask at 0.5, as means over sets, without pixels that touch a cosmic ray from outside. OUT.ckpt has the
-shift that is given, or that of the least error.
+cosmic rays cover where the map is then right (that of MODEL by default), prediction lowers the map of each chip that
+fewer cover. Neither changes the order of the pixels of a chip. For each shift the table has the calibration error (of
+pixels above 0.01) and the F1 score of the mask at 0.5, as means over sets, without pixels that touch a cosmic ray from
+outside. OUT.ckpt has the shift that is given, or that of the least error.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from real_sky_sets import DATA, Picture, read_sets
 from scipy import ndimage
 
 from deepcr_lightning.atomic import write_atomically
+from deepcr_lightning.models.card import checked_prior
 from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY
 from deepcr_lightning.models.lean import lean_checkpoint
 from deepcr_lightning.models.model import load_model
@@ -43,15 +44,18 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--sets", nargs="+", required=True, help="names of sets with truth")
     parser.add_argument("--shift", type=float, help="take this one")
-    parser.add_argument("--prior", type=float, help="share of the pixels that cosmic rays cover where the map is right")
+    parser.add_argument(
+        "--prior", type=checked_prior, help="share of the pixels that cosmic rays cover where the map is right"
+    )
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
     model = load_model(options.model)
+    prior = model.card.prior if options.prior is None else options.prior
     predictor = ExposurePredictor(replace(model, card=replace(model.card, prior=None)))
     scores = []
     for name, pictures in read_sets(options.data, options.sets).items():
         mapped = [chip for picture in pictures for chip in maps(predictor, picture)]
-        scores.append([score(mapped, shift, options.prior) for shift in SHIFTS])
+        scores.append([score(mapped, shift, prior) for shift in SHIFTS])
         error = [of_shift[0] for of_shift in scores[-1]]
         best = np.argmin(error)
         print(f"{name}: error {error[list(SHIFTS).index(0)]:.3f} at 0, {error[best]:.3f} at {SHIFTS[best]:+.1f}")
@@ -61,7 +65,7 @@ def main() -> None:
     shift = float(SHIFTS[np.argmin(means[:, 0])]) if options.shift is None else options.shift
     print(f"{options.out} has {shift:+.1f}")
     checkpoint = lean_checkpoint(options.model)
-    checkpoint[DESCRIPTION_KEY] = {**shifted(checkpoint[DESCRIPTION_KEY], shift), "prior": options.prior}
+    checkpoint[DESCRIPTION_KEY] = {**shifted(checkpoint[DESCRIPTION_KEY], shift), "prior": prior}
     write_atomically(options.out, lambda partial: torch.save(checkpoint, partial))
 
 

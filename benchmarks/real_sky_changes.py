@@ -1,4 +1,4 @@
-"""Real images as another camera or reduction would have had them: pixels added up, or interpolated."""
+"""Real images as another camera or reduction would have had them: pixels added up, interpolated, or of a wrong gain."""
 
 from __future__ import annotations
 
@@ -63,6 +63,25 @@ def shifted(shift: tuple[float, float]) -> Change:
     def change(chip: Chip, truth: ChipTruth) -> tuple[Chip, ChipTruth]:
         planes = {name: moved(getattr(chip, name), shift) > _LENT for name in ("unusable", "saturated")}
         return replace(chip, electrons=moved(chip.electrons, shift), **planes), moved_truth(truth, shift)
+
+    return change
+
+
+def scaled(factor: float) -> Change:
+    """Multiply all charge, as a gain does that is wrong: noise and light no longer fit each other.
+
+    Parameters
+    ----------
+    factor : float
+
+    Returns
+    -------
+    callable
+        Of a chip and its truth, which stays.
+    """
+
+    def change(chip: Chip, truth: ChipTruth) -> tuple[Chip, ChipTruth]:
+        return replace(chip, electrons=chip.electrons * np.float32(factor)), truth
 
     return change
 

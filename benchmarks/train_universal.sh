@@ -67,9 +67,9 @@ train_on run_hst "$hst" "$@"
 # What their probabilities lack on real images, and the scores there. The model that is shipped is an average with a
 # network that was shifted before: its own shift is smaller.
 real=(--data "$data")
-$python benchmarks/real_calibration.py "$out/all.ckpt" "$out/universal.ckpt" --shift -1.2 "${real[@]}" --sets kast_ucsc \
+$python benchmarks/real_calibration.py "$out/all.ckpt" "$out/universal.ckpt" --shift -0.9 --prior 0.02 "${real[@]}" --sets kast_ucsc \
   sbig_agsq decam_sfft decam_legacypipe hsc_crs tr_decam_sfft tr_stargate tr_m13_blue tr_subaru
-$python benchmarks/real_calibration.py "$out/run_hst.ckpt" "$out/universal-hst.ckpt" --shift -0.5 "${real[@]}" --sets wfpc2_f336w \
+$python benchmarks/real_calibration.py "$out/run_hst.ckpt" "$out/universal-hst.ckpt" --shift -0.5 --prior 0.005 "${real[@]}" --sets wfpc2_f336w \
   tr_wfpc2_f336w hst_pluto uvis_2013fy27
 for part in universal universal-hst; do
   $python benchmarks/real_sky.py "$out/$part.ckpt" "${real[@]}" --json "$out/real_sky_$part.json"

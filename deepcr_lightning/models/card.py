@@ -17,6 +17,7 @@ FORMAT = 2
 FINDER, FILLER = "finder", "filler"
 """What a network does with cosmic rays; cards of earlier versions, which do not say, are of finders."""
 _NAME = re.compile(r"[\w.:-]{1,200}")
+_RAREST = 1e-6
 LABEL_SNR = 2.0
 """Added charge counts as a CR from this many times the local noise, unless a run says otherwise."""
 
@@ -234,7 +235,7 @@ class FinderCard(Card):
             "curves": None if curves is None else {name: [*map(float, values)] for name, values in curves.items()},
             "plateau": None if plateau is None else _share(plateau),
             "calibration": (scale, shift),
-            "prior": None if prior is None else _part(prior),
+            "prior": None if prior is None else checked_prior(prior),
             "closes_gaps": plain.get("gaps") == "closed",
         }
 
@@ -282,10 +283,11 @@ def _share(value: Any) -> float:
     return number
 
 
-def _part(value: Any) -> float:
-    number = _share(value)
-    if number in (0, 1):
-        raise ValueError(f"{number} is not between 0 and 1")
+def checked_prior(value: Any) -> float:
+    """Read a share of pixels that cosmic rays cover: a millionth at least, and not all."""
+    number = float(value)
+    if not _RAREST <= number < 1:
+        raise ValueError(f"{number} is not a share from {_RAREST:g} to 1")
     return number
 
 

@@ -7,15 +7,16 @@ import math
 import torch
 from torch import Tensor
 
-_TRUST = 0.5
-"""Part of the change of the log odds that is made: on real images the whole of it loses faint cosmic rays."""
-_MOST = 2.5
+_TRUST = 0.3
+"""Part of the change of the log odds that is made: a network is sure of fewer cosmic rays than there are, so that the
+whole of it would lose faint ones."""
+_MOST = 2.0
 """The log odds are lowered by no more than this: a single cosmic ray that is sure stays so."""
 _BESIDE = 10.0
 """Pixels of cosmic rays that are supposed beside those of the chip, so that a small image says little of its share."""
 _SMALL = 0.01
 """Below this a probability changes by the same factor as its odds, and their sum is enough."""
-_ROUNDS = 30
+_ROUNDS, _STEADY = 30, 1e-3
 _BAND = 32
 
 
@@ -23,8 +24,8 @@ def lower_to_share(found: Tensor, usable: Tensor, supposed: float) -> None:
     """Lower the probabilities of chips that fewer cosmic rays cover than the network supposes, in place.
 
     The share that they cover is that of which the mean of the lowered probabilities gives itself again, by
-    expectation-maximisation (Saerens, Latinne & Decaestecker 2002, Neural Computation 14, 21). Half of the change of
-    the log odds is made, and at most 2.5. Nothing is raised: where a network takes much for cosmic rays,
+    expectation-maximisation (Saerens, Latinne & Decaestecker 2002, Neural Computation 14, 21). Three tenths of the
+    change of the log odds are made, and at most 2. Nothing is raised: where a network takes much for cosmic rays,
     stars may be among it.
 
     Parameters
@@ -61,7 +62,9 @@ def _asked(found: Tensor, usable: Tensor, supposed: float) -> float:
         share = (rays + _BESIDE) / (pixels + _BESIDE / supposed)
         if share >= supposed:
             return 0.0
-        factor = share / (1 - share) / odds
+        before, factor = factor, share / (1 - share) / odds
+        if factor > (1 - _STEADY) * before or _TRUST * math.log(factor) < -_MOST:
+            break
     return math.log(factor)
 
 

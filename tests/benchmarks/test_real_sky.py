@@ -248,7 +248,7 @@ def test_truth_of_another_shape_is_named(sky: Sky, data: Path, capsys: pytest.Ca
     assert "Left out of three" in told
 
 
-def test_images_are_added_up_or_interpolated_with_their_truth(sky: Sky, data: Path) -> None:
+def test_images_are_added_up_interpolated_or_scaled_with_their_truth(sky: Sky, data: Path) -> None:
     plain = sky.sets.read_sets(data, ["one"])["one"][0]
     added = sky.sets.read_sets(data, ["one"], sky.changes.binned((2, 3)))["one"][0]
     chip, truth = plain.exposure.chips[0], plain.truth[1]
@@ -263,3 +263,6 @@ def test_images_are_added_up_or_interpolated_with_their_truth(sky: Sky, data: Pa
     moved = sky.sets.read_sets(data, ["one"], sky.changes.shifted((0.5, 0.5)))["one"][0].truth[1]
     assert not (moved.cr & moved.ignore).any()
     assert (moved.cr | moved.ignore)[1:, 1:][truth.cr[1:, 1:]].all()
+    scaled = sky.sets.read_sets(data, ["one"], sky.changes.scaled(0.25))["one"][0]
+    np.testing.assert_allclose(scaled.exposure.chips[0].electrons, chip.electrons / 4, rtol=1e-6)
+    np.testing.assert_array_equal(scaled.truth[1].cr, truth.cr)

@@ -43,6 +43,8 @@ def test_links_and_pictures_lead_to_the_tag_of_the_release(tmp_path: Path) -> No
             ours += 1
     assert ours > 20
     assert "example.org" not in re.sub(LINK, "", page)
+    # Links of other forms would stay as they are.
+    assert not re.search(r"\]\([^)]*\s|^\s*\[[^\]]*\]:|<(a|img)\b", page, re.M)
 
 
 def test_without_an_address_the_page_is_the_readme(tmp_path: Path) -> None:

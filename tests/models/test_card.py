@@ -122,6 +122,13 @@ def test_a_damaged_card_is_refused_in_a_line(lost: str, tmp_path: Path) -> None:
         load_model(path)
 
 
+@pytest.mark.parametrize("prior", [0, 1, -0.02, 1e-308, float("nan"), "many", [0.02]])
+def test_a_share_that_no_cosmic_rays_cover_is_refused(prior: Any, tmp_path: Path) -> None:
+    path = saved(tmp_path / "damaged.ckpt", UNet(**LATER["network"]), {**LATER, "prior": prior})
+    with pytest.raises(InputError, match=r"damaged\.ckpt: its description is damaged"):
+        load_model(path)
+
+
 @given(
     st.floats(0.01, 0.99),
     st.booleans(),
@@ -129,6 +136,7 @@ def test_a_damaged_card_is_refused_in_a_line(lost: str, tmp_path: Path) -> None:
     st.tuples(st.floats(0.1, 9), st.floats(-9, 9)),
     st.lists(st.text(max_size=9), max_size=3),
     st.none() | st.tuples(st.floats(0, 9), st.floats(0, 9)),
+    st.none() | st.floats(1e-5, 0.99),
 )
 def test_a_card_comes_back_as_it_was(
     threshold: float,
@@ -137,11 +145,18 @@ def test_a_card_comes_back_as_it_was(
     calibration: tuple[float, float],
     filters: list[str],
     widths: tuple[float, float] | None,
+    prior: float | None,
 ) -> None:
     network = {"depth": 3, "hidden": 8, "norm": "batch", "contrast": True, "fold": 2}
     data = DataCard(filters=tuple(filters), star_widths=widths)
     finder = FinderCard(
-        network=network, data=data, threshold=threshold, calibrated=calibrated, plateau=plateau, calibration=calibration
+        network=network,
+        data=data,
+        threshold=threshold,
+        calibrated=calibrated,
+        plateau=plateau,
+        calibration=calibration,
+        prior=prior,
     )
     filler = FillerCard(network=network, data=data, recipe=RECIPE)
     for card in (finder, filler, replace(finder, closes_gaps=False, run={"started": "now"})):

@@ -57,13 +57,13 @@ def test_nothing_is_raised_nor_leaves_its_order(seed: int, taught: float, rows: 
 
 
 @pytest.mark.parametrize("share", [0.01, 0.003, 0.001])
-def test_half_of_what_the_true_share_asks_for(share: float) -> None:
+def test_a_part_of_what_the_true_share_asks_for(share: float) -> None:
     found, true = posterior(share)
     made = lowered(found)
     change = (log_odds(made) - log_odds(found))[(found > 1e-3) & (found < 0.999)]
     asked = np.log(true.mean() / TAUGHT)
     assert change.std() < 1e-3
-    assert change.mean() == pytest.approx(asked / 2, abs=0.12)
+    assert change.mean() == pytest.approx(0.3 * asked, abs=0.07)
     # Nearer to the truth, in the mean and in the score that is proper (Brier 1950).
     assert abs(made.mean() - true.mean()) < abs(found.mean() - true.mean())
     assert ((made - true) ** 2).mean() < ((found - true) ** 2).mean()
@@ -76,18 +76,18 @@ def test_chips_that_as_many_cover_are_left_as_they_are(share: float) -> None:
 
 
 def test_an_empty_chip_is_lowered_by_a_bound_that_leaves_a_sure_cosmic_ray() -> None:
-    found = np.full((1000, 1200), 1e-5)
+    found = np.full((3000, 3000), 1e-7)
     found[500, 500:505] = [0.6, 0.999, 0.9999, 0.999, 0.6]
     made = lowered(found)
-    np.testing.assert_allclose(log_odds(made) - log_odds(found.astype(np.float32)), -2.5, atol=2e-3)
-    assert (made[500, 501:504] > 0.98).all()
+    np.testing.assert_allclose(log_odds(made) - log_odds(found.astype(np.float32)), -2, atol=2e-3)
+    assert (made[500, 501:504] > 0.99).all()
     assert (made[500, [500, 504]] < 0.5).all()
 
 
 def test_a_small_image_says_little() -> None:
     found = np.full((16, 16), 1e-4)
     change = (log_odds(lowered(found)) - log_odds(found.astype(np.float32))).mean()
-    assert -0.3 < change < 0
+    assert -0.2 < change < 0
 
 
 def test_pixels_of_no_use_do_not_count() -> None:
@@ -96,9 +96,35 @@ def test_pixels_of_no_use_do_not_count() -> None:
     usable[:200] = False
     hidden = found.copy()
     hidden[:100] = 0.99
-    np.testing.assert_allclose(lowered(hidden, usable)[200:], lowered(found[200:]), rtol=0.05)
+    np.testing.assert_allclose(lowered(hidden, usable)[200:], lowered(found[200:]), rtol=0.03)
+    faint = np.full(found.shape, 2e-3)  # its share is that of small probabilities alone
+    usable[60:] = False
+    usable[:60] = True
+    np.testing.assert_allclose(lowered(faint, usable)[:60], lowered(faint[:60]), rtol=1e-4)
     none = lowered(found, np.zeros(found.shape, bool))
     np.testing.assert_array_equal(none, found.astype(np.float32))
+
+
+def test_chips_of_a_batch_are_lowered_each_by_its_own_share() -> None:
+    shares = (0.0005, 0.03, 0.004)
+    chips = [posterior(share, (120, 130), seed)[0].astype(np.float32) for seed, share in enumerate(shares)]
+    batch = torch.from_numpy(np.stack(chips))
+    lower_to_share(batch, torch.ones(batch.shape, dtype=torch.bool), TAUGHT)
+    for chip, made in zip(chips, batch.numpy(), strict=True):
+        np.testing.assert_array_equal(made, lowered(chip))
+    np.testing.assert_array_equal(batch.numpy()[1], chips[1])
+    assert (batch.numpy()[0] < chips[0]).any()
+    assert (batch.numpy()[2] < chips[2]).any()
+
+
+def test_a_map_that_saturates_is_divided_first(trained: Path) -> None:
+    model = load_model(trained / "checkpoints" / "best.ckpt")
+    image = faint_peaks(1)[0]
+    plain = ExposurePredictor(model, plateau=0.8).chip_probability(image, np.zeros(image.shape, bool))
+    both = replace(model, card=replace(model.card, prior=0.2))
+    made = ExposurePredictor(both, plateau=0.8).chip_probability(image, np.zeros(image.shape, bool))
+    assert (made < plain).any()
+    np.testing.assert_allclose(made, lowered(plain, taught=0.2), atol=1e-6)
 
 
 def faint_peaks(count: int = 3, shape: tuple[int, int] = (300, 330)) -> np.ndarray:
@@ -127,8 +153,8 @@ def test_the_shipped_model_does_it_chip_by_chip(name: str) -> None:
         change = (log_odds(made) - log_odds(found))[(found > 1e-3) & (found < 0.999)]
         assert change.std() < 1e-2
         changes.append(change.mean())
-    assert -2.5 < changes[0] < -0.1
-    assert max(changes[1:]) < changes[0] - 0.3
+    assert -2 < changes[0] < -0.05
+    assert max(changes[1:]) < changes[0] - 0.2
 
 
 def test_another_program_is_told_that_the_network_alone_does_not(
