@@ -25,7 +25,7 @@ from real_sky_sets import DATA, Picture, read_sets
 from scipy import ndimage
 
 from deepcr_lightning.atomic import write_atomically
-from deepcr_lightning.models.card import checked_prior
+from deepcr_lightning.models.card_values import checked_prior
 from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY
 from deepcr_lightning.models.lean import lean_checkpoint
 from deepcr_lightning.models.model import load_model

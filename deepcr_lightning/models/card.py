@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 import deepcr_lightning
+from deepcr_lightning.models.card_values import checked_prior, finite, known, share, texts
 from deepcr_lightning.networks.choice import NETWORKS, UNET
 from deepcr_lightning.networks.scale import OURS, SCALES, Scale
 
@@ -17,7 +17,6 @@ FORMAT = 2
 FINDER, FILLER = "finder", "filler"
 """What a network does with cosmic rays; cards of earlier versions, which do not say, are of finders."""
 _NAME = re.compile(r"[\w.:-]{1,200}")
-_RAREST = 1e-6
 LABEL_SNR = 2.0
 """Added charge counts as a CR from this many times the local noise, unless a run says otherwise."""
 
@@ -220,8 +219,8 @@ class FinderCard(Card):
     @classmethod
     def own(cls, plain: Mapping[str, Any]) -> dict[str, Any]:
         """Read the fields that cards of this kind alone have."""
-        scale, shift = (_finite(value) for value in plain.get("calibration", cls.calibration))
-        threshold, plateau, curves = _share(plain["threshold"]), plain.get("plateau"), plain.get("curves")
+        scale, shift = (finite(value) for value in plain.get("calibration", cls.calibration))
+        threshold, plateau, curves = share(plain["threshold"]), plain.get("plateau"), plain.get("curves")
         prior, name = plain.get("prior"), str(plain.get("network_name", UNET))
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a name of a network")
@@ -233,7 +232,7 @@ class FinderCard(Card):
             "threshold": threshold,
             "calibrated": bool(plain["calibrated"]),
             "curves": None if curves is None else {name: [*map(float, values)] for name, values in curves.items()},
-            "plateau": None if plateau is None else _share(plateau),
+            "plateau": None if plateau is None else share(plateau),
             "calibration": (scale, shift),
             "prior": None if prior is None else checked_prior(prior),
             "closes_gaps": plain.get("gaps") == "closed",
@@ -269,43 +268,11 @@ def _thawed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{number} is not a finite number")
-    return number
-
-
-def _share(value: Any) -> float:
-    number = float(value)
-    if not 0 <= number <= 1:
-        raise ValueError(f"{number} is not between 0 and 1")
-    return number
-
-
-def checked_prior(value: Any) -> float:
-    """Read a share of pixels that cosmic rays cover: a millionth at least, and not all."""
-    number = float(value)
-    if not _RAREST <= number < 1:
-        raise ValueError(f"{number} is not a share from {_RAREST:g} to 1")
-    return number
-
-
-def _texts(values: Any) -> tuple[str, ...]:
-    if not isinstance(values, tuple) or not all(isinstance(value, str) for value in values):
-        raise TypeError(f"{values!r} is not a list of texts")
-    return values
-
-
-def _known(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else check(value)
-
-
 _CHECKS: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("filters", "science", "darks", "dark_sha256"), _texts),
-    **dict.fromkeys(("label_snr", "spectra", "trailed"), _finite),
-    **dict.fromkeys(("mean_dark_share", "cr_share_rate"), _known(_finite)),
-    "star_widths": _known(lambda pair: (_finite(pair[0]), _finite(pair[1]))),
-    "tile_size": _known(int),
+    **dict.fromkeys(("filters", "science", "darks", "dark_sha256"), texts),
+    **dict.fromkeys(("label_snr", "spectra", "trailed"), finite),
+    **dict.fromkeys(("mean_dark_share", "cr_share_rate"), known(finite)),
+    "star_widths": known(lambda pair: (finite(pair[0]), finite(pair[1]))),
+    "tile_size": known(int),
 }
 """What a card says of the data, by its name: a damaged one is refused when it is read, and not where it is used."""
