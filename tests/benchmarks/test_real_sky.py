@@ -29,8 +29,9 @@ LEAST = {
 }
 """Floors: scores of the model that we ship less a small margin."""
 MOST = {
-    "mean, sets with truth": {"calibration_error_likely": 0.045, "strict_calibration_error_likely": 0.055},
+    "mean, sets with truth": {"calibration_error_likely": 0.042, "strict_calibration_error_likely": 0.055},
     "mean, controls and transplants": {"flagged": 0.0009, "stars": 0.003},
+    "m13_blue": {"flagged": 0.0002},
 }
 """Ceilings in the same way."""
 
