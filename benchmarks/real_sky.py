@@ -27,7 +27,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from real_sky_changes import binned, scaled, shifted
+from real_sky_changes import binned, noisier, scaled, shifted
 from real_sky_methods import open_method
 from real_sky_scores import CONTROLS, LOWER, MEAN, MEASURES, SHARES, Scores, Value, score_sets
 from real_sky_sets import DATA, REFERENCE, Picture, read_sets
@@ -118,6 +118,7 @@ def main() -> None:
         "--shifted", nargs=2, type=float, metavar=("Y", "X"), help="by so many pixels, by linear interpolation"
     )
     changes.add_argument("--scaled", type=float, metavar="FACTOR", help="as by a gain that is wrong by this factor")
+    changes.add_argument("--noisier", type=float, metavar="FACTOR", help="the right half, by this factor")
     options.add_argument("--json", type=Path, metavar="FILE", help=f"write all figures there, beside those of {PEER}")
     options.add_argument("--sheets", type=Path, metavar="DIR", help="draw worst false pixels and misses of every set")
     chosen = options.parse_args()
@@ -127,6 +128,7 @@ def main() -> None:
         change = binned(tuple(chosen.binned)) if chosen.binned else None
         change = shifted(tuple(chosen.shifted)) if chosen.shifted else change
         change = scaled(chosen.scaled) if chosen.scaled else change
+        change = noisier(chosen.noisier) if chosen.noisier else change
         sets = read_sets(chosen.data, chosen.sets, change)
         for name in names + [PEER] * (chosen.json is not None and PEER not in names):
             begun = time.monotonic()

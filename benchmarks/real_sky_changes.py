@@ -1,4 +1,4 @@
-"""Real images as another camera or reduction would have had them: pixels added up, interpolated, or of a wrong gain."""
+"""Real images as another camera or reduction would have had them: other pixels, gain or noise."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepcr_lightning.exposures.chip import Chip
+from deepcr_lightning.exposures.sky import sky_and_noise
 from deepcr_lightning.exposures.truth import ChipTruth
 
 Change = Callable[[Chip, ChipTruth], tuple[Chip, ChipTruth]]
@@ -82,6 +83,30 @@ def scaled(factor: float) -> Change:
 
     def change(chip: Chip, truth: ChipTruth) -> tuple[Chip, ChipTruth]:
         return replace(chip, electrons=chip.electrons * np.float32(factor)), truth
+
+    return change
+
+
+def noisier(factor: float) -> Change:
+    """Let the right half of a chip have more noise than the left, as if another amplifier read it.
+
+    Parameters
+    ----------
+    factor : float
+        Noise there over that of before, at least 1.
+
+    Returns
+    -------
+    callable
+        Of a chip and its truth, which stays; each chip has noise of its own, the same in every run.
+    """
+
+    def change(chip: Chip, truth: ChipTruth) -> tuple[Chip, ChipTruth]:
+        _, noise = sky_and_noise(chip.electrons, ~chip.unusable)
+        rng = np.random.default_rng(int(chip.electrons.size))
+        more = noise * np.sqrt(factor**2 - 1) * rng.normal(size=chip.electrons.shape)
+        more[:, : chip.electrons.shape[1] // 2] = 0
+        return replace(chip, electrons=(chip.electrons + more).astype(np.float32)), truth
 
     return change
 

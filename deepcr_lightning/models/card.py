@@ -182,6 +182,9 @@ class FinderCard(Card):
         be lowered (`prediction.prior`).
     closes_gaps : bool
         Whether it was trained on images whose unusable pixels were filled smoothly (`networks.gaps.close_gaps`).
+    evens_noise : bool
+        Whether prediction makes the noise of a chip even first (`exposures.uneven_noise`); networks of earlier
+        versions keep their maps.
     network_name : str
         A name of `networks.choice.NETWORKS`, or the name that the user gave to a network of their own: it is compared
         with what the user names, and never imported.
@@ -194,6 +197,7 @@ class FinderCard(Card):
     calibration: tuple[float, float] = (1.0, 0.0)
     prior: float | None = None
     closes_gaps: bool = True
+    evens_noise: bool = True
     network_name: str = UNET
     kind: ClassVar[str] = FINDER
 
@@ -208,6 +212,7 @@ class FinderCard(Card):
             **super().to_plain(),
             "network_name": self.network_name,
             "gaps": "closed" if self.closes_gaps else "open",
+            "noise": "evened" if self.evens_noise else "as it is",
             "threshold": float(self.threshold),
             "calibrated": bool(self.calibrated),
             "curves": None if self.curves is None else {name: list(values) for name, values in self.curves.items()},
@@ -236,6 +241,7 @@ class FinderCard(Card):
             "calibration": (scale, shift),
             "prior": None if prior is None else checked_prior(prior),
             "closes_gaps": plain.get("gaps") == "closed",
+            "evens_noise": plain.get("noise") == "evened",
         }
 
 

@@ -94,6 +94,8 @@ def export(model: Model, out: Path) -> str:
         )
     else:
         raise InputError(f"{out}: the ending must be .pth (for deepCR), .onnx, or .ckpt (to hand on)")
+    if model.card.evens_noise:
+        usage += "\npredict makes the noise of a chip even first (deepcr_lightning.exposures.uneven_noise)"
     if model.card.prior is not None:
         usage += (
             f"\npredict lowers the map of a chip of which cosmic rays cover less than {model.card.prior:.2g} "

@@ -175,7 +175,9 @@ def _read_deepcr(path: Path) -> tuple[UNet, FinderCard]:
         return deepcr_network("", weights)[0], card
     net, normalisation = deepcr_network(path.stem, weights)
     network = {"depth": 2, "hidden": net.hidden, "norm": "none", "contrast": False, "fold": 1}
-    return net, FinderCard(network=network, data=DataCard(normalisation=normalisation), closes_gaps=False)
+    return net, FinderCard(
+        network=network, data=DataCard(normalisation=normalisation), closes_gaps=False, evens_noise=False
+    )
 
 
 def model_threshold(model: Model, target: Target = None, plateau: float = 1.0) -> float:

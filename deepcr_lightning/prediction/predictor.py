@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.exposures.observatory import by_hubble
+from deepcr_lightning.exposures.uneven_noise import uneven_noise
 from deepcr_lightning.models.model import Model
 from deepcr_lightning.networks.fused import fused
+from deepcr_lightning.networks.scale import OURS
 from deepcr_lightning.prediction.lanes import in_lanes, own_stream, to_device, to_host
 from deepcr_lightning.prediction.prior import lower_to_share
 from deepcr_lightning.prediction.sliding_window import map_of, scaled
@@ -84,6 +87,8 @@ class ExposurePredictor(nn.Module):
         self.model, self.net, self.scale, self.tile, self.plateau = model, model.net, model.scale, tile, plateau
         self.hubble = None if model.hubble is None else ExposurePredictor(model.hubble, tile, compile=compile)
         self.closes_gaps, self.compiled = model.card.closes_gaps, compile
+        # The other scales know no noise.
+        self.evens_noise = model.card.evens_noise and model.card.normalisation == OURS
         if compile:
             self.net.compile()
         # A tuple hides it from PyTorch, which would move its weights a second time.
@@ -159,11 +164,10 @@ class ExposurePredictor(nn.Module):
         device = self.device
         electrons = to_device([chip[0] for chip in together], device)
         usable = ~to_device([chip[1] for chip in together], device)
-        levels = torch.tensor(
-            [self.scale.levels(*chip) for chip in zip(electrons, usable, strict=True)],
-            dtype=torch.float32,
-            device=device,
-        )
+        measured = [self.scale.levels(*chip) for chip in zip(electrons, usable, strict=True)]
+        if self.evens_noise:
+            electrons = _evened(electrons, together, measured)
+        levels = torch.tensor(measured, dtype=torch.float32, device=device)
         sky, noise = levels.T[..., None, None]
         image = scaled(electrons, sky, noise, usable if self.closes_gaps else None, self.scale.apply)
         on_cpu = device.type == "cpu" and not _is_autocast("cpu")
@@ -179,6 +183,21 @@ class ExposurePredictor(nn.Module):
         if self.model.card.prior is not None:
             lower_to_share(found, usable, self.model.card.prior)
         return found, usable
+
+
+def _evened(electrons: Tensor, together: list[Chip], levels: list[tuple[float, float]]) -> Tensor:
+    """Make the noise of chips even: what stands above or below the sky is divided by how much more noise is there."""
+    made = electrons
+    for place, ((image, hidden), (sky, noise)) in enumerate(zip(together, levels, strict=True)):
+        relative = uneven_noise(image, ~hidden, sky, noise)
+        if relative is None:
+            continue
+        if made is electrons:
+            made = electrons.clone()
+        blocks = torch.from_numpy(relative)[None, None].to(electrons.device)
+        plane = F.interpolate(blocks, image.shape, mode="bilinear", align_corners=False)[0, 0]
+        made[place].sub_(sky).div_(plane).add_(sky)
+    return made
 
 
 def _together(chips: Iterable[Chip], most: int) -> Iterator[list[Chip]]:

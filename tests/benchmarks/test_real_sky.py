@@ -14,6 +14,8 @@ from conftest import REAL_DATA, REPOSITORY, write_hst, write_truth
 from numpy.typing import NDArray
 from skies import SKY, add_cosmic_rays, scene
 
+from deepcr_lightning.exposures.sky import sky_and_noise
+
 LEAST = {
     "mean, sets with truth": {"average_precision": 0.987, "f1": 0.94, "purity": 0.95},
     "decam_sfft": {"average_precision": 0.998},
@@ -249,7 +251,7 @@ def test_truth_of_another_shape_is_named(sky: Sky, data: Path, capsys: pytest.Ca
     assert "Left out of three" in told
 
 
-def test_images_are_added_up_interpolated_or_scaled_with_their_truth(sky: Sky, data: Path) -> None:
+def test_images_are_changed_with_their_truth(sky: Sky, data: Path) -> None:
     plain = sky.sets.read_sets(data, ["one"])["one"][0]
     added = sky.sets.read_sets(data, ["one"], sky.changes.binned((2, 3)))["one"][0]
     chip, truth = plain.exposure.chips[0], plain.truth[1]
@@ -267,3 +269,18 @@ def test_images_are_added_up_interpolated_or_scaled_with_their_truth(sky: Sky, d
     scaled = sky.sets.read_sets(data, ["one"], sky.changes.scaled(0.25))["one"][0]
     np.testing.assert_allclose(scaled.exposure.chips[0].electrons, chip.electrons / 4, rtol=1e-6)
     np.testing.assert_array_equal(scaled.truth[1].cr, truth.cr)
+    noisier = sky.sets.read_sets(data, ["one"], sky.changes.noisier(2.0))["one"][0].exposure.chips[0].electrons
+    half = chip.electrons.shape[1] // 2
+    np.testing.assert_array_equal(noisier[:, :half], chip.electrons[:, :half])
+    noise = sky_and_noise(chip.electrons[:, half:])[1]
+    assert sky_and_noise(noisier[:, half:])[1] == pytest.approx(2 * noise, rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (REAL_DATA / "real").is_dir(), reason=f"no real images at {REAL_DATA / 'real'}")
+def test_the_shipped_model_where_one_half_is_noisier(sky: Sky) -> None:
+    sets = sky.sets.read_sets(REAL_DATA, None, sky.changes.noisier(1.6))
+    scores = sky.scores.score_sets(sky.methods.open_method("universal", REAL_DATA), sets)[sky.scores.MEAN]
+    assert scores["average_precision"].value > 0.972
+    assert scores["purity"].value > 0.95
+    assert scores["f1"].value > 0.915

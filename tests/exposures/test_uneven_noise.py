@@ -1,0 +1,143 @@
+"""Noise that differs over a chip: told from stars, light and rounding, and made even before a network sees it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from deepcr_lightning.exposures.sky import sky_and_noise
+from deepcr_lightning.exposures.uneven_noise import uneven_noise
+from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY
+from deepcr_lightning.models.model import load_model
+from deepcr_lightning.models.model_file import SHIPPED
+from deepcr_lightning.prediction.finder import CosmicRayFinder
+
+SHAPE = (512, 500)
+
+
+def sky(shape: tuple[int, int] = SHAPE, noise: float | NDArray = 10.0, seed: int = 0) -> NDArray[np.float32]:
+    return (100 + noise * np.random.default_rng(seed).normal(size=shape)).astype(np.float32)
+
+
+def halves(shape: tuple[int, int], factor: float) -> NDArray[np.float64]:
+    return np.where(np.arange(shape[1]) < shape[1] // 2, 1.0, factor)[None] * np.ones(shape)
+
+
+def measured(image: NDArray[np.float32], usable: NDArray[np.bool_] | None = None) -> NDArray[np.float32] | None:
+    usable = np.ones(image.shape, bool) if usable is None else usable
+    return uneven_noise(image, usable, *sky_and_noise(image, usable))
+
+
+@pytest.mark.parametrize(("shape", "side"), [((512, 500), 64), ((192, 640), 64), ((1200, 1100), 128)])
+@pytest.mark.parametrize("factor", [1.4, 1.8, 0.5])
+def test_the_noise_of_two_amplifiers(shape: tuple[int, int], side: int, factor: float) -> None:
+    image = sky(shape, 10 * halves(shape, factor))
+    usable = np.random.default_rng(1).random(shape) > 0.05
+    image[~usable] = 5e4
+    found = measured(image, usable)
+    assert found is not None
+    assert found.dtype == np.float32
+    assert found.shape == tuple(round(length / side) for length in shape)
+    left, right = found[:, : found.shape[1] // 2 - 1], found[:, (found.shape[1] + 1) // 2 + 1 :]
+    assert np.median(right) / np.median(left) == pytest.approx(factor, rel=0.08)
+    assert left.std() < 0.08 * left.mean()
+    assert right.std() < 0.08 * right.mean()
+
+
+def test_noise_that_grows_along_a_chip() -> None:
+    grows = np.linspace(1, 2, SHAPE[1])[None]
+    found = measured(sky(noise=10 * grows))
+    assert found is not None
+    blocks = grows[0][: 8 * (SHAPE[1] // 8)].reshape(8, -1).mean(1)
+    along = np.median(found, 0)
+    np.testing.assert_allclose(along / along[0], blocks / blocks[0], rtol=0.1)
+
+
+def with_stars(image: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    rng, (y, x) = np.random.default_rng(count), np.mgrid[-9:10, -9:10]
+    for row, column in rng.integers(10, 490, (count, 2)):
+        light = 10 ** rng.uniform(1, 4.5) * np.exp(-(y**2 + x**2) / 4)
+        image[row - 9 : row + 10, column - 9 : column + 10] += rng.poisson(light)
+    return image
+
+
+EVEN = {
+    "sky": lambda: sky(),
+    "few stars": lambda: with_stars(sky(), 100),
+    "a crowd": lambda: with_stars(sky(), 3000),
+    "light that grows": lambda: np.random.default_rng(2).poisson(np.linspace(100, 5000, 500), SHAPE).astype(np.float32),
+    "a spectrum": lambda: sky() + 3000 * (np.abs(np.arange(512) % 16 - 8) < 3)[:, None].astype(np.float32),
+    "coarse steps": lambda: 8 * np.round(sky(noise=5 * halves(SHAPE, 1.5)) / 8),
+    "all alike": lambda: np.full(SHAPE, 7, np.float32),
+    "smoothed": lambda: (sky() + np.roll(sky(), 1, 1)) / 2,
+    "too small": lambda: sky((90, 90), 10 * halves((90, 90), 2.0)),
+    "narrow": lambda: sky((20, 2000), 10 * halves((20, 2000), 2.0)),
+}
+
+
+@pytest.mark.parametrize("name", EVEN)
+def test_what_is_no_uneven_noise(name: str) -> None:
+    assert measured(EVEN[name]().astype(np.float32)) is None
+
+
+def test_nothing_usable() -> None:
+    assert uneven_noise(sky(), np.zeros(SHAPE, bool), 100.0, 10.0) is None
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.floats(0, 1), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_any_image_gives_bounded_numbers_or_none(rows: int, columns: int, hidden: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = (rng.normal(size=(rows, columns)) * 10 ** rng.uniform(-3, 5, (rows, columns))).astype(np.float32)
+    usable = rng.random(image.shape) >= hidden
+    found = measured(image, usable)
+    if found is not None:
+        assert np.isfinite(found).all()
+        assert found.min() >= 0.4
+        assert found.max() <= 4
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_shipped_model_is_not_misled(name: str) -> None:
+    model = load_model(name)
+    assert model.card.evens_noise
+    before = CosmicRayFinder(replace(model, card=replace(model.card, evens_noise=False)))
+    image = sky(noise=10 * halves(SHAPE, 2.0), seed=3)
+    hit = np.zeros(SHAPE, bool)
+    hit[20:500:40, 100:106] = hit[20:500:40, 400:406] = True
+    image[hit] += 900
+    kept = image.copy()
+    stack = CosmicRayFinder(model).clean(np.stack([image, sky(), image])).mask
+    mask = CosmicRayFinder(model).find_cosmic_rays(image)
+    np.testing.assert_array_equal(image, kept)
+    np.testing.assert_array_equal(stack[0], mask)
+    np.testing.assert_array_equal(stack[2], mask)
+    touches = np.zeros(SHAPE, bool)
+    for rows in (-1, 0, 1):
+        for columns in (-1, 0, 1):
+            touches |= np.roll(hit, (rows, columns), (0, 1))
+    assert mask[hit].mean() > 0.85
+    false, false_before = (int((found & ~touches).sum()) for found in (mask, before.find_cosmic_rays(image)))
+    assert false <= 10
+    assert false_before > 5 * false
+    # Where the noise is even nothing changes.
+    np.testing.assert_array_equal(CosmicRayFinder(model).probability(sky()), before.probability(sky()))
+
+
+def test_a_checkpoint_of_an_earlier_version_keeps_its_map(trained: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    assert load_model(trained / "checkpoints" / "best.ckpt").card.evens_noise
+    del checkpoint[DESCRIPTION_KEY]["noise"]
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    old, image = load_model(tmp_path / "old.ckpt"), sky(noise=10 * halves(SHAPE, 2.0))
+    assert not old.card.evens_noise
+    new = CosmicRayFinder(replace(old, card=replace(old.card, evens_noise=True)))
+    assert not np.array_equal(CosmicRayFinder(old).probability(image), new.probability(image))
+    np.testing.assert_array_equal(CosmicRayFinder(old).probability(sky()), new.probability(sky()))
