@@ -35,7 +35,7 @@ def uneven_noise(
     usable : ndarray of bool, shape (H, W)
         Pixels to look at.
     sky, noise : float
-        Of the whole chip, from `exposures.sky.sky_and_noise`.
+        Sky level and noise of the whole chip in electrons, from `exposures.sky.sky_and_noise`.
 
     Returns
     -------
