@@ -20,7 +20,8 @@ first look, and smoothed over three by three of them."""
 _DIM = 0.25
 """Light, in units of the variance of a pixel, beyond which the noise of a block is that of its light."""
 _LEAST, _MOST = 0.4, 4.0
-_STEPS = 3.0
+_STEPS = 6.0
+"""Noise in steps of rounding from which on the scatter of a block is no whole number of them."""
 
 
 def uneven_noise(
@@ -48,7 +49,7 @@ def uneven_noise(
     -----
     From the MAD of the differences of neighbours in a row. Structure is told from noise by pixels two apart, which
     differ more in it; blocks with structure, or with light that brings noise of its own, take the value of the nearest
-    other one.
+    other one, which is wrong where light fills what one amplifier reads.
     """
     side, every = _SIDES[0] if electrons.size >= _LARGE else _SIDES[1]
     blocks = tuple(round(length / side) for length in electrons.shape)
@@ -56,13 +57,14 @@ def uneven_noise(
         return None
     # Most chips are even, which a quarter of the rows says.
     some = _rows(electrons, usable, blocks, 4 * every, 0)
-    relative = _scatter(some[..., 1:] - some[..., :-1]) / noise
+    with np.errstate(all="ignore"):
+        relative = _scatter(some[..., 1:] - some[..., :-1]) / noise
     if noise < _STEPS * rounding_step(some[np.isfinite(some)]) or _range(relative[np.isfinite(relative)]) < _UNEVEN:
         return None
     here, below = (_rows(electrons, usable, blocks, every, down) for down in (0, 2))
-    beside = _scatter(here[..., 1:] - here[..., :-1])
-    apart = np.maximum(_scatter(here[..., 2:] - here[..., :-2]), _scatter(below - here))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
+        beside = _scatter(here[..., 1:] - here[..., :-1])
+        apart = np.maximum(_scatter(here[..., 2:] - here[..., :-2]), _scatter(below - here))
         relative, rough = beside / noise, apart / beside
     known = np.isfinite(relative) & np.isfinite(rough) & (relative > 0)
     if not known.any():
@@ -118,4 +120,4 @@ def _median(values: NDArray[np.float32]) -> NDArray[np.float64]:
     # What is no number comes last. np.nanmedian takes ten times as long.
     in_order, count = np.sort(flat, axis=-1), np.isfinite(flat).sum(-1)
     middle = np.take_along_axis(in_order, (count // 2)[..., None].clip(max=flat.shape[-1] - 1), axis=-1)[..., 0]
-    return np.where(2 * count >= flat.shape[-1], middle, np.nan)
+    return np.where(2 * count >= flat.shape[-1], middle.astype(float), np.nan)

@@ -202,6 +202,11 @@ class FinderCard(Card):
     kind: ClassVar[str] = FINDER
 
     @property
+    def even_noise(self) -> bool:
+        """Whether prediction makes the noise even; on the scales of other packages there is no noise."""
+        return self.evens_noise and self.normalisation == OURS
+
+    @property
     def options(self) -> str:
         """Options by which predict.py takes such a network; the last one is to name the checkpoint."""
         return "ckpt_path" if self.network_name in NETWORKS else f"network={self.network_name} ckpt_path"

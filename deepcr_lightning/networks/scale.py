@@ -25,7 +25,7 @@ def normalise(electrons: Tensor, sky: Tensor | float, noise: Tensor | float) -> 
     ----------
     electrons : Tensor of float32, shape (..., H, W)
         Image in electrons.
-    sky, noise : Tensor of float32, shape (..., 1, 1), or float
+    sky, noise : Tensor of float32, shape (..., 1, 1) or (..., H, W), or float
         Sky level and noise in electrons, from `exposures.sky.sky_and_noise`.
 
     Returns

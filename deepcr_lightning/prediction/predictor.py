@@ -20,7 +20,6 @@ from deepcr_lightning.exposures.observatory import by_hubble
 from deepcr_lightning.exposures.uneven_noise import uneven_noise
 from deepcr_lightning.models.model import Model
 from deepcr_lightning.networks.fused import fused
-from deepcr_lightning.networks.scale import OURS
 from deepcr_lightning.prediction.lanes import in_lanes, own_stream, to_device, to_host
 from deepcr_lightning.prediction.prior import lower_to_share
 from deepcr_lightning.prediction.sliding_window import map_of, scaled
@@ -87,8 +86,6 @@ class ExposurePredictor(nn.Module):
         self.model, self.net, self.scale, self.tile, self.plateau = model, model.net, model.scale, tile, plateau
         self.hubble = None if model.hubble is None else ExposurePredictor(model.hubble, tile, compile=compile)
         self.closes_gaps, self.compiled = model.card.closes_gaps, compile
-        # The other scales know no noise.
-        self.evens_noise = model.card.evens_noise and model.card.normalisation == OURS
         if compile:
             self.net.compile()
         # A tuple hides it from PyTorch, which would move its weights a second time.
@@ -165,10 +162,10 @@ class ExposurePredictor(nn.Module):
         electrons = to_device([chip[0] for chip in together], device)
         usable = ~to_device([chip[1] for chip in together], device)
         measured = [self.scale.levels(*chip) for chip in zip(electrons, usable, strict=True)]
-        if self.evens_noise:
-            electrons = _evened(electrons, together, measured)
         levels = torch.tensor(measured, dtype=torch.float32, device=device)
         sky, noise = levels.T[..., None, None]
+        if self.model.card.even_noise:
+            noise = _everywhere(noise, together, measured)
         image = scaled(electrons, sky, noise, usable if self.closes_gaps else None, self.scale.apply)
         on_cpu = device.type == "cpu" and not _is_autocast("cpu")
         tile = self.tile or max(pace.tile, 0 if device.type == "cuda" else _MARGINS * self.net.margin)
@@ -185,19 +182,17 @@ class ExposurePredictor(nn.Module):
         return found, usable
 
 
-def _evened(electrons: Tensor, together: list[Chip], levels: list[tuple[float, float]]) -> Tensor:
-    """Make the noise of chips even: what stands above or below the sky is divided by how much more noise is there."""
-    made = electrons
-    for place, ((image, hidden), (sky, noise)) in enumerate(zip(together, levels, strict=True)):
-        relative = uneven_noise(image, ~hidden, sky, noise)
-        if relative is None:
-            continue
-        if made is electrons:
-            made = electrons.clone()
-        blocks = torch.from_numpy(relative)[None, None].to(electrons.device)
-        plane = F.interpolate(blocks, image.shape, mode="bilinear", align_corners=False)[0, 0]
-        made[place].sub_(sky).div_(plane).add_(sky)
-    return made
+def _everywhere(noise: Tensor, together: list[Chip], levels: list[tuple[float, float]]) -> Tensor:
+    """Give the noise of chips, shape (B, 1, 1), or where that of any is uneven of their pixels, shape (B, H, W)."""
+    relative = [uneven_noise(image, ~hidden, *level) for (image, hidden), level in zip(together, levels, strict=True)]
+    if all(blocks is None for blocks in relative):
+        return noise
+    planes = noise.repeat(1, *together[0][0].shape)
+    for plane, blocks in zip(planes, relative, strict=True):
+        if blocks is not None:
+            factors = torch.from_numpy(blocks)[None, None].to(noise.device)
+            plane *= F.interpolate(factors, plane.shape, mode="bilinear", align_corners=False)[0, 0]
+    return planes
 
 
 def _together(chips: Iterable[Chip], most: int) -> Iterator[list[Chip]]:

@@ -122,7 +122,8 @@ def scaled(
     ----------
     chips : Tensor of float32, shape (B, H, W)
         In electrons.
-    sky, noise : Tensor of float32, shape (B, 1, 1)
+    sky : Tensor of float32, shape (B, 1, 1)
+    noise : Tensor of float32, shape (B, 1, 1) or (B, H, W)
     usable : Tensor of bool, shape (B, H, W), optional
         Gaps are closed where it is given.
     scale : callable
@@ -135,8 +136,10 @@ def scaled(
     if chips.device.type == "cpu":
         # In bands, so that what one operation leaves is still at hand for the next.
         image = torch.empty_like(chips)
-        for given, made in zip(chips.split(_BAND, dim=1), image.split(_BAND, dim=1), strict=True):
-            made.copy_(scale(given, sky, noise))
+        bands = chips.split(_BAND, dim=1)
+        noises = [noise] * len(bands) if noise.shape[1] == 1 else noise.split(_BAND, dim=1)
+        for given, made, there in zip(bands, image.split(_BAND, dim=1), noises, strict=True):
+            made.copy_(scale(given, sky, there))
     else:
         image = scale(chips, sky, noise)
     # Of whole chips: a gap that a tile cuts would be filled in two ways.

@@ -157,6 +157,7 @@ def test_a_card_comes_back_as_it_was(
         plateau=plateau,
         calibration=calibration,
         prior=prior,
+        evens_noise=not calibrated,
     )
     filler = FillerCard(network=network, data=data, recipe=RECIPE)
     for card in (finder, filler, replace(finder, closes_gaps=False, run={"started": "now"})):
