@@ -25,7 +25,7 @@ from real_sky_sets import DATA, Picture, read_sets
 from scipy import ndimage
 
 from deepcr_lightning.atomic import write_atomically
-from deepcr_lightning.models.card_values import checked_prior
+from deepcr_lightning.models.card_values import prior_share
 from deepcr_lightning.models.checkpoint import DESCRIPTION_KEY
 from deepcr_lightning.models.lean import lean_checkpoint
 from deepcr_lightning.models.model import load_model
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", required=True, help="names of sets with truth")
     parser.add_argument("--shift", type=float, help="take this one")
     parser.add_argument(
-        "--prior", type=checked_prior, help="share of the pixels that cosmic rays cover where the map is right"
+        "--prior", type=prior_share, help="share of the pixels that cosmic rays cover where the map is right"
     )
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 import deepcr_lightning
-from deepcr_lightning.models.card_values import checked_prior, finite, known, share, texts
+from deepcr_lightning.models.card_values import finite, known, prior_share, share, texts
 from deepcr_lightning.networks.choice import NETWORKS, UNET
 from deepcr_lightning.networks.scale import OURS, SCALES, Scale
 
@@ -244,7 +244,7 @@ class FinderCard(Card):
             "curves": None if curves is None else {name: [*map(float, values)] for name, values in curves.items()},
             "plateau": None if plateau is None else share(plateau),
             "calibration": (scale, shift),
-            "prior": None if prior is None else checked_prior(prior),
+            "prior": None if prior is None else prior_share(prior),
             "closes_gaps": plain.get("gaps") == "closed",
             "evens_noise": plain.get("noise") == "evened",
         }

@@ -25,7 +25,7 @@ def share(value: Any) -> float:
     return number
 
 
-def checked_prior(value: Any) -> float:
+def prior_share(value: Any) -> float:
     """Read a share of pixels that cosmic rays cover: a millionth at least, and not all."""
     number = float(value)
     if not _RAREST <= number < 1:
