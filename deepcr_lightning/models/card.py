@@ -202,7 +202,7 @@ class FinderCard(Card):
     kind: ClassVar[str] = FINDER
 
     @property
-    def even_noise(self) -> bool:
+    def makes_noise_even(self) -> bool:
         """Whether prediction makes the noise even; on the scales of other packages there is no noise."""
         return self.evens_noise and self.normalisation == OURS
 

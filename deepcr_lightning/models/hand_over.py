@@ -94,7 +94,7 @@ def export(model: Model, out: Path) -> str:
         )
     else:
         raise InputError(f"{out}: the ending must be .pth (for deepCR), .onnx, or .ckpt (to hand on)")
-    if model.card.even_noise:
+    if model.card.makes_noise_even:
         usage += "\npredict makes the noise of a chip even first (deepcr_lightning.exposures.uneven_noise)"
     if model.card.prior is not None:
         usage += (

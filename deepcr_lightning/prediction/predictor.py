@@ -164,7 +164,7 @@ class ExposurePredictor(nn.Module):
         measured = [self.scale.levels(*chip) for chip in zip(electrons, usable, strict=True)]
         levels = torch.tensor(measured, dtype=torch.float32, device=device)
         sky, noise = levels.T[..., None, None]
-        if self.model.card.even_noise:
+        if self.model.card.makes_noise_even:
             noise = _everywhere(noise, together, measured)
         image = scaled(electrons, sky, noise, usable if self.closes_gaps else None, self.scale.apply)
         on_cpu = device.type == "cpu" and not _is_autocast("cpu")

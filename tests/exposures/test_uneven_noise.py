@@ -199,9 +199,9 @@ def test_cosmic_rays_on_light_in_the_noisier_half_are_found_as_before() -> None:
 
 def test_scales_without_noise_are_left_alone(trained: Path, tmp_path: Path) -> None:
     model = load_model(trained / "checkpoints" / "best.ckpt")
-    assert model.card.even_noise
+    assert model.card.makes_noise_even
     other = replace(model.card, data=replace(model.card.data, normalisation="electrons"))
-    assert not other.even_noise
+    assert not other.makes_noise_even
     image, hidden = sky(noise=10 * halves(SHAPE, 2.0)), np.zeros(SHAPE, bool)
     plain = replace(other, evens_noise=False)
     maps = [ExposurePredictor(replace(model, card=card)).chip_probability(image, hidden) for card in (other, plain)]
