@@ -14,6 +14,9 @@ _MAD_TO_SIGMA = 1.4826
 _ROUGH, _ROUGHEST = 1.08, 1.35
 """In structure, pixels two apart differ by more than neighbours do: so much more than in the smoothest fifth of the
 blocks, and in these themselves, noise may be so."""
+_TAIL = 2.1
+"""The 80th in a hundred of the differences over their median, 1.90 if they are normal: stars and their wings add to the
+largest of them."""
 _STEADY, _UNEVEN = 0.6, 1.25
 """So many of the blocks must tell, and their noise differ by this factor, from the 5th to the 95th in a hundred: at a
 first look, and smoothed over three by three of them."""
@@ -48,8 +51,8 @@ def uneven_noise(
     Notes
     -----
     From the MAD of the differences of neighbours in a row. Structure is told from noise by pixels two apart, which
-    differ more in it; blocks with structure, or with light that brings noise of its own, take the value of the nearest
-    other one, which is wrong where light fills what one amplifier reads.
+    differ more in it, and by its largest differences; blocks with structure, or with light that brings noise of its
+    own, take the value of the nearest other one, which is wrong where light fills what one amplifier reads.
     """
     side, every = _SIDES[0] if electrons.size >= _LARGE else _SIDES[1]
     blocks = tuple(round(length / side) for length in electrons.shape)
@@ -63,14 +66,16 @@ def uneven_noise(
         return None
     here, below = (_rows(electrons, usable, blocks, every, down) for down in (0, 2))
     with np.errstate(all="ignore"):
-        beside = _scatter(here[..., 1:] - here[..., :-1])
+        steps = abs(here[..., 1:] - here[..., :-1])
+        beside, tail = _scatter(steps), _quantile(steps, 0.8) / _quantile(steps, 0.5)
         apart = np.maximum(_scatter(here[..., 2:] - here[..., :-2]), _scatter(below - here))
         relative, rough = beside / noise, apart / beside
     known = np.isfinite(relative) & np.isfinite(rough) & (relative > 0)
     if not known.any():
         return None
     smoothest = np.percentile(rough[known], 20)
-    steady = known & (rough <= _ROUGH * smoothest) & (abs(_median(here) - sky) <= _DIM * noise**2)
+    dark = abs(_quantile(here, 0.5) - sky) <= _DIM * noise**2
+    steady = known & dark & (rough <= _ROUGH * smoothest) & (tail <= _TAIL)
     if smoothest > _ROUGHEST or steady.mean() < _STEADY:
         return None
     smooth = _smooth(relative, steady)
@@ -111,13 +116,14 @@ def _rows(
 
 
 def _scatter(differences: NDArray[np.float32]) -> NDArray[np.float64]:
-    return _MAD_TO_SIGMA / np.sqrt(2) * _median(abs(differences))
+    return _MAD_TO_SIGMA / np.sqrt(2) * _quantile(abs(differences), 0.5)
 
 
-def _median(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Median of the pixels of each block that are numbers; NaN where less than half of them are."""
+def _quantile(values: NDArray[np.float32], share: float) -> NDArray[np.float64]:
+    """Quantile of the pixels of each block that are numbers; NaN where less than half of them are."""
     flat = values.reshape(*values.shape[:2], -1)
     # What is no number comes last. np.nanmedian takes ten times as long.
     in_order, count = np.sort(flat, axis=-1), np.isfinite(flat).sum(-1)
-    middle = np.take_along_axis(in_order, (count // 2)[..., None].clip(max=flat.shape[-1] - 1), axis=-1)[..., 0]
-    return np.where(2 * count >= flat.shape[-1], middle.astype(float), np.nan)
+    place = (share * count).astype(int).clip(max=flat.shape[-1] - 1)
+    found = np.take_along_axis(in_order, place[..., None], axis=-1)[..., 0]
+    return np.where(2 * count >= flat.shape[-1], found.astype(float), np.nan)

@@ -72,10 +72,19 @@ def with_stars(image: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     return image
 
 
+def with_wings(image: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Moffat stars, whose wings reach far, of up to 5000 times their own noise."""
+    rng, light, (y, x) = np.random.default_rng(count), np.zeros(SHAPE), np.indices(SHAPE)
+    for row, column in rng.integers(0, 500, (count, 2)):
+        light += 10 ** rng.uniform(1.5, 7.4) * (1 + ((y - row) ** 2 + (x - column) ** 2) / 1.2) ** -2.5
+    return image + rng.poisson(light).astype(np.float32)
+
+
 EVEN = {
     "sky": lambda: sky(),
     "few stars": lambda: with_stars(sky(), 100),
     "a crowd": lambda: with_stars(sky(), 3000),
+    "bright stars with wings": lambda: with_wings(sky(noise=7), 250),
     "light that grows": lambda: np.random.default_rng(2).poisson(np.linspace(100, 5000, 500), SHAPE).astype(np.float32),
     "a spectrum": lambda: sky() + 3000 * (np.abs(np.arange(512) % 16 - 8) < 3)[:, None].astype(np.float32),
     "coarse steps": lambda: 5 * np.round(sky(noise=10 * halves(SHAPE, 1.6)) / 5),
