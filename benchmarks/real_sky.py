@@ -28,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 from real_sky_changes import binned, noisier, scaled, shifted
+from real_sky_events import EVENTS, open_events, struck
 from real_sky_methods import open_method
 from real_sky_scores import CONTROLS, LOWER, MEAN, MEASURES, SHARES, Scores, Value, score_sets
 from real_sky_sets import DATA, REFERENCE, Picture, read_sets
@@ -119,6 +120,7 @@ def main() -> None:
     )
     changes.add_argument("--scaled", type=float, metavar="FACTOR", help="as by a gain that is wrong by this factor")
     changes.add_argument("--noisier", type=float, metavar="FACTOR", help="the right half, by this factor")
+    changes.add_argument("--struck", choices=EVENTS, help="by real CRs of that camera, in 1.5 %% of the pixels")
     options.add_argument("--json", type=Path, metavar="FILE", help=f"write all figures there, beside those of {PEER}")
     options.add_argument("--sheets", type=Path, metavar="DIR", help="draw worst false pixels and misses of every set")
     chosen = options.parse_args()
@@ -129,6 +131,7 @@ def main() -> None:
         change = shifted(tuple(chosen.shifted)) if chosen.shifted else change
         change = scaled(chosen.scaled) if chosen.scaled else change
         change = noisier(chosen.noisier) if chosen.noisier else change
+        change = struck(open_events(chosen.struck, chosen.data)) if chosen.struck else change
         sets = read_sets(chosen.data, chosen.sets, change)
         for name in names + [PEER] * (chosen.json is not None and PEER not in names):
             begun = time.monotonic()

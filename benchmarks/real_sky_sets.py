@@ -108,7 +108,10 @@ def _picture(name: str, image: Path, file: Path, change: Change | None) -> Pictu
     if change is not None:
         chips, truth = changed(exposure.chips, truth, change)
         exposure = replace(exposure, chips=chips)
-    return Picture(exposure, truth, exposure.header.get("KIND", "multi"), tuple(_stars(exposure, truth)))
+    kind = exposure.header.get("KIND", "multi")
+    if kind == "control" and any(known.cr.any() for known in truth.values()):  # of the change
+        kind = "transplant"
+    return Picture(exposure, truth, kind, tuple(_stars(exposure, truth)))
 
 
 def _stars(exposure: Exposure, truth: dict[int, ChipTruth]) -> Iterator[NDArray[np.int64]]:

@@ -64,17 +64,39 @@ def real_dark(events: list[Event], turned: bool, rng: np.random.Generator) -> ND
     """Make a dark of real events and simulated noise, in electrons."""
     dark, touched = rng.normal(0, _NOISE, (_SIZE, _SIZE)), 0
     while touched < _SHARE * dark.size:
-        event = events[rng.integers(len(events))]
-        y, x = event.y, event.x if rng.random() < 0.5 else event.x.max() - event.x
-        if turned:
-            y, x = (y, x) if rng.random() < 0.5 else (x, y)
-            y = y if rng.random() < 0.5 else y.max() - y
-        y, x = y + rng.integers(-y.max(), _SIZE), x + rng.integers(-x.max(), _SIZE)
-        inside = (y >= 0) & (y < _SIZE) & (x >= 0) & (x < _SIZE)
-        factor = np.exp(rng.uniform(*np.log(_CHARGE)))
-        np.add.at(dark, (y[inside], x[inside]), factor * event.electrons[inside])
-        touched += int(inside.sum())
+        charge = np.exp(rng.uniform(*np.log(_CHARGE)))
+        touched += put(dark, events[rng.integers(len(events))], charge, turned, rng)
     return dark.astype(np.float32)
+
+
+def put(image: NDArray[np.float64], event: Event, charge: float, turned: bool, rng: np.random.Generator) -> int:
+    """Add an event to an image, in place, wherever chance has it.
+
+    Parameters
+    ----------
+    image : ndarray of float64, shape (H, W)
+        In electrons.
+    event : Event
+    charge : float
+        Factor on its electrons.
+    turned : bool
+        Whether it may lie in any of eight orientations, and not only be mirrored left to right.
+    rng : Generator
+
+    Returns
+    -------
+    int
+        How many of its pixels lie in the image.
+    """
+    y, x = event.y, event.x if rng.random() < 0.5 else event.x.max() - event.x
+    if turned:
+        y, x = (y, x) if rng.random() < 0.5 else (x, y)
+        y = y if rng.random() < 0.5 else y.max() - y
+    rows, columns = image.shape
+    y, x = y + rng.integers(-y.max(), rows), x + rng.integers(-x.max(), columns)
+    inside = (y >= 0) & (y < rows) & (x >= 0) & (x < columns)
+    np.add.at(image, (y[inside], x[inside]), charge * event.electrons[inside])
+    return int(inside.sum())
 
 
 def write_darks(folder: Path, name: str, cards: dict[str, str], chip: int, events: Path, seed: int) -> None:
