@@ -31,9 +31,13 @@ def open_events(kind: str, data: Path) -> list[Event]:
     Parameters
     ----------
     kind : str
-        Of `EVENTS`.
+        Name of a table in `EVENTS`.
     data : Path
-        Folder that holds their tables.
+        Folder that holds the tables.
+
+    Returns
+    -------
+    list of Event
 
     Raises
     ------

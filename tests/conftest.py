@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import resource
@@ -182,6 +183,10 @@ def call_script(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str, *ove
             main()
     except SystemExit as stop:
         return int(stop.code or 0)
+    finally:
+        # That of Hydra writes to the standard output of this test, which is closed when the next one logs.
+        root = logging.getLogger()
+        root.handlers[:] = [handler for handler in root.handlers if type(handler) is not logging.StreamHandler]
     return 0
 
 
