@@ -10,12 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.table import Table
 from conftest import REAL_DATA, REPOSITORY, write_hst, write_truth
 from numpy.typing import NDArray
 from skies import SKY, add_cosmic_rays, scene
 
-from deepcr_lightning.errors import InputError
 from deepcr_lightning.exposures.sky import sky_and_noise
 
 LEAST = {
@@ -48,7 +46,6 @@ def sky(monkeypatch: pytest.MonkeyPatch) -> Sky:
     monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
     import real_sky
     import real_sky_changes
-    import real_sky_events
     import real_sky_methods
     import real_sky_scores
     import real_sky_sets
@@ -58,7 +55,6 @@ def sky(monkeypatch: pytest.MonkeyPatch) -> Sky:
     return Sky(
         table=real_sky,
         changes=real_sky_changes,
-        events=real_sky_events,
         methods=real_sky_methods,
         scores=real_sky_scores,
         sets=real_sky_sets,
@@ -288,34 +284,3 @@ def test_the_shipped_model_where_one_half_is_noisier(sky: Sky) -> None:
     assert scores["average_precision"].value > 0.972
     assert scores["purity"].value > 0.95
     assert scores["f1"].value > 0.915
-
-
-def test_real_crs_are_put_into_every_image(sky: Sky, data: Path) -> None:
-    table = data / sky.events.EVENTS["thick"]
-    with pytest.raises(InputError, match=f"--struck thick: {data} has no real/thick_ccd_events.fits"):
-        sky.events.open_events("thick", data)
-    long, single = [(0, 4, 2 + x, 2000.0) for x in range(9)], [(1, 0, 0, 9000.0)]
-    Table(rows=long + single, names=("event", "y", "x", "electrons")).write(table)
-    plain, again, struck = (
-        sky.sets.read_sets(data, ["three", "two"], change)
-        for change in (None, *2 * [sky.events.struck(sky.events.open_events("thick", data))])
-    )
-    for name in ("three", "two"):
-        before, after = plain[name][0], struck[name][0]
-        assert after.kind == "transplant"  # a control no more
-        chip, truth = after.exposure.chips[0], after.truth[1]
-        added = chip.electrons - before.exposure.chips[0].electrons
-        np.testing.assert_array_equal(chip.electrons, again[name][0].exposure.chips[0].electrons)
-        assert (truth.cr | truth.ignore)[added > 0.7 * sky_and_noise(before.exposure.chips[0].electrons)[1]].all()
-        assert not (truth.cr & truth.ignore).any()
-        assert (truth.cr | ~before.truth[1].cr).all()  # its own are still there
-        assert 0.015 <= (added > 0).mean() < 0.03
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not (REAL_DATA / "real").is_dir(), reason=f"no real images at {REAL_DATA / 'real'}")
-def test_the_shipped_model_where_real_crs_were_put_in(sky: Sky) -> None:
-    sets = sky.sets.read_sets(REAL_DATA, None, sky.events.struck(sky.events.open_events("uvis", REAL_DATA)))
-    scores = sky.scores.score_sets(sky.methods.open_method("universal", REAL_DATA), sets)[sky.scores.MEAN]
-    assert scores["average_precision"].value > 0.988
-    assert scores["f1"].value > 0.94
