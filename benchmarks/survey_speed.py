@@ -3,9 +3,10 @@
     python benchmarks/survey_speed.py [CKPT] [--small 100] [--full 4] [--rounds 3] [--json FILE]
 
 Each is simulated, then cleaned as predict.py does, masks written; the network alone maps what was read before. The
-shares are those of the time that reading, network and writing take in their threads; they overlap. The last row of
-a survey sets it against the same network run as the package deepCR runs one: in single precision, patch by patch of 256
-pixels that only touch, each sent and fetched by itself, after its exposure was read.
+shares are those of the time that reading, network and writing take in their threads; they overlap, and on a CPU two
+exposures are in the network at a time. The last row of a survey sets it against the same network run as the package
+deepCR runs one: in single precision, patch by patch of 256 pixels that only touch, each sent and fetched by itself,
+after its exposure was read.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ def clocks() -> Iterator[dict[str, float]]:
         patch.object(
             predictor.ExposurePredictor, "probabilities", clocked("network", predictor.ExposurePredictor.probabilities)
         ),
-        patch.object(writer.ProductWriter, "_write", clocked("write", writer.ProductWriter._write)),
+        patch.object(writer.ProductWriter, "_write_products", clocked("write", writer.ProductWriter._write_products)),
     ):
         yield spent
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +44,19 @@ def killed_prediction(folder: Path, case: Path, killer: Killer) -> Outcome:
     output, log = case / "out", case / "log"
     count, before = iter(range(100)), dict[Path, int]()
 
-    def work() -> object:
-        return cleaning_survey(folder, output, case / f"run{next(count)}")
+    def work() -> Callable[[], object]:
+        clean = cleaning_survey(folder, output, case / f"run{next(count)}")
 
-    for _ in killer.rounds(lambda: [work(), work()], case, log):  # type: ignore[list-item]
+        def on_two_threads() -> None:
+            torch.set_num_threads(2)  # with which two exposures are mapped at a time
+            clean()
+
+        return on_two_threads
+
+    for _ in killer.rounds(lambda: [work(), work()], case, log):
         places = [path for path in output.glob("*_*") if not path.name.startswith((".", "odd_exposures"))]
         before = {path: path.stat().st_mtime_ns for path in places} | before
-    if killer.finish(work(), case, log):  # type: ignore[arg-type]
+    if killer.finish(work(), case, log):
         return Outcome(CRASHED, "ends with an error: " + tail(log))
     twice = [path.name for path, was in before.items() if not path.exists() or path.stat().st_mtime_ns != was]
     return Outcome(WRONG, f"made again: {twice}") if twice else whole(folder, output)

@@ -93,6 +93,8 @@ def predict(cfg: DictConfig) -> None:
                 trainer.predict(ExposureMapping(predictor, model.card.data.filters), shares, return_predictions=False)
         except (SystemExit, KeyboardInterrupt):  # Lightning ends with the first after an interrupt
             log.warning("Stopped; run the same command again to clean the remaining exposures")
+            # Those under way are finished, unless the user asks again: then it ends as by a kill, without a traceback.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             raise SystemExit(128 + signal.SIGINT) from None
         trainer.strategy.barrier()
         if not trainer.is_global_zero:

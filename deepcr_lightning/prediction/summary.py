@@ -54,7 +54,7 @@ class Row:
     grow : float
         Rings of pixels added to the mask.
     seconds : float
-        Spent on network and products.
+        Spent on network and products; of two exposures that are mapped at a time, each has all of it.
     model : str
         First digits of the SHA-256 of the weights.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -31,7 +32,7 @@ from deepcr_lightning.exposures.regions import write_regions
 from deepcr_lightning.exposures.units import ReadSettings
 from deepcr_lightning.prediction.cleaning import clean, summarise
 from deepcr_lightning.prediction.fill import DEFAULT, FILLS, Fill
-from deepcr_lightning.prediction.mapping import Failure, ProbabilityMaps
+from deepcr_lightning.prediction.mapping import LANES, ExposureMapping, Failure, Mapped, ProbabilityMaps
 from deepcr_lightning.prediction.preview import draw_preview
 from deepcr_lightning.prediction.reader import Passing
 from deepcr_lightning.prediction.summary import CLEANED, Row, Summary
@@ -103,7 +104,7 @@ class ProductWriter(BasePredictionWriter):
         self.save_probability, self.overwrite = save_probability, overwrite
         self.summary, self.settings, self.passing = summary, settings, passing
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
-        self._pending: Future[None] | None = None
+        self._pending: deque[Future[None]] = deque()
         self._refuse_clashes()
 
     def outputs(self, path: Path) -> dict[str, Path]:
@@ -153,27 +154,27 @@ class ProductWriter(BasePredictionWriter):
         self,
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
-        prediction: ProbabilityMaps | Failure,
+        prediction: Mapped | Future[Mapped],
         *_: Any,
     ) -> None:
-        """Hand an exposure to the writing thread, once it has written the one before."""
-        self._collect()
-        if isinstance(prediction, Failure):
-            self.summary.add(self._row(prediction))
-            if self.passing is not None:
-                self.passing.drop(prediction.path)
-        else:
-            self._pending = self._thread.submit(self._write, prediction)
+        """Hand an exposure to the writing thread, once it has written the one that is so many lanes before it."""
+        self._collect(0 if isinstance(prediction, ProbabilityMaps) else LANES - 1)
+        self._pending.append(self._thread.submit(self._write, prediction))
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Wait for the last exposure."""
+        """Wait for the last exposures."""
         self._collect()
         self._thread.shutdown()
 
-    def _collect(self) -> None:
-        if self._pending is not None:
-            done, self._pending = self._pending, None
-            done.result()
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Finish what is under way, and begin with nothing more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        if isinstance(pl_module, ExposureMapping):
+            pl_module.stop()
+
+    def _collect(self, left: int = 0) -> None:
+        while len(self._pending) > left:
+            self._pending.popleft().result()
 
     def _row(self, failure: Failure) -> Row:
         return _made_with(Row(str(failure.path), failure.reason), self.provenance)
@@ -194,10 +195,14 @@ class ProductWriter(BasePredictionWriter):
         known = self.provenances.values()
         return [row for row in rows if row.status == CLEANED and not any(alike(row, made) for made in known)]
 
-    def _write(self, prediction: ProbabilityMaps) -> None:
-        path = prediction.exposure.path
+    def _write(self, prediction: Mapped | Future[Mapped]) -> None:
+        mapped = prediction.result() if isinstance(prediction, Future) else prediction
+        path = mapped.path
         try:
-            self._write_products(prediction)
+            if isinstance(mapped, Failure):
+                self.summary.add(self._row(mapped))
+            else:
+                self._write_products(mapped)
         except InputError as error:
             self.summary.add(self._row(Failure(path, str(error))))
         except Exception as error:  # whatever one exposure meets, the others are finished

@@ -8,7 +8,9 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import pytorch_lightning as pl
@@ -33,7 +35,7 @@ class RunProgress(TQDMProgressBar):
     def __init__(self) -> None:
         super().__init__()
         self._terminal = sys.stderr.isatty()
-        self._started, self._first, self._done = 0.0, 0, 0
+        self._started, self._first, self._done, self._lock = 0.0, 0, 0, Lock()
 
     @property
     def is_disabled(self) -> bool:
@@ -120,13 +122,21 @@ class RunProgress(TQDMProgressBar):
         super().on_predict_start(*_)
         self._started = time.monotonic()
 
-    def on_predict_batch_end(self, trainer: pl.Trainer, *batch: Any) -> None:
-        """Move the bar on by an exposure; without one, say now and then how many are done."""
-        super().on_predict_batch_end(trainer, *batch)
-        self._done += 1
-        if self.predict_progress_bar.disable and time.monotonic() - self._started > _PATIENCE:
-            self._started = time.monotonic()
-            log.info("%d of %s exposures", self._done, self.total_predict_batches_current_dataloader)
+    def on_predict_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any) -> None:
+        """Move the bar on by an exposure, once it is mapped; without one, say now and then how many are."""
+        if isinstance(outputs, Future):
+            outputs.add_done_callback(lambda _: self._move_on())
+        else:
+            self._move_on()
+
+    def _move_on(self) -> None:
+        with self._lock:
+            self._done += 1
+            if not self.is_disabled:
+                self.predict_progress_bar.update(1)  # nothing where an interrupt has closed it
+            elif time.monotonic() - self._started > _PATIENCE:
+                self._started = time.monotonic()
+                log.info("%d of %s exposures", self._done, self.total_predict_batches_current_dataloader)
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Choose the few numbers that tell how a run goes."""

@@ -243,7 +243,7 @@ def test_an_interrupt_says_how_to_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(ExposureMapping, "predict_step", interrupted)
         result = predict(run_script, trained, "input=in", "output_dir=out")
-    signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored
+    signal.signal(signal.SIGINT, handler)
     assert result.status == 130
     assert "Stopped; run the same command again to clean the remaining exposures" in result.out
     assert predict(run_script, trained, "input=in", "output_dir=out").status == 0

@@ -135,7 +135,7 @@ def test_a_row_does_not_wait_for_the_next_exposure(
     survey: Path, trained: Path, run_script: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that is killed keeps its products, so that it must have told of them."""
-    monkeypatch.setattr(ProductWriter, "_collect", lambda writer: None)
+    monkeypatch.setattr(ProductWriter, "_collect", lambda *_: None)
     assert predict(run_script, trained, survey / "science").status == 0
     assert len(table(tmp_path / "out")) == 6
 
