@@ -121,6 +121,9 @@ def main() -> None:
     changes.add_argument("--scaled", type=float, metavar="FACTOR", help="as by a gain that is wrong by this factor")
     changes.add_argument("--noisier", type=float, metavar="FACTOR", help="the right half, by this factor")
     changes.add_argument("--struck", choices=EVENTS, help="by real CRs of that camera, in 1.5 %% of the pixels")
+    options.add_argument(
+        "--noise", type=float, default=1.0, metavar="FACTOR", help="tell our networks so many times the measured noise"
+    )
     options.add_argument("--json", type=Path, metavar="FILE", help=f"write all figures there, beside those of {PEER}")
     options.add_argument("--sheets", type=Path, metavar="DIR", help="draw worst false pixels and misses of every set")
     chosen = options.parse_args()
@@ -135,7 +138,7 @@ def main() -> None:
         sets = read_sets(chosen.data, chosen.sets, change)
         for name in names + [PEER] * (chosen.json is not None and PEER not in names):
             begun = time.monotonic()
-            methods = open_method(name, chosen.data)
+            methods = open_method(name, chosen.data, chosen.noise)
             see = None
             if chosen.sheets and len(methods) == 1:
                 from real_sky_sheets import sheets_of

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astroscrappy import detect_cosmics
@@ -14,6 +15,7 @@ from deepcr_lightning.errors import InputError
 from deepcr_lightning.evaluation.lacosmic import GRID, SETTINGS, USUAL, read_noise
 from deepcr_lightning.exposures.exposure import Exposure
 from deepcr_lightning.models.model import load_model, model_threshold
+from deepcr_lightning.networks.scale import OURS, SCALES, Scale
 from deepcr_lightning.prediction.predictor import ExposurePredictor
 
 LACOSMIC, LACOSMIC_BEST = "lacosmic", "lacosmic-best"
@@ -40,7 +42,7 @@ class Method:
     graded: bool = True
 
 
-def open_method(name: str, data: Path) -> list[Method]:
+def open_method(name: str, data: Path, noise: float = 1.0) -> list[Method]:
     """Open a method by its name; one that is to be had at its best comes at each of its settings.
 
     Parameters
@@ -49,6 +51,8 @@ def open_method(name: str, data: Path) -> list[Method]:
         ``lacosmic``, ``lacosmic-best``, ``cosmic-conn-ground``, ``cosmic-conn-hst``, or what `load_model` takes.
     data : Path
         Folder with ``weights/NAME.pth`` of deepCR, for where its package is not installed.
+    noise : float
+        Networks that look at an image in units of its noise are told so many times the noise that is measured.
 
     Returns
     -------
@@ -65,7 +69,19 @@ def open_method(name: str, data: Path) -> list[Method]:
         return [_cosmic_conn(name)]
     beside = data / "weights" / f"{name}.pth"
     model = load_model(beside if beside.is_file() and not Path(name).is_file() else name)
-    return [Method(ExposurePredictor(model).probabilities, model_threshold(model))]
+    predictor = ExposurePredictor(model)
+    for part in (predictor, predictor.hubble):
+        if part is not None:
+            part.scale = _told(part.scale, noise)
+    return [Method(predictor.probabilities, model_threshold(model))]
+
+
+def _told(scale: Scale, noise: float) -> Scale:
+    def levels(*chip: Any) -> tuple[float, float]:
+        sky, measured = scale.levels(*chip)
+        return sky, measured * noise
+
+    return replace(scale, levels=levels) if scale is SCALES[OURS] else scale
 
 
 def _lacosmic(sigclip: float, objlim: float) -> Method:

@@ -276,6 +276,14 @@ def test_images_are_changed_with_their_truth(sky: Sky, data: Path) -> None:
     assert sky_and_noise(noisier[:, half:])[1] == pytest.approx(2 * noise, rel=0.1)
 
 
+def test_networks_are_told_more_noise(sky: Sky, data: Path) -> None:
+    exposure = sky.sets.read_sets(data, ["one"])["one"][0].exposure
+    counts = [
+        (sky.methods.open_method("universal", data, noise)[0].find(exposure)[0] > 0.5).sum() for noise in (1, 2, 1e4)
+    ]
+    assert counts[0] > counts[1] > counts[2] == 0
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not (REAL_DATA / "real").is_dir(), reason=f"no real images at {REAL_DATA / 'real'}")
 def test_the_shipped_model_where_one_half_is_noisier(sky: Sky) -> None:
