@@ -115,7 +115,7 @@ class RunProgress(TQDMProgressBar):
     def on_predict_batch_start(self, *batch: Any) -> None:
         """Keep the name of the bar, without the number of a loader."""
         super().on_predict_batch_start(*batch)
-        self.predict_progress_bar.set_description("Cleaning", refresh=False)
+        self.predict_progress_bar.set_description("Cleaning")
 
     def on_predict_start(self, *_: Any) -> None:
         """Begin the bar, and the time until the first line."""
