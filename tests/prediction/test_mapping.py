@@ -110,13 +110,15 @@ def test_a_large_exposure_is_mapped_alone(
 def test_an_interrupt_begins_nothing_more(
     exposures: Path, trained: Path, run_script: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, mapped = ExposurePredictor.probabilities, list[str]()
+    original, mapped, sent = ExposurePredictor.probabilities, list[str](), threading.Event()
 
     def probabilities(self: ExposurePredictor, exposure: Exposure) -> list[NDArray[np.float32]]:
         mapped.append(exposure.path.name)
         if len(mapped) == 2:
             time.sleep(0.5)  # until a third one waits for a lane
             os.kill(os.getpid(), signal.SIGINT)  # to the process, as the terminal does
+            sent.set()
+        sent.wait(timeout=60)  # on a busy machine, too, no lane is free before
         time.sleep(2)
         return original(self, exposure)
 
